@@ -2,10 +2,9 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <pthread.h>
-#include <sodium.h>
 #include <string.h>
 
+#include "chunker/blake2b.h"
 #include "chunker/bytes.h"
 
 static const char *const kind_names[] = {
@@ -17,8 +16,8 @@ static const char *const kind_names[] = {
 };
 #define KINDS (sizeof(kind_names) / sizeof(kind_names[0]))
 
-/* "dhtfs" and the kind's name; longer names would not fit. */
-static const uint8_t personal[KINDS][crypto_generichash_blake2b_PERSONALBYTES] = {
+/* "dhtfs" and the kind's name; zeros for data, as in what b2sum computes. */
+static const uint8_t personal[KINDS][BLAKE2B_PERSONAL_LEN] = {
 	[KIND_INDEX] = "dhtfsindex",
 	[KIND_DIRECTORY] = "dhtfsdirectory",
 	[KIND_SNAPSHOT] = "dhtfssnapshot",
@@ -34,25 +33,10 @@ const char *kind_name(unsigned int kind)
 	return kind < KINDS ? kind_names[kind] : "unknown";
 }
 
-/* Until it is initialised, libsodium hashes with its portable code, at half the speed. */
-static void sodium_begin(void)
-{
-	int rc = sodium_init();
-
-	assert(rc >= 0);
-}
-
 void address_of(enum kind kind, const void *data, size_t len, struct address *out)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	int rc;
-
 	assert(kind_valid(kind));
-	pthread_once(&once, sodium_begin);
-	/* All zeros is the parameter block of plain BLAKE2b: what b2sum computes. */
-	rc = crypto_generichash_blake2b_salt_personal(out->b, ADDRESS_LEN, data, len, NULL, 0, NULL,
-	    personal[kind]);
-	assert(rc == 0);
+	blake2b_256(personal[kind], data, len, out->b);
 }
 
 bool address_equal(const struct address *a, const struct address *b)

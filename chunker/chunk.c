@@ -43,6 +43,19 @@ struct chunk *chunk_slice(struct chunk *parent, size_t off, size_t len)
 	return c;
 }
 
+struct chunk *chunk_adopt(void *mem, size_t len)
+{
+	struct chunk *c;
+
+	assert(len <= UINT32_MAX);
+	c = malloc(sizeof(*c));
+	if (c)
+		*c = (struct chunk){
+			.data = mem, .len = (uint32_t)len, .holders = 1, .adopted = mem
+		};
+	return c;
+}
+
 struct chunk *chunk_hold(struct chunk *c)
 {
 	uint32_t before = __atomic_fetch_add(&c->holders, 1, __ATOMIC_RELAXED);
@@ -61,6 +74,7 @@ void chunk_drop(struct chunk *c)
 		assert(before > 0);
 		if (before > 1)
 			return;
+		free(c->adopted);
 		free(c);
 		c = parent;
 	}

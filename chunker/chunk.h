@@ -17,6 +17,7 @@ struct chunk {
 	/* private */
 	uint32_t holders;	/* atomic */
 	struct chunk *parent;
+	void *adopted;
 };
 
 /** chunk_new(len, data): ${len} fresh bytes, writable through *${data}.  NULL: no memory. */
@@ -27,6 +28,10 @@ struct chunk *chunk_copy(const void *data, size_t len);
 
 /** chunk_slice(parent, off, len): part of ${parent}, which it holds.  NULL: no memory. */
 struct chunk *chunk_slice(struct chunk *parent, size_t off, size_t len);
+
+/** chunk_adopt(mem, len): ${len} bytes of malloc()ed memory, which it frees with the last holder. NULL: no
+ * memory; then ${mem} is still the caller's. */
+struct chunk *chunk_adopt(void *mem, size_t len);
 
 /** chunk_hold(c): one more holder; returns ${c}. */
 struct chunk *chunk_hold(struct chunk *c);

@@ -1,0 +1,113 @@
+# dhtfs: make help lists the targets.
+CC      ?= cc
+CFLAGS  ?= -O2 -g
+PREFIX  ?= /usr/local
+DESTDIR ?=
+MNT     ?= /mnt/dht
+SAN     ?=
+empty   :=
+comma   := ,
+B       := build$(if $(SAN),-$(subst $(comma),-,$(SAN)))
+
+CHUNKER := blake2b address chunk gear cut codec codec_zlib codec_libdeflate node builder index_path index_cursor index_builder feed splice entry directory_node directory directory_update xattrs snapshot
+DHT     := dht
+FS      := log
+UNIT_CHUNKER := test_address test_cut test_codec test_xattrs test_snapshot test_entry test_directory test_directory_update test_node
+UNIT_DHT     :=
+UNIT_FS      :=
+FUZZ         :=
+
+VERSION  := 0.1
+WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual
+CPPFLAGS += -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -I. -DDHTFS_VERSION='"$(VERSION)"'
+ALL_CFLAGS = -std=gnu11 $(WARN) -pthread $(CFLAGS) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
+ALL_LDFLAGS = -pthread $(LDFLAGS) $(if $(SAN),-fsanitize=$(SAN))
+DEFLATE  := $(shell pkg-config --exists libdeflate 2>/dev/null && echo 1)
+LIBS_CHUNKER := -lsodium -lz $(if $(DEFLATE),-ldeflate)
+LIBS_DHT := $(LIBS_CHUNKER) -llmdb
+LIBS_FS  := $(LIBS_DHT) -lfuse3
+FUSE_CFLAGS := -isystem /usr/include/fuse3
+CPPFLAGS += $(if $(DEFLATE),-DHAVE_LIBDEFLATE)
+Q := $(if $(V),,@)
+
+objs = $(patsubst %,$(B)/$(1)/%.o,$(2))
+UNIT := $(UNIT_CHUNKER) $(UNIT_DHT) $(UNIT_FS)
+PROGRAMS := $(B)/dhtfs $(B)/dhtctl $(B)/nullfs
+
+.PHONY: all help deps deps-test deps-bench deps-fuzz mount test check-programs unit bench soak fuzz install clean
+all: $(PROGRAMS)
+
+help:
+	@echo 'make            build dhtfs, dhtctl and nullfs in $(B)/'
+	@echo 'make mount      install what is missing, build, mount at MNT ($(MNT))'
+	@echo 'make test       install what is missing, build, run all tests; SAN=address,undefined or SAN=thread'
+	@echo 'make soak       the long tests; make bench: figures; make fuzz: fuzzers, SECONDS=60 each'
+	@echo 'make install    to PREFIX ($(PREFIX)) under DESTDIR'
+	@echo 'make clean      remove what was built'
+
+deps deps-test deps-bench deps-fuzz:
+	$(Q)tools/deps $(patsubst deps-%,%,$(@:deps=build))
+
+mount: deps
+	$(Q)$(MAKE) --no-print-directory $(B)/dhtfs
+	$(Q)mkdir -p $(MNT)
+	$(B)/dhtfs $(MNT)
+
+$(B)/libchunker.a: $(call objs,chunker,$(CHUNKER))
+$(B)/libdht.a: $(call objs,dht,$(DHT))
+$(B)/libfs.a: $(call objs,fs,$(FS))
+$(B)/%.a:
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(B)/%.o: %.c
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(if $(filter fs/% tools/nullfs.c,$<),$(FUSE_CFLAGS)) -MMD -MP -c -o $@ $<
+
+$(B)/dhtfs: $(B)/fs/main.o $(B)/libfs.a $(B)/libdht.a $(B)/libchunker.a
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_FS)
+$(B)/dhtctl: $(B)/tools/dhtctl.o $(B)/libdht.a $(B)/libchunker.a
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_DHT)
+$(B)/nullfs: $(B)/tools/nullfs.o
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lfuse3
+
+$(addprefix $(B)/tests/unit/,test_node test_index test_splice): $(B)/tests/lib/chunkset.o
+$(addprefix $(B)/tests/unit/,test_directory test_directory_update): $(B)/tests/lib/chunkset.o $(B)/tests/lib/change_list.o
+$(addprefix $(B)/tests/unit/,$(UNIT_CHUNKER)): $(B)/libchunker.a
+$(addprefix $(B)/tests/unit/,$(UNIT_DHT)): $(B)/libdht.a $(B)/libchunker.a
+$(addprefix $(B)/tests/unit/,$(UNIT_FS)): $(B)/libfs.a $(B)/libdht.a $(B)/libchunker.a
+$(B)/tests/unit/%: $(B)/tests/unit/%.o
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka \
+	    $(if $(filter $*,$(UNIT_CHUNKER)),$(LIBS_CHUNKER),$(if $(filter $*,$(UNIT_DHT)),$(LIBS_DHT),$(LIBS_FS)))
+
+unit: $(addprefix $(B)/tests/unit/,$(UNIT))
+
+test: deps-test
+	$(Q)$(MAKE) --no-print-directory all unit
+	$(Q)B=$(B) tests/run unit fault mount
+
+soak: deps-test
+	$(Q)$(MAKE) --no-print-directory all unit
+	$(Q)B=$(B) SOAK=1 tests/run unit fault mount soak
+
+bench: deps-bench
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)B=$(B) tools/bench
+
+# Fuzz targets: tests/fuzz/NAME.c with its corpus in tests/fuzz/NAME/.  clang's libFuzzer.
+SECONDS ?= 60
+fuzz: $(addprefix build-fuzz/,$(FUZZ))
+	$(Q)for f in $(FUZZ); do tests/fuzz/run build-fuzz/$$f $(SECONDS) || exit 1; done
+build-fuzz/%: tests/fuzz/%.c $(addsuffix .c,$(addprefix chunker/,$(CHUNKER)) $(addprefix dht/,$(DHT))) | deps-fuzz
+	$(Q)mkdir -p build-fuzz
+	$(Q)clang $(CPPFLAGS) -std=gnu11 -g -O1 -pthread -fsanitize=fuzzer,address,undefined \
+	    -fno-sanitize-recover=all -o $@ $^ $(LIBS_DHT)
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 755 $(B)/dhtfs $(B)/dhtctl $(DESTDIR)$(PREFIX)/bin
+	install -m 644 tools/man/dhtfs.1 tools/man/dhtctl.1 $(DESTDIR)$(PREFIX)/share/man/man1
+
+clean:
+	rm -rf build build-*
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,0 +1,161 @@
+/*
+ * dht: the set.  insert(v), and lookup(h(v)): chunks that never change, found by
+ * their address, verified before they are handed out.
+ *
+ * This is the only header of dht/ that the mount and the tools know.  Today the set
+ * is the store of this one node; peers come in behind these calls.
+ *
+ * Operations are asynchronous: the caller owns a struct dht_op, fills in the fields
+ * that the call names, starts it and leaves it alone until done() is called, exactly
+ * once, from a thread of the dht (never from inside the call that started it, except
+ * where a *_now call says so).  done() must not block; it may start other operations
+ * and may free the op.  All functions may be called from any thread.
+ */
+#ifndef DHT_DHT_H
+#define DHT_DHT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "chunker/address.h"
+#include "chunker/chunk.h"
+
+struct dht;
+struct io;
+
+struct dht_options {
+	const char *dir;	/* the store's folder, made if missing (mode 0700) */
+	uint64_t size_max;	/* bytes that its files may take; 0: no limit but the disk's */
+	unsigned int workers;	/* threads that hash, compress, append and read; 0: one a core */
+	unsigned int lock_wait_ms;	/* how long to wait for a process that still holds the store */
+	bool read_only;		/* nothing is inserted; a store that needs recovery is still recovered */
+	const struct io *io;	/* NULL: the system's files; tests pass one that fails */
+	void (*log)(void *arg, int priority, const char *text);	/* syslog priorities; NULL: nowhere */
+	void *log_arg;
+};
+
+/**
+ * dht_open(options, out, why, why_size): open or make a store, take its lock, recover what a
+ * crash left.  Copies ${options}.  On failure *${out} is NULL and ${why} says, for a person,
+ * what is wrong and what to do.  -EBUSY (locked: says by which process), -EPROTO (another
+ * format version), -EBADMSG, -ENOSPC, -EACCES, -EROFS, -ENOTDIR, -ENOMEM, ...
+ * A missing or damaged index is rebuilt from the segments, with a line in the log.
+ */
+int dht_open(const struct dht_options *options, struct dht **out, char *why, size_t why_size);
+
+/** dht_close(d): finish what was started, make everything durable, close.  0, or what the
+ * last sync said.  The caller starts nothing more.  dht_close(NULL) does nothing. */
+int dht_close(struct dht *d);
+
+struct dht_op {
+	void (*done)(struct dht_op *op);
+	void *user;		/* the caller's */
+	int result;		/* when done: 0 or -errno; -ECANCELED after dht_cancel() */
+	enum kind kind;
+	struct address address;
+	struct chunk *chunk;
+	bool ahead;		/* a lookup nobody waits for yet: after all others */
+	/* private */
+	struct dht *dht;
+	struct dht_op *next, *prev;
+	int verb, state;
+	uint64_t ticket;
+};
+
+/**
+ * dht_insert(d, op): insert op->chunk (at most CHUNK_MAX bytes; the dht takes its own hold)
+ * as op->kind.  When done, op->address is set and lookups find it; it survives a crash
+ * only once a dht_sync() that was started later is done.  A chunk that is there already,
+ * and can be read, is not stored again.  -ENOSPC, -EIO, -EROFS, -ENOMEM.
+ */
+void dht_insert(struct dht *d, struct dht_op *op);
+
+/** dht_insert_now(d, op): the same in the calling thread; op->done is not called.  Returns op->result.
+ * op->address may be given (hashed already): pass ${hashed}. */
+int dht_insert_now(struct dht *d, struct dht_op *op, bool hashed);
+
+/**
+ * dht_lookup(d, op): fetch the chunk with op->address under op->kind (KIND_ANY: whatever kind
+ * it is; op->kind then tells).  When done with 0, op->chunk is held for the caller.
+ * -ENOENT: it is nowhere (all owners said so).  -EBADMSG: only copies that failed
+ * verification.  -EIO, -ETIMEDOUT: could not be asked; try again.  -ENOMEM.
+ */
+void dht_lookup(struct dht *d, struct dht_op *op);
+
+/** dht_lookup_now(d, op): the same, waited for; op->done is not called.  Returns op->result. */
+int dht_lookup_now(struct dht *d, struct dht_op *op);
+
+/**
+ * dht_sync(d, op): make durable all inserts that were done when this was called.  Many waiters
+ * share one fdatasync.  -EIO: some of them could not be; they have been written again
+ * elsewhere where possible, so a later sync may succeed.
+ */
+void dht_sync(struct dht *d, struct dht_op *op);
+int dht_sync_now(struct dht *d);
+
+/** dht_cancel(op): the caller lost interest: done() comes soon, with -ECANCELED unless the
+ * result was there already.  An insert or sync that runs is finished all the same. */
+void dht_cancel(struct dht_op *op);
+
+/**
+ * dht_reserve(d, bytes): set space aside for chunks that will be inserted, so that a write can
+ * fail before it is accepted: -ENOSPC.  dht_release(d, bytes) gives it back, when they have
+ * been inserted or dropped.
+ */
+int dht_reserve(struct dht *d, uint64_t bytes);
+void dht_release(struct dht *d, uint64_t bytes);
+
+/** dht_has(d, address, kind, len): is it on this node?  Sets *${kind} and *${len} (bytes of the
+ * chunk) where not NULL.  Asks the index only: nothing is read or verified. */
+bool dht_has(struct dht *d, const struct address *address, enum kind *kind, uint32_t *len);
+
+/**
+ * dht_list(d, after, n, out): up to ${n} addresses that this node holds, in order, behind
+ * ${after} (NULL: from the first).  Returns how many.
+ */
+size_t dht_list(struct dht *d, const struct address *after, size_t n, struct address *out);
+
+struct dht_space {
+	uint64_t limit;		/* bytes: size_max, or what the disk could give us in all */
+	uint64_t used;		/* bytes of our files on disk */
+	uint64_t available;	/* bytes that can still be written; what is reserved is not */
+};
+
+void dht_space(struct dht *d, struct dht_space *out);
+
+struct dht_status {
+	struct dht_space space;
+	uint64_t chunks;	/* on this node */
+	uint64_t raw_bytes;	/* of them, before compression */
+	uint64_t stored_bytes;	/* of them, as they lie in segments */
+	uint64_t segments;
+	uint64_t set_aside;	/* records that failed verification since the store was made */
+	uint64_t inserts, inserts_known;	/* since start: asked for; there already */
+	uint64_t lookups;	/* since start */
+	unsigned int queued;	/* operations waiting for a worker */
+};
+
+void dht_status(struct dht *d, struct dht_status *out);
+
+struct dht_progress {
+	uint64_t done, total;	/* bytes */
+	uint64_t chunks, bad;
+};
+
+/* tell(arg, p): called a few times a second; false stops the work (-ECANCELED). */
+typedef bool dht_tell(void *arg, const struct dht_progress *p);
+
+/**
+ * dht_check(d, bytes_per_s, tell, arg, out): read and verify everything in the store, at most at
+ * the given rate (0: as fast as it goes).  Bad records are set aside and logged.  Blocks
+ * the calling thread.  0 (even where bad ones were found: see ${out}), -ECANCELED, -EIO.
+ */
+int dht_check(struct dht *d, uint64_t bytes_per_s, dht_tell *tell, void *arg,
+    struct dht_progress *out);
+
+/** dht_rebuild(options, tell, arg, out, why, why_size): make the index anew from the segments of a
+ * store that no process has open.  As dht_open for errors. */
+int dht_rebuild(const struct dht_options *options, dht_tell *tell, void *arg,
+    struct dht_progress *out, char *why, size_t why_size);
+
+#endif

@@ -1,0 +1,44 @@
+/*
+ * checkpoint: the thread that makes the tree durable.
+ *
+ * flush files -> collect what they flushed -> sync the set -> commit the tree with it.
+ * At most 1 s after the first change, at once when somebody waits.
+ */
+#ifndef FS_CHECKPOINT_H
+#define FS_CHECKPOINT_H
+
+#include <stdbool.h>
+
+#include "dht/dht.h"
+#include "fs/file.h"
+#include "fs/tree.h"
+
+struct checkpoint;
+
+/** checkpoint_start(tree, files, dht, out): starts the thread, which begins the tree's transaction before this
+ * returns.  0 or -errno. */
+int checkpoint_start(struct tree *t, struct files *files, struct dht *dht,
+    struct checkpoint **out);
+
+/** checkpoint_stop(c): a last checkpoint of everything, then ends the thread.  What that checkpoint said. */
+int checkpoint_stop(struct checkpoint *c);
+
+/** checkpoint_due(c): something changed.  Cheap; callable from anywhere, under any lock. */
+void checkpoint_due(void *c);
+
+struct checkpoint_waiter {
+	void (*done)(struct checkpoint_waiter *w, int result);	/* from the checkpoint's thread */
+	bool all;		/* flush every file first (else: what has been flushed counts) */
+	struct checkpoint_waiter *next, *prev;
+	bool waiting;
+};
+
+/** checkpoint_wait(c, w): done when a checkpoint that started after this call is on stable storage: 0, or
+ * why not.  checkpoint_leave(c, w): no longer interested; true: done() will not be called. */
+void checkpoint_wait(struct checkpoint *c, struct checkpoint_waiter *w);
+bool checkpoint_leave(struct checkpoint *c, struct checkpoint_waiter *w);
+
+/** checkpoint_now(c): the same with all, waited for. */
+int checkpoint_now(struct checkpoint *c);
+
+#endif

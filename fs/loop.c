@@ -1,0 +1,225 @@
+#define FUSE_USE_VERSION 314
+#include "fs/loop.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fuse_lowlevel.h>
+#include <linux/fuse.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fs/log.h"
+
+#define THREADS_MAX	16u
+#define UNMOUNT_WAIT_S	10	/* for the kernel's dirty pages, after SIGTERM */
+
+extern char **environ;
+
+/* The request that this thread handles. */
+static __thread struct {
+	void *mem;
+	size_t len;
+	struct chunk *chunk;	/* once a handler has asked for its bytes: then the buffer is the chunk's */
+	bool kill_priv;
+} current;
+
+struct loop {
+	struct fuse_session *se;
+	char *mountpoint;
+	pthread_t main;
+	unsigned int threads;
+	atomic_uint serving;
+};
+
+struct chunk *loop_write_data(const char *data, size_t len)
+{
+	if (!current.chunk)
+		current.chunk = chunk_adopt(current.mem, current.len);
+	if (!current.chunk)
+		return NULL;
+	return chunk_slice(current.chunk, (size_t)(data - (const char *)current.mem), len);
+}
+
+bool loop_kill_priv(void)
+{
+	return current.kill_priv;
+}
+
+static bool wants_kill_priv(const void *mem, size_t len)
+{
+	const struct fuse_in_header *in = mem;
+	const void *body = in + 1;
+
+	if (in->opcode == FUSE_WRITE && len >= sizeof(*in) + sizeof(struct fuse_write_in))
+		return ((const struct fuse_write_in *)body)->write_flags & FUSE_WRITE_KILL_SUIDGID;
+	if (in->opcode == FUSE_OPEN && len >= sizeof(*in) + sizeof(struct fuse_open_in))
+		return ((const struct fuse_open_in *)body)->open_flags & FUSE_OPEN_KILL_SUIDGID;
+	if (in->opcode == FUSE_SETATTR && len >= sizeof(*in) + sizeof(struct fuse_setattr_in))
+		return ((const struct fuse_setattr_in *)body)->valid & FATTR_KILL_SUIDGID;
+	return false;
+}
+
+/*
+ * A write's bytes may live on in the file that they were written to: then the receive
+ * buffer is theirs, and the next request gets another.
+ */
+static void *serve(void *arg)
+{
+	struct loop *l = arg;
+	struct fuse_buf buf = { .mem = NULL };
+
+	while (!fuse_session_exited(l->se)) {
+		int n = fuse_session_receive_buf(l->se, &buf);
+
+		if (n == -EINTR || n == -EAGAIN || n == -ENOMEM)
+			continue;
+		if (n <= 0)
+			break;
+		current.mem = buf.mem;
+		current.len = (size_t)n;
+		current.kill_priv = wants_kill_priv(buf.mem, (size_t)n);
+		fuse_session_process_buf(l->se, &buf);
+		if (current.chunk) {
+			chunk_drop(current.chunk);
+			current.chunk = NULL;
+			buf.mem = NULL;
+		}
+	}
+	free(buf.mem);
+	fuse_session_exit(l->se);
+	atomic_fetch_sub(&l->serving, 1);
+	pthread_kill(l->main, SIGUSR1);
+	return NULL;
+}
+
+/* The kernel writes its dirty pages back before an ordinary unmount is done, and our threads
+ * serve that: so it must not be one of them that asks. */
+static void *unmount(void *arg)
+{
+	struct loop *l = arg;
+	char *argv[] = { (char[]){ "fusermount3" }, (char[]){ "-u" }, (char[]){ "--" },
+		l->mountpoint, NULL };
+	pid_t pid;
+	int status;
+
+	if (umount2(l->mountpoint, UMOUNT_NOFOLLOW) == 0 || errno != EPERM)
+		return NULL;
+	if (posix_spawnp(&pid, "fusermount3", NULL, NULL, argv, environ) == 0)
+		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+			;
+	return NULL;
+}
+
+/* Someone has files open: what the kernel holds of them is written back all the same. */
+static void *write_back(void *arg)
+{
+	struct loop *l = arg;
+	int fd = open(l->mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd >= 0) {
+		syncfs(fd);
+		close(fd);
+	}
+	return NULL;
+}
+
+/* run(f, l): with a bound; false: it did not end in time. */
+static bool run_bounded(void *(*f)(void *), struct loop *l)
+{
+	struct timespec until;
+	pthread_t t;
+
+	if (pthread_create(&t, NULL, f, l) != 0)
+		return false;
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += UNMOUNT_WAIT_S;
+	if (pthread_timedjoin_np(t, NULL, &until) == 0)
+		return true;
+	pthread_detach(t);
+	return false;
+}
+
+static void end_of_read(int signal)
+{
+	(void)signal;	/* only so that read() returns EINTR */
+}
+
+/* The threads may be in read(): a signal gets them out, unless it comes just before. */
+static void end_threads(struct loop *l, pthread_t *threads, unsigned int n)
+{
+	fuse_session_exit(l->se);
+	for (unsigned int i = 0; i < n; i++) {
+		for (;;) {
+			struct timespec until;
+
+			pthread_kill(threads[i], SIGUSR2);
+			clock_gettime(CLOCK_REALTIME, &until);
+			until.tv_nsec += 10 * 1000 * 1000;
+			if (until.tv_nsec >= 1000000000) {
+				until.tv_sec++;
+				until.tv_nsec -= 1000000000;
+			}
+			if (pthread_timedjoin_np(threads[i], NULL, &until) == 0)
+				break;
+		}
+	}
+}
+
+static void wait_for_end(struct loop *l)
+{
+	sigset_t set;
+	int sig = 0;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR1);
+	while (sigwait(&set, &sig) != 0)
+		;
+	if (sig == SIGUSR1)
+		return;
+	log_line(LOG_INFO, "%s: unmounting", strsignal(sig));
+	if (!run_bounded(unmount, l))
+		log_line(LOG_WARNING, "unmounting took too long; going on");
+	else if (atomic_load(&l->serving) == l->threads && !run_bounded(write_back, l))
+		log_line(LOG_WARNING, "writing back open files took too long; going on");
+}
+
+int loop_run(struct fuse_session *se, const char *mountpoint, unsigned int threads)
+{
+	struct sigaction wake = { .sa_handler = end_of_read };
+	struct loop l = { .se = se, .main = pthread_self() };
+	pthread_t ids[THREADS_MAX];
+	sigset_t usr1;
+	unsigned int n;
+
+	l.mountpoint = strdup(mountpoint);
+	if (!l.mountpoint)
+		return -ENOMEM;
+	sigemptyset(&usr1);
+	sigaddset(&usr1, SIGUSR1);
+	pthread_sigmask(SIG_BLOCK, &usr1, NULL);
+	sigaction(SIGUSR2, &wake, NULL);
+	l.threads = threads < THREADS_MAX ? threads : THREADS_MAX;
+	atomic_init(&l.serving, l.threads);
+	for (n = 0; n < l.threads; n++)
+		if (pthread_create(&ids[n], NULL, serve, &l) != 0)
+			break;
+	if (n < l.threads)
+		atomic_fetch_sub(&l.serving, l.threads - n);
+	l.threads = n;
+	if (n > 0)
+		wait_for_end(&l);
+	end_threads(&l, ids, n);
+	free(l.mountpoint);
+	return n > 0 ? 0 : -EAGAIN;
+}

@@ -1,0 +1,60 @@
+#define FUSE_USE_VERSION 314
+#include "fs/session.h"
+
+#include <errno.h>
+#include <fuse_lowlevel.h>
+#include <linux/fuse.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+/*
+ * A process serves one session, and FUSE_INIT is its first request, read and answered
+ * before any other: so these are written by one thread, once.
+ */
+static atomic_bool answered;
+static uint64_t init_unique;
+static uint32_t offered;
+
+static ssize_t session_read(int fd, void *buf, size_t len, void *userdata)
+{
+	const struct fuse_in_header *in = buf;
+	ssize_t n = read(fd, buf, len);
+
+	(void)userdata;
+	if (!atomic_load_explicit(&answered, memory_order_relaxed) &&
+	    n >= (ssize_t)(sizeof(*in) + 16) && in->opcode == FUSE_INIT) {
+		const struct fuse_init_in *init = (const void *)(in + 1);
+
+		init_unique = in->unique;
+		offered = init->flags;
+	}
+	return n;
+}
+
+static ssize_t session_writev(int fd, struct iovec *iov, int count, void *userdata)
+{
+	const struct fuse_out_header *out = iov[0].iov_base;
+
+	(void)userdata;
+	if (!atomic_load_explicit(&answered, memory_order_relaxed) && count == 2 &&
+	    init_unique && out->unique == init_unique && !out->error &&
+	    iov[1].iov_len >= offsetof(struct fuse_init_out, max_background)) {
+		struct fuse_init_out *init = iov[1].iov_base;
+
+		init->flags |= offered & (FUSE_HANDLE_KILLPRIV_V2 | FUSE_PARALLEL_DIROPS);
+		atomic_store(&answered, true);
+	}
+	return writev(fd, iov, count);
+}
+
+int session_custom_io(struct fuse_session *se)
+{
+	static const struct fuse_custom_io io = {
+		.read = session_read,
+		.writev = session_writev,
+	};
+
+	return fuse_session_custom_io(se, &io, fuse_session_fd(se));
+}

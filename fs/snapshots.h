@@ -1,0 +1,54 @@
+/*
+ * snapshots: whole trees, written into the set.
+ *
+ * Taken on a thread of their own from a tree_reader, so nothing waits for them who did not
+ * ask.  Only directories with changes below them are written anew (directory_update).
+ */
+#ifndef FS_SNAPSHOTS_H
+#define FS_SNAPSHOTS_H
+
+#include <stdbool.h>
+
+#include "chunker/snapshot.h"
+#include "dht/dht.h"
+#include "fs/cache.h"
+#include "fs/checkpoint.h"
+#include "fs/tree.h"
+
+struct snapshots;
+
+/** snapshots_start(...): the thread takes one when changes have rested for 5 s, and at most every 30 s
+ * while they go on. */
+int snapshots_start(struct tree *t, struct checkpoint *c, struct dht *dht, struct cache *cache,
+    struct snapshots **out);
+
+/** snapshots_stop(s): one last snapshot if anything changed since the newest, then ends the thread. */
+int snapshots_stop(struct snapshots *s);
+
+struct snapshot_waiter {
+	void (*done)(struct snapshot_waiter *w, int result);	/* from the snapshots' thread */
+	const char *note;	/* NULL: none; an unchanged tree gets no new snapshot without a note */
+	struct ref ref;		/* when done: the newest snapshot */
+	struct snapshot_waiter *next, *prev;
+	bool waiting;
+};
+
+/**
+ * snapshots_wait(s, w): checkpoint everything, take a snapshot of it (if anything changed since the
+ * newest), make it durable, record it as the newest in the tree and make that durable too.
+ * snapshots_leave(s, w): no longer interested; true: done() will not be called.
+ */
+void snapshots_wait(struct snapshots *s, struct snapshot_waiter *w);
+bool snapshots_leave(struct snapshots *s, struct snapshot_waiter *w);
+
+/** snapshots_now(s, note, out): the same, waited for. */
+int snapshots_now(struct snapshots *s, const char *note, struct ref *out);
+
+/** snapshots_list(s, tell, arg): the kept ones and the newest, oldest first.  0 or -errno. */
+int snapshots_list(struct snapshots *s,
+    void (*tell)(void *arg, const struct timestamp *time, const struct ref *ref), void *arg);
+
+/** snapshots_directory(s, ino, out): the ref of a directory as of the newest snapshot; take one first. */
+int snapshots_directory(struct snapshots *s, uint64_t ino, struct ref *out);
+
+#endif
