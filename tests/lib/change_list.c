@@ -23,6 +23,10 @@ struct change change_list_file(const char *name, size_t len, uint64_t size)
 		.name = name, .name_len = (uint16_t)len, .mode = S_IFREG | 0644,
 		.uid = 1000, .gid = 1000, .mtime = { 1700000000, 1 }, .ctime = { 1700000000, 2 },
 		.size = size,
-		.ref = { .hash = HASH_BLAKE2B_256, .kind = KIND_DATA, .size = size },
+		.ref = {
+			.hash = HASH_BLAKE2B_256,
+			.kind = size <= CHUNK_MAX ? KIND_DATA : KIND_INDEX,
+			.size = size,
+		},
 	} };
 }
