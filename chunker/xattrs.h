@@ -24,7 +24,8 @@ size_t xattr_encoded_len(const struct xattr *x);
 void xattr_encode(const struct xattr *x, uint8_t *out);
 
 /** xattr_next(p, end, prev, out): decode the one at *${p} and move it on; ${prev} is the one before or
- * NULL.  1, 0 at the end, or -EBADMSG (bounds, order, an empty name, a NUL in one). */
+ * NULL.  1, 0 at the end, or -EBADMSG (bounds, order, an empty name, a NUL in one, a value over
+ * XATTR_VALUE_MAX_LEN); then *${p} and ${out} are as they were.  ${out} may be ${prev}. */
 int xattr_next(const uint8_t **p, const uint8_t *end, const struct xattr *prev, struct xattr *out);
 
 #endif
