@@ -96,6 +96,18 @@ bool ref_equal(const struct ref *a, const struct ref *b)
 	    address_equal(&a->address, &b->address);
 }
 
+/* The largest size that a ref of ${kind} can have. */
+static uint64_t size_max(unsigned int kind)
+{
+	return kind == KIND_DATA || kind == KIND_SNAPSHOT ? CHUNK_MAX : INT64_MAX;
+}
+
+bool ref_is_file(const struct ref *r)
+{
+	return r->hash == HASH_BLAKE2B_256 && r->size <= size_max(r->kind) &&
+	    (r->kind == KIND_DATA || (r->kind == KIND_INDEX && r->size > 0));
+}
+
 void ref_empty(struct ref *out)
 {
 	*out = (struct ref){ .hash = HASH_BLAKE2B_256, .kind = KIND_DATA };
@@ -109,12 +121,6 @@ void ref_encode(const struct ref *r, uint8_t out[REF_LEN])
 	out[1] = r->kind;
 	put_le64(out + 8, r->size);
 	memcpy(out + 16, r->address.b, ADDRESS_LEN);
-}
-
-/* The largest size that a ref of ${kind} can have. */
-static uint64_t size_max(unsigned int kind)
-{
-	return kind == KIND_DATA || kind == KIND_SNAPSHOT ? CHUNK_MAX : INT64_MAX;
 }
 
 int ref_decode(const uint8_t in[REF_LEN], struct ref *out)

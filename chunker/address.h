@@ -72,6 +72,9 @@ int address_parse(const char *text, struct address *out);
 
 bool ref_equal(const struct ref *a, const struct ref *b);
 
+/** ref_is_file(r): can ${r} be a file's content: one chunk of data, or an index of something? */
+bool ref_is_file(const struct ref *r);
+
 /** ref_empty(out): the ref of the empty file. */
 void ref_empty(struct ref *out);
 

@@ -30,12 +30,14 @@ struct kept {
 	struct ref ref;		/* KIND_SNAPSHOT */
 };
 
-/** snapshot_encode(s, out): a new chunk, held by the caller, or -EINVAL, -ENOMEM. */
+/** snapshot_encode(s, out): 0 with a new chunk, held by the caller; -EINVAL where ${s} breaks a rule
+ * above, or -ENOMEM. */
 int snapshot_encode(const struct snapshot *s, struct chunk **out);
 
 /** snapshot_decode(chunk, out): ${out} points into ${chunk}.  0 or -EBADMSG. */
 int snapshot_decode(const struct chunk *chunk, struct snapshot *out);
 
+/** kept_encode(k, out), kept_decode(in, out): one record of the list.  0 or -EBADMSG. */
 void kept_encode(const struct kept *k, uint8_t out[KEPT_LEN]);
 int kept_decode(const uint8_t in[KEPT_LEN], struct kept *out);
 
