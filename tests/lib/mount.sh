@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # mount.sh: for mount tests, which source it: TAP, waiting with a bound, and a dhtfs of their own.
 # tests/run gives B (the build) and TEST_DIR (an empty directory).  Whatever happens to the test, the
 # process it started is ended and its mount is gone when it exits.
@@ -34,19 +35,20 @@ tap() {
 	fi
 }
 
-# ok NAME COMMAND...: the command succeeds.
+# ok NAME COMMAND...: the command succeeds.  It runs in this shell: mount_start can be one.
 ok() {
-	local output status
-	output=$("${@:2}" 2>&1)
+	local status
+	"${@:2}" >"$TEST_DIR/.output" 2>&1
 	status=$?
-	tap "$status" "$1" || { diag "status $status of: ${*:2}"; diag "$output"; return 1; }
+	tap "$status" "$1" || { diag "status $status of: ${*:2}"; diag "$(<"$TEST_DIR/.output")"; return 1; }
 }
 
 # fails NAME TEXT COMMAND...: the command fails, and its output has TEXT in it (an errno's, say).
 fails() {
 	local output status outcome=1
-	output=$("${@:3}" 2>&1)
+	"${@:3}" >"$TEST_DIR/.output" 2>&1
 	status=$?
+	output=$(<"$TEST_DIR/.output")
 	[ "$status" = 0 ] || [[ $output != *"$2"* ]] || outcome=0
 	tap "$outcome" "$1" || { diag "status $status, wanted '$2', of: ${*:3}"; diag "$output"; return 1; }
 }
@@ -191,7 +193,8 @@ mount_cleanup() {
 	trap '' INT TERM HUP
 	[ "$tests_failed" = 0 ] || [ ! -s "$LOG" ] || diag "the log ends:" "$(tail -n 20 "$LOG")"
 	for MNT in "${!mount_pids[@]}"; do
-		diag "mounted at the end of the test: $MNT"
+		# A leak, or a bad end, would show only now.
+		[ "$status" != 0 ] || mount_stop || status=1
 		mount_kill >/dev/null
 	done
 	exit "$status"
