@@ -11,11 +11,11 @@ B       := build$(if $(SAN),-$(subst $(comma),-,$(SAN)))
 
 CHUNKER := blake2b address chunk gear cut codec codec_zlib codec_libdeflate node builder index_path index_cursor index_builder feed splice entry directory_node directory directory_update xattrs snapshot
 DHT     := dht
-FS      := log
-UNIT_CHUNKER := test_address test_cut test_codec test_xattrs test_snapshot test_entry test_directory test_directory_update test_node
+FS      := log jobs lookups cache fetch options size place fs
+UNIT_CHUNKER := test_address test_cut test_codec test_xattrs test_snapshot test_entry test_directory test_directory_update test_node test_index test_splice
 UNIT_DHT     :=
-UNIT_FS      :=
-FUZZ         :=
+UNIT_FS      := test_options
+FUZZ         := fuzz_codec fuzz_snapshot fuzz_directory
 
 VERSION  := 0.1
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual
@@ -65,9 +65,9 @@ $(B)/%.o: %.c
 
 $(B)/dhtfs: $(B)/fs/main.o $(B)/libfs.a $(B)/libdht.a $(B)/libchunker.a
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_FS)
-$(B)/dhtctl: $(B)/tools/dhtctl.o $(B)/libdht.a $(B)/libchunker.a
+$(B)/dhtctl: $(B)/tools/dhtctl.o $(B)/libfs.a $(B)/libdht.a $(B)/libchunker.a
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_DHT)
-$(B)/nullfs: $(B)/tools/nullfs.o
+$(B)/nullfs: $(B)/tools/nullfs.o $(B)/tools/nulltree.o $(B)/fs/session.o
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lfuse3
 
 $(addprefix $(B)/tests/unit/,test_node test_index test_splice): $(B)/tests/lib/chunkset.o

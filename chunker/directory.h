@@ -61,6 +61,7 @@ bool entry_name_valid(const char *name, size_t len);
 /** entry_encode(e, out, cap): -EINVAL where it breaks a rule above, -ENOSPC where ${cap} is too
  * small (ENTRY_LEN_MAX never is), else the length. */
 #define ENTRY_LEN_MAX	6144
+#define ENTRY_NAME_AT	40	/* length and name can be read without the rest */
 int entry_encode(const struct entry *e, uint8_t *out, size_t cap);
 
 /** entry_decode(in, len, out): one entry that takes all of ${len} bytes.  0 or -EBADMSG. */

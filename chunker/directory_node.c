@@ -5,7 +5,6 @@
 #include "chunker/bytes.h"
 #include "chunker/directory_node.h"
 
-#define LEAF_ITEM_NAME	 40
 #define UPPER_ITEM_FIXED (1 + 8 + ADDRESS_LEN)
 
 int name_compare(struct name a, struct name b)
@@ -26,12 +25,12 @@ static void upper_item_address(const uint8_t *item, size_t len, struct address *
 static int item_parse(unsigned int level, const uint8_t *p, size_t left, struct item *out)
 {
 	if (level == 0) {
-		if (left < LEAF_ITEM_NAME)
+		if (left < ENTRY_NAME_AT)
 			return -EBADMSG;
 		out->len = get_le16(p);
-		out->name = (struct name){ (const char *)p + LEAF_ITEM_NAME, p[3] };
+		out->name = (struct name){ (const char *)p + ENTRY_NAME_AT, p[3] };
 		out->names = 1;
-		if (out->len > left || out->len < LEAF_ITEM_NAME + out->name.len)
+		if (out->len > left || out->len < ENTRY_NAME_AT + out->name.len)
 			return -EBADMSG;
 	} else {
 		size_t n = left > 0 ? p[0] : 0;
@@ -76,6 +75,7 @@ static bool item_ends_node(unsigned int level, const uint8_t *bytes, size_t len)
 	return hash[0] == 0;
 }
 
+/* No entry has under 41 bytes, so bytes_max comes before entries_max, which only bounds readers. */
 const struct node_type directory_type = {
 	.kind = KIND_DIRECTORY,
 	.magic = { 'd', 'h', 't', 'd' },
@@ -87,7 +87,7 @@ const struct node_type directory_type = {
 	.ends = item_ends_node,
 };
 
-/* A sum of at least one name each is the names of the node only if none was lost or wrapped. */
+/* Each item has at least one name and no sum passes the total, so none can wrap. */
 static int node_check(const struct directory_node *n, const struct expected *want)
 {
 	struct name last = { 0 };

@@ -7,15 +7,13 @@
 #include "chunker/directory.h"
 #include "chunker/xattrs.h"
 
-#define ENTRY_FIXED_LEN 40
-
 enum {
 	FLAG_LINK = 1,
 	FLAG_XATTRS = 2,
 	FLAG_XATTRS_APART = 4,
 };
 
-_Static_assert(ENTRY_FIXED_LEN + NAME_LEN_MAX + 2 + SYMLINK_LEN_MAX + 8 + 2 + XATTRS_INLINE_MAX
+_Static_assert(ENTRY_NAME_AT + NAME_LEN_MAX + 2 + SYMLINK_LEN_MAX + 8 + 2 + XATTRS_INLINE_MAX
 		<= ENTRY_LEN_MAX, "the longest entry fits");
 _Static_assert(S_IFMT == 0170000 && S_IFDIR == 0040000 && S_IFREG == 0100000,
     "modes are kept with the numbers that Linux gives them");
@@ -98,7 +96,7 @@ static uint8_t entry_flags(const struct entry *e)
 
 static size_t entry_len(const struct entry *e)
 {
-	size_t len = ENTRY_FIXED_LEN + e->name_len;
+	size_t len = ENTRY_NAME_AT + e->name_len;
 
 	if (S_ISREG(e->mode) || S_ISDIR(e->mode))
 		len += REF_LEN;
@@ -129,7 +127,7 @@ static uint8_t *put_ref(uint8_t *p, const struct ref *ref)
 
 int entry_encode(const struct entry *e, uint8_t *out, size_t cap)
 {
-	uint8_t *p = out + ENTRY_FIXED_LEN;
+	uint8_t *p = out + ENTRY_NAME_AT;
 	size_t len;
 
 	if (!entry_valid(e))

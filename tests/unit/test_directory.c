@@ -22,6 +22,7 @@
 static struct chunkset set;
 static char (*names)[NAME_SIZE];
 static struct ref many;
+static unsigned int many_nodes;
 
 static struct ref make(const struct change *v, size_t n)
 {
@@ -46,6 +47,7 @@ static int begin(void **state)
 		v[i] = change_list_file(names[i], strlen(names[i]), i);
 	}
 	many = make(v, MANY);
+	many_nodes = set.puts;
 	free(v);
 	return 0;
 }
@@ -100,13 +102,14 @@ static void what_is_not_there_is_enoent(void **state)
 	assert_lookup(&many, too_long, -ENOENT, 0);
 }
 
-static void a_cursor_walks_all_names_in_order(void **state)
+static void a_cursor_walks_all_names_in_order_and_loads_each_node_once(void **state)
 {
 	struct directory_cursor *c = directory_cursor_new(&set.source, &many);
 	struct entry e;
 
 	(void)state;
 	assert_non_null(c);
+	set.gets = 0;
 	for (size_t i = 0; i < MANY; i++) {
 		assert_int_equal(directory_cursor_next(c, &e), 1);
 		assert_memory_equal(e.name, names[i], e.name_len);
@@ -114,6 +117,7 @@ static void a_cursor_walks_all_names_in_order(void **state)
 	}
 	assert_int_equal(directory_cursor_next(c, &e), 0);
 	assert_int_equal(directory_cursor_next(c, &e), 0);
+	assert_int_equal(set.gets, many_nodes);
 	directory_cursor_free(c);
 }
 
@@ -358,6 +362,8 @@ static void counts_and_lengths_that_are_off_are_refused(void **state)
 
 static void bad_names_and_entries_are_refused(void **state)
 {
+	struct ref bad_nsec;
+
 	(void)state;
 	leaf_of("a", "p");
 	node[NODE_HEADER_LEN + 40] = '.';
@@ -369,10 +375,8 @@ static void bad_names_and_entries_are_refused(void **state)
 	node_begin();
 	node_leaf_item("p");
 	node[NODE_HEADER_LEN + 32 + 3] = 0xff;
-	struct ref bad_nsec = node_end(0, 1);
-	struct chunk *holder;
-	struct entry e;
-	assert_int_equal(directory_lookup(&set.source, &bad_nsec, "p", 1, &e, &holder), -EBADMSG);
+	bad_nsec = node_end(0, 1);
+	assert_lookup(&bad_nsec, "p", -EBADMSG, 0);
 }
 
 static void an_update_copies_no_malformed_entry(void **state)
@@ -419,17 +423,32 @@ static void children_that_contradict_their_parent_are_refused(void **state)
 	assert_bad(root_of(1, "a", a, "p", wrong));
 }
 
-static void sums_that_wrap_are_refused(void **state)
+static void sums_that_wrap_or_are_absurd_are_refused(void **state)
 {
-	struct ref a = leaf_of("a", "b"), p = leaf_of("p", "q");
+	struct ref a = leaf_of("a", "b"), c = a, p = leaf_of("p", "q");
 
 	(void)state;
-	a.size = UINT64_MAX - 1;
-	p.size = 4;
+	a.size = UINT64_MAX;
+	c.size = 1;
+	node_begin();
+	node_upper_item("a", &a);
+	node_upper_item("c", &c);
+	node_upper_item("p", &p);
+	assert_bad(node_end(1, 2));
+	a.size = (uint64_t)INT64_MAX - 1;
 	assert_bad(root_of(1, "a", a, "p", p));
-	p.size = (uint64_t)INT64_MAX + 1;
-	a.size = p.size + 4;
-	assert_bad(root_of(1, "a", a, "p", p));
+}
+
+/* The first entry ends before its name, which is then the first byte of the next. */
+static void a_name_outside_its_entry_is_refused(void **state)
+{
+	(void)state;
+	leaf_of("a", "p");
+	memmove(node + NODE_HEADER_LEN + 40, node + NODE_HEADER_LEN + 89, 89);
+	assert_int_equal(node[NODE_HEADER_LEN + 40], 89);
+	put_le16(node + NODE_HEADER_LEN, 40);
+	node_len -= 49;
+	assert_bad(node_end(0, 2));
 }
 
 static void a_root_with_one_child_is_refused(void **state)
@@ -459,7 +478,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_lookup_loads_one_node_a_level),
 		cmocka_unit_test(what_is_not_there_is_enoent),
-		cmocka_unit_test(a_cursor_walks_all_names_in_order),
+		cmocka_unit_test(a_cursor_walks_all_names_in_order_and_loads_each_node_once),
 		cmocka_unit_test(a_seek_loads_one_node_a_level),
 		cmocka_unit_test(a_cursor_goes_on_after_eagain),
 		cmocka_unit_test(a_missing_chunk_is_told_as_it_is),
@@ -471,7 +490,8 @@ int main(void)
 		cmocka_unit_test(an_update_copies_no_malformed_entry),
 		cmocka_unit_test(levels_that_do_not_fall_by_one_are_refused),
 		cmocka_unit_test(children_that_contradict_their_parent_are_refused),
-		cmocka_unit_test(sums_that_wrap_are_refused),
+		cmocka_unit_test(sums_that_wrap_or_are_absurd_are_refused),
+		cmocka_unit_test(a_name_outside_its_entry_is_refused),
 		cmocka_unit_test(a_root_with_one_child_is_refused),
 		cmocka_unit_test(a_ref_of_something_else_is_refused),
 	};

@@ -15,8 +15,6 @@
 #include "chunker/directory.h"
 #include "chunker/xattrs.h"
 
-#define NAME_AT 40
-
 static uint8_t buf[ENTRY_LEN_MAX];
 static char long_target[SYMLINK_LEN_MAX + 1];
 
@@ -187,7 +185,7 @@ static void every_byte_but_slash_and_nul_can_stand_in_a_name(void **state)
 			assert_int_equal(entry_encode(&e, buf, sizeof buf), -EINVAL);
 			name[1] = 'x';
 			len = encode(&e);
-			buf[NAME_AT + 1] = (uint8_t)c;
+			buf[ENTRY_NAME_AT + 1] = (uint8_t)c;
 			assert_int_equal(entry_decode(buf, len, &back), -EBADMSG);
 		} else {
 			assert_comes_back(&e);
@@ -230,12 +228,12 @@ static void dots_are_refused_in_bytes_too(void **state)
 	e.name = ".a";
 	e.name_len = 2;
 	len = encode(&e);
-	buf[NAME_AT + 1] = '.';
+	buf[ENTRY_NAME_AT + 1] = '.';
 	assert_int_equal(entry_decode(buf, len, &back), -EBADMSG);
 	e.name = "a";
 	e.name_len = 1;
 	len = encode(&e);
-	buf[NAME_AT] = '.';
+	buf[ENTRY_NAME_AT] = '.';
 	assert_int_equal(entry_decode(buf, len, &back), -EBADMSG);
 }
 
