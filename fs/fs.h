@@ -11,31 +11,39 @@
 #include "fs/snapshots.h"
 #include "fs/tree.h"
 
+#define FS_LOCK_WAIT_MS	30000u	/* for a process that has been unmounted and still closes the store */
+
 struct byhash;
 struct control;
 struct fuse_session;
 
+/* Set by fs_open() in this order, and not changed until fs_close(). */
 struct fs {
 	const struct options *options;
+	struct timestamp started;
 	struct dht *dht;
 	struct cache *cache;
 	struct tree *tree;
 	struct files *files;
-	struct jobs *jobs;
 	struct checkpoint *checkpoint;
 	struct snapshots *snapshots;
+	struct jobs *jobs;
 	struct byhash *byhash;
 	struct control *control;
-	struct fuse_session *session;
-	struct timestamp started;
+	struct fuse_session *session;	/* main's */
 };
 
-/** fs_open(o, out, why, why_size): open the store and the tree, start all threads.  Called after the process has
- * gone to the background (threads do not survive a fork).  On failure ${why} is for a person. */
+/**
+ * fs_open(o, out, why, why_size): open the store and the tree, start all threads.  Called after the process has
+ * gone to the background (threads do not survive a fork).  Keeps ${o}.  On failure ${why} is
+ * for a person.
+ */
 int fs_open(const struct options *o, struct fs **out, char *why, size_t why_size);
 
-/** fs_close(fs): last snapshot and checkpoint, stop, close.  0, or the first error: what was not
- * acknowledged may be lost then. */
+/**
+ * fs_close(fs): last snapshot and checkpoint, stop, close.  No request is being served any more.
+ * 0, or the first error: what was not acknowledged may be lost then.
+ */
 int fs_close(struct fs *fs);
 
 /** fs_now(): the wall clock. */

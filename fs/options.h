@@ -19,6 +19,7 @@ struct options {
 	char *mountpoint;	/* absolute */
 	char *store;		/* absolute */
 	bool store_default;	/* nobody named it: the folders above it may be made */
+	char *fsname;		/* what the table of mounts calls the source */
 	bool foreground, debug;
 	bool read_only;
 	bool nonempty;
@@ -42,9 +43,5 @@ struct options {
  */
 int options_parse(int argc, char **argv, struct options *out);
 void options_free(struct options *o);
-
-/** size_parse(text, out): "10G", "512M", "1.5T", "4KiB", "4096": bytes, powers of 1024, either case,
- * rounded down to a byte.  0; -EINVAL; -ERANGE over INT64_MAX. */
-int size_parse(const char *text, uint64_t *out);
 
 #endif

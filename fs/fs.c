@@ -1,0 +1,173 @@
+#include "fs/fs.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fs/byhash.h"
+#include "fs/control.h"
+#include "fs/log.h"
+#include "fs/place.h"
+
+#define LOCK_QUIET_MS	1000u	/* before somebody is told that we wait */
+#define JOB_THREADS	2u
+
+struct timestamp fs_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (struct timestamp){ .sec = t.tv_sec, .nsec = (uint32_t)t.tv_nsec };
+}
+
+static int load_inode(void *arg, uint64_t ino, struct inode *out)
+{
+	struct fs *fs = arg;
+
+	return tree_get(fs->tree, ino, out);
+}
+
+/* Nothing is dirty before the first request, and no request comes before all is set. */
+static void content_changed(void *arg)
+{
+	struct fs *fs = arg;
+
+	checkpoint_due(fs->checkpoint);
+}
+
+static int open_dht(const struct options *o, struct dht **out, char *why, size_t why_size)
+{
+	struct dht_options d = {
+		.dir = o->store,
+		.size_max = o->size_max,
+		.lock_wait_ms = LOCK_QUIET_MS,
+		.read_only = o->read_only,
+		.log = log_text,
+	};
+	int r = o->store_default ? place_make_store_parents(o) : 0;
+
+	if (r < 0) {
+		snprintf(why, why_size, "the folders above the store %s: %s", o->store, strerror(-r));
+		return r;
+	}
+	r = dht_open(&d, out, why, why_size);
+	if (r != -EBUSY)
+		return r;
+	log_line(LOG_NOTICE, "%s: waiting for up to %u s", why, FS_LOCK_WAIT_MS / 1000);
+	d.lock_wait_ms = FS_LOCK_WAIT_MS - LOCK_QUIET_MS;
+	return dht_open(&d, out, why, why_size);
+}
+
+static unsigned int cores(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return n > 0 ? (unsigned int)n : 1;
+}
+
+/* Each part stands on the ones before it. */
+static int open_parts(struct fs *fs, char *why, size_t why_size)
+{
+	const struct options *o = fs->options;
+	struct files_options f = {
+		.dirty_max = o->dirty_max,
+		.flushers = cores(),
+		.load = load_inode,
+		.changed = content_changed,
+		.arg = fs,
+	};
+	int r = open_dht(o, &fs->dht, why, why_size);
+
+	if (r < 0)
+		return r;
+	r = tree_open(o->store, o->read_only, &fs->tree, why, why_size);
+	if (r < 0)
+		return r;
+
+	/* From here on only memory, threads or descriptors can be short. */
+	why[0] = '\0';
+	fs->cache = cache_new(o->cache_max);
+	if (!fs->cache)
+		return -ENOMEM;
+	f.dht = fs->dht;
+	f.cache = fs->cache;
+	r = files_new(&f, &fs->files);
+	if (r == 0)
+		r = checkpoint_start(fs->tree, fs->files, fs->dht, &fs->checkpoint);
+	if (r == 0)
+		r = snapshots_start(fs->tree, fs->checkpoint, fs->dht, fs->cache, &fs->snapshots);
+	if (r < 0)
+		return r;
+	fs->jobs = jobs_new(JOB_THREADS);
+	if (!fs->jobs)
+		return -ENOMEM;
+	r = byhash_new(fs, &fs->byhash);
+	if (r < 0)
+		return r;
+	r = control_start(fs, &fs->control);
+	if (r < 0)
+		snprintf(why, why_size, "the control socket in %s: %s", o->store, strerror(-r));
+	return r;
+}
+
+int fs_open(const struct options *o, struct fs **out, char *why, size_t why_size)
+{
+	struct fs *fs = calloc(1, sizeof(*fs));
+	int r = -ENOMEM;
+
+	*out = NULL;
+	why[0] = '\0';
+	if (fs) {
+		fs->options = o;
+		fs->started = fs_now();
+		r = open_parts(fs, why, why_size);
+	}
+	if (r < 0) {
+		if (!why[0])
+			snprintf(why, why_size, "could not start: %s", strerror(-r));
+		fs_close(fs);
+		return r;
+	}
+	*out = fs;
+	return 0;
+}
+
+static int first_error(int first, int then)
+{
+	return first < 0 ? first : then;
+}
+
+/*
+ * Who gives work is stopped before who does it.  A snapshot is recorded by a checkpoint, so
+ * the last checkpoint is behind the last snapshot; the set goes before the cache, since a
+ * lookup for which nobody waits ends in it.
+ */
+int fs_close(struct fs *fs)
+{
+	int r = 0;
+
+	if (!fs)
+		return 0;
+	if (fs->control)
+		control_stop(fs->control);
+	if (fs->jobs)
+		jobs_free(fs->jobs);
+	if (fs->snapshots)
+		r = snapshots_stop(fs->snapshots);
+	if (fs->checkpoint)
+		r = first_error(r, checkpoint_stop(fs->checkpoint));
+	if (fs->byhash)
+		byhash_free(fs->byhash);
+	if (fs->files)
+		files_free(fs->files);
+	if (fs->tree)
+		tree_close(fs->tree);
+	r = first_error(r, dht_close(fs->dht));
+	if (fs->cache)
+		cache_free(fs->cache);
+	free(fs);
+	return r;
+}

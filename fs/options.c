@@ -1,0 +1,449 @@
+#include "fs/options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs/place.h"
+#include "fs/size.h"
+
+static const char usage[] =
+    "usage: dhtfs [options] [STORE] MOUNTPOINT\n"
+    "\n"
+    "Mount a directory whose files are kept in a content-addressed set.\n"
+    "\n"
+    "  --store DIR        where the set is kept (default: $XDG_DATA_HOME/dhtfs or\n"
+    "                     ~/.local/share/dhtfs)\n"
+    "  --size-max SIZE    bytes that the store may take (default: the disk's)\n"
+    "  --dirty-max SIZE   bytes of changes kept in memory (default: 256M)\n"
+    "  --cache SIZE       bytes of the cache of chunks in memory (default: 32M)\n"
+    "  -f                 stay in the foreground, log to stderr\n"
+    "  -d                 debug: the same, and log every request\n"
+    "  -o OPTION[,...]    mount options:\n"
+    "      ro, rw, nosuid, nodev, noexec, ...   as in mount(8)\n"
+    "      allow_other, allow_root              let other users, or root, in\n"
+    "      nonempty                             hide what is in MOUNTPOINT\n"
+    "      fsname=NAME, subtype=NAME            names in the table of mounts\n"
+    "      by_hash=list|nolist|hidden           is by-hash shown, and does it list\n"
+    "      by_hash_mode=OCTAL                   permissions of by-hash (default: 500)\n"
+    "      store=DIR, size_max=SIZE, dirty_max=SIZE, cache=SIZE\n"
+    "  -h, --help         this text\n"
+    "  -V, --version      the version\n"
+    "\n"
+    "SIZE is a number of bytes, or has one of the letters K, M, G, T, P, E behind it.\n"
+    "To unmount: fusermount3 -u MOUNTPOINT.  dhtctl(1) asks and commands a mount.\n";
+
+enum use {
+	SETTING,	/* ours */
+	KERNEL,		/* for libfuse, fusermount3 and the kernel */
+	IGNORED,	/* for mount(8) and what starts it; or without an effect here */
+};
+
+/* A name that ends in '=' has a value; one that ends in '*' begins so. */
+static const struct mount_option {
+	const char *name;
+	enum use use;
+} mount_options[] = {
+	{ "ro", SETTING }, { "rw", SETTING }, { "nonempty", SETTING },
+	{ "allow_other", SETTING }, { "allow_root", SETTING }, { "by_hash=", SETTING },
+	{ "by_hash_mode=", SETTING }, { "store=", SETTING }, { "size_max=", SETTING },
+	{ "dirty_max=", SETTING }, { "cache=", SETTING }, { "debug", SETTING },
+	{ "fsname=", SETTING },
+
+	{ "suid", KERNEL }, { "nosuid", KERNEL }, { "dev", KERNEL }, { "nodev", KERNEL },
+	{ "exec", KERNEL }, { "noexec", KERNEL }, { "sync", KERNEL }, { "async", KERNEL },
+	{ "dirsync", KERNEL }, { "atime", KERNEL }, { "noatime", KERNEL },
+	{ "subtype=", KERNEL }, { "auto_unmount", KERNEL },
+	{ "context=", KERNEL }, { "fscontext=", KERNEL }, { "defcontext=", KERNEL },
+	{ "rootcontext=", KERNEL },
+
+	/* Always on. */
+	{ "default_permissions", IGNORED },
+	/* There is no atime to keep on reads. */
+	{ "relatime", IGNORED }, { "norelatime", IGNORED }, { "strictatime", IGNORED },
+	{ "nostrictatime", IGNORED }, { "lazytime", IGNORED }, { "nolazytime", IGNORED },
+	{ "diratime", IGNORED }, { "nodiratime", IGNORED },
+
+	{ "defaults", IGNORED }, { "auto", IGNORED }, { "noauto", IGNORED }, { "nofail", IGNORED },
+	{ "_netdev", IGNORED }, { "user", IGNORED }, { "user=", IGNORED }, { "nouser", IGNORED },
+	{ "users", IGNORED }, { "nousers", IGNORED }, { "owner", IGNORED }, { "noowner", IGNORED },
+	{ "group", IGNORED }, { "nogroup", IGNORED }, { "comment=", IGNORED },
+	{ "x-*", IGNORED }, { "X-*", IGNORED },
+};
+
+static int out_of_memory(void)
+{
+	fprintf(stderr, "dhtfs: no memory\n");
+	return -1;
+}
+
+static bool option_matches(const char *name, const char *text)
+{
+	size_t len = strlen(name);
+
+	if (name[len - 1] == '*')
+		return strncmp(name, text, len - 1) == 0;
+	if (name[len - 1] == '=')
+		return strncmp(name, text, len) == 0;
+	return strcmp(name, text) == 0;
+}
+
+static const struct mount_option *find_option(const char *text)
+{
+	for (size_t i = 0; i < sizeof(mount_options) / sizeof(*mount_options); i++) {
+		if (option_matches(mount_options[i].name, text))
+			return &mount_options[i];
+	}
+	return NULL;
+}
+
+/* Another word of the session's argv; grown to a power of two. */
+static int add_fuse_arg(struct options *o, const char *word)
+{
+	size_t n = (size_t)o->fuse_argc;
+
+	if ((n & (n + 1)) == 0) {
+		char **grown = realloc(o->fuse_args, 2 * (n + 1) * sizeof(*grown));
+
+		if (!grown)
+			return out_of_memory();
+		o->fuse_args = grown;
+	}
+	o->fuse_args[n] = strdup(word);
+	if (!o->fuse_args[n])
+		return out_of_memory();
+	o->fuse_args[++o->fuse_argc] = NULL;
+	return 0;
+}
+
+/* One mount option; what would end it for libfuse, which splits at commas, is escaped. */
+static int add_fuse_option(struct options *o, const char *option)
+{
+	char *text = malloc(2 * strlen(option) + 1), *p = text;
+	int r;
+
+	if (!text)
+		return out_of_memory();
+	for (; *option; option++) {
+		if (*option == ',' || *option == '\\')
+			*p++ = '\\';
+		*p++ = *option;
+	}
+	*p = '\0';
+	r = add_fuse_arg(o, "-o") < 0 ? -1 : add_fuse_arg(o, text);
+	free(text);
+	return r;
+}
+
+static int set_size(const char *name, const char *value, uint64_t min, uint64_t *out)
+{
+	uint64_t bytes;
+
+	if (size_parse(value, &bytes) < 0) {
+		fprintf(stderr, "dhtfs: %s: '%s' is no size: give a number of bytes, or one like 10G\n",
+		    name, value);
+		return -1;
+	}
+	if (bytes < min) {
+		fprintf(stderr, "dhtfs: %s: %s is too small: give at least %lluM\n", name, value,
+		    (unsigned long long)(min >> 20));
+		return -1;
+	}
+	*out = bytes;
+	return 0;
+}
+
+static int set_by_hash(struct options *o, const char *value)
+{
+	static const char *const names[] = {
+		[BY_HASH_LIST] = "list",
+		[BY_HASH_NOLIST] = "nolist",
+		[BY_HASH_HIDDEN] = "hidden",
+	};
+
+	for (unsigned int i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		if (strcmp(value, names[i]) == 0) {
+			o->by_hash = (enum by_hash)i;
+			return 0;
+		}
+	}
+	fprintf(stderr, "dhtfs: by_hash: '%s' is unknown: give list, nolist or hidden\n", value);
+	return -1;
+}
+
+static int set_by_hash_mode(struct options *o, const char *value)
+{
+	char *end;
+	unsigned long mode = strtoul(value, &end, 8);
+
+	if (!isdigit((unsigned char)*value) || *end || mode > 0777) {
+		fprintf(stderr, "dhtfs: by_hash_mode: '%s' is no mode: give three octal digits\n", value);
+		return -1;
+	}
+	o->by_hash_mode = (unsigned int)mode;
+	return 0;
+}
+
+static int set_text(const char *name, const char *value, char **out)
+{
+	char *text;
+
+	if (!*value) {
+		fprintf(stderr, "dhtfs: %s: nothing was given\n", name);
+		return -1;
+	}
+	text = strdup(value);
+	if (!text)
+		return out_of_memory();
+	free(*out);
+	*out = text;
+	return 0;
+}
+
+/* value is "" for those that have none. */
+static int set(struct options *o, const char *name, const char *value)
+{
+	if (strcmp(name, "ro") == 0 || strcmp(name, "rw") == 0) {
+		o->read_only = name[1] == 'o';
+		return 0;
+	} else if (strcmp(name, "nonempty") == 0) {
+		o->nonempty = true;
+		return 0;
+	} else if (strcmp(name, "debug") == 0) {
+		o->debug = true;
+		return 0;
+	} else if (strncmp(name, "allow_", 6) == 0) {
+		o->allow_other = true;
+		return add_fuse_option(o, name);
+	} else if (strcmp(name, "by_hash=") == 0) {
+		return set_by_hash(o, value);
+	} else if (strcmp(name, "by_hash_mode=") == 0) {
+		return set_by_hash_mode(o, value);
+	} else if (strcmp(name, "store=") == 0) {
+		return set_text("store", value, &o->store);
+	} else if (strcmp(name, "fsname=") == 0) {
+		return set_text("fsname", value, &o->fsname);
+	} else if (strcmp(name, "size_max=") == 0) {
+		return set_size("size_max", value, 0, &o->size_max);
+	} else if (strcmp(name, "dirty_max=") == 0) {
+		return set_size("dirty_max", value, OPTIONS_DIRTY_MIN, &o->dirty_max);
+	}
+	return set_size("cache", value, OPTIONS_CACHE_MIN, &o->cache_max);
+}
+
+static int take_mount_option(struct options *o, const char *option)
+{
+	const struct mount_option *found = find_option(option);
+	const char *value = strchr(option, '=');
+
+	if (!found) {
+		fprintf(stderr, "dhtfs: unknown mount option '%s': see dhtfs -h\n", option);
+		return -1;
+	}
+	if (found->use == KERNEL)
+		return add_fuse_option(o, option);
+	if (found->use == SETTING)
+		return set(o, found->name, value ? value + 1 : "");
+	return 0;
+}
+
+/* Commas divide; a backslash takes the next character as it is. */
+static int take_mount_options(struct options *o, const char *list)
+{
+	char *option = malloc(strlen(list) + 1), *p = option;
+	int r = 0;
+
+	if (!option)
+		return out_of_memory();
+	for (; r == 0; list++) {
+		if (*list && *list != ',') {
+			if (*list == '\\' && list[1])
+				list++;
+			*p++ = *list;
+			continue;
+		}
+		*p = '\0';
+		if (p > option)
+			r = take_mount_option(o, option);
+		p = option;
+		if (!*list)
+			break;
+	}
+	free(option);
+	return r;
+}
+
+/* The words that are no options: [STORE] MOUNTPOINT. */
+static int take_words(struct options *o, int count, char **words)
+{
+	static const char *const defaults[] = { "", "none", "dhtfs" };
+	const char *source = count == 2 ? words[0] : "";
+	bool named = true;
+
+	if (count < 1 || !*words[count - 1]) {
+		fprintf(stderr, "dhtfs: where to? Give a mount point: dhtfs MOUNTPOINT\n");
+		return -1;
+	}
+	if (count > 2) {
+		fprintf(stderr, "dhtfs: '%s' is one word too many: see dhtfs -h\n", words[2]);
+		return -1;
+	}
+	for (size_t i = 0; i < sizeof(defaults) / sizeof(*defaults); i++)
+		named &= strcmp(source, defaults[i]) != 0;
+	if (named && o->store) {
+		fprintf(stderr, "dhtfs: two stores, %s and %s: name one\n", source, o->store);
+		return -1;
+	}
+	if (named && set_text("store", source, &o->store) < 0)
+		return -1;
+	/* By its source mount(8) tells whether a line of /etc/fstab is mounted already. */
+	if (!o->fsname && set_text("fsname", *source ? source : "dhtfs", &o->fsname) < 0)
+		return -1;
+	o->mountpoint = strdup(words[count - 1]);
+	return o->mountpoint ? 0 : out_of_memory();
+}
+
+/* The daemon's working directory is the root. */
+static int make_absolute(char **path)
+{
+	char *dir, *absolute;
+
+	if (**path == '/')
+		return 0;
+	dir = get_current_dir_name();
+	if (!dir) {
+		fprintf(stderr, "dhtfs: the working directory: %s\n", strerror(errno));
+		return -1;
+	}
+	if (asprintf(&absolute, "%s/%s", dir, *path) < 0)
+		absolute = NULL;
+	free(dir);
+	if (!absolute)
+		return out_of_memory();
+	free(*path);
+	*path = absolute;
+	return 0;
+}
+
+static int take_defaults(struct options *o)
+{
+	if (!o->store) {
+		o->store_default = true;
+		o->store = place_default_store();
+	}
+	if (!o->store) {
+		fprintf(stderr, "dhtfs: no home to keep the store in: give --store DIR\n");
+		return -1;
+	}
+	if (make_absolute(&o->store) < 0 || make_absolute(&o->mountpoint) < 0)
+		return -1;
+	o->foreground |= o->debug;
+	return 0;
+}
+
+/* What libfuse is told beside the person's own options. */
+static int finish_fuse_args(struct options *o)
+{
+	char *fsname;
+	int r;
+
+	if (asprintf(&fsname, "fsname=%s", o->fsname) < 0)
+		return out_of_memory();
+	r = add_fuse_option(o, fsname);
+	free(fsname);
+	if (r == 0 && o->read_only)
+		r = add_fuse_option(o, "ro");
+	if (r == 0 && o->debug)
+		r = add_fuse_arg(o, "-d");
+	return r;
+}
+
+enum {
+	OPTION_STORE = 256,
+	OPTION_SIZE_MAX,
+	OPTION_DIRTY_MAX,
+	OPTION_CACHE,
+};
+
+static const struct option long_options[] = {
+	{ "store", required_argument, NULL, OPTION_STORE },
+	{ "size-max", required_argument, NULL, OPTION_SIZE_MAX },
+	{ "dirty-max", required_argument, NULL, OPTION_DIRTY_MAX },
+	{ "cache", required_argument, NULL, OPTION_CACHE },
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'V' },
+	{ 0 },
+};
+
+/* As options_parse() for one option. */
+static int take_option(struct options *o, int option, const char *value)
+{
+	switch (option) {
+	case 'f':
+		o->foreground = true;
+		return 0;
+	case 'd':
+		o->debug = true;
+		return 0;
+	case 'o':
+		return take_mount_options(o, value);
+	case OPTION_STORE:
+		return set(o, "store=", value);
+	case OPTION_SIZE_MAX:
+		return set(o, "size_max=", value);
+	case OPTION_DIRTY_MAX:
+		return set(o, "dirty_max=", value);
+	case OPTION_CACHE:
+		return set(o, "cache=", value);
+	case 'h':
+		fputs(usage, stdout);
+		return 1;
+	case 'V':
+		printf("dhtfs %s\n", DHTFS_VERSION);
+		return 1;
+	default:	/* getopt has named it */
+		fprintf(stderr, "see dhtfs -h\n");
+		return -1;
+	}
+}
+
+int options_parse(int argc, char **argv, struct options *out)
+{
+	int option, r;
+
+	*out = (struct options){
+		.by_hash_mode = 0500,
+		.dirty_max = 256ull << 20,
+		.cache_max = 32ull << 20,
+	};
+	r = add_fuse_arg(out, "dhtfs");
+	if (r == 0)
+		r = add_fuse_option(out, "default_permissions");
+	if (r == 0)
+		r = add_fuse_option(out, "subtype=dhtfs");
+	optind = 0;
+	while (r == 0 && (option = getopt_long(argc, argv, "fdo:hV", long_options, NULL)) >= 0)
+		r = take_option(out, option, optarg);
+	if (r == 0)
+		r = take_words(out, argc - optind, argv + optind);
+	if (r == 0)
+		r = take_defaults(out);
+	if (r == 0)
+		r = finish_fuse_args(out);
+	return r;
+}
+
+void options_free(struct options *o)
+{
+	free(o->mountpoint);
+	free(o->store);
+	free(o->fsname);
+	for (int i = 0; i < o->fuse_argc; i++)
+		free(o->fuse_args[i]);
+	free(o->fuse_args);
+	*o = (struct options){ 0 };
+}
