@@ -26,6 +26,9 @@ int checkpoint_stop(struct checkpoint *c);
 /** checkpoint_due(c): something changed.  Cheap; callable from anywhere, under any lock. */
 void checkpoint_due(void *c);
 
+/** checkpoint_hurry(c): make one now: the tree has changed much. */
+void checkpoint_hurry(struct checkpoint *c);
+
 struct checkpoint_waiter {
 	void (*done)(struct checkpoint_waiter *w, int result);	/* from the checkpoint's thread */
 	bool all;		/* flush every file first (else: what has been flushed counts) */

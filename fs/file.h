@@ -67,6 +67,7 @@ void file_discard(struct file *f);
 struct file_attr {
 	bool dirty;		/* else the tree's row is right */
 	uint64_t size;
+	uint64_t data;		/* bytes that are not in holes, about, while dirty */
 	bool times;		/* mtime and ctime below count */
 	struct timestamp mtime, ctime;
 };
@@ -163,11 +164,15 @@ bool file_flush_leave(struct file_flush *w);
 /** file_ref(f, out): its base, the content as of the last flush; false: there is something newer. */
 bool file_ref(struct file *f, struct ref *out);
 
-/** file_opened(f, writers), file_closed(f): writers open now.  A file that was cut to nothing and is still
+/** file_error(f): why its content could not be flushed the last time, 0 if it could: for close(2). */
+int file_error(struct file *f);
+
+/** file_opened(f), file_closed(f): one writer more, one less; file_writers(f): how many.  A file that was cut to nothing and is still
  * open for writing is left out of files_flush_all() for a while (5 s), so that a crash
  * between the cut and the write leaves the old content and not an empty file. */
 void file_opened(struct file *f);
 void file_closed(struct file *f);
+unsigned int file_writers(struct file *f);
 
 /** file_must_publish(f): it has just replaced another file's name: no checkpoint from now on may be made
  * without its present content. */
@@ -178,12 +183,15 @@ void file_must_publish(struct file *f);
  *
  * files_flush_all(fs, age_ms): flush every file that has been dirty for so long; waits until all are flushed
  *   or have failed.
+ * files_flush_must(fs): the same for the files of file_must_publish() only.
  * files_collect(fs, out, n): what is flushed and not published: *${out} is the files' until files_published().
+ *   Called again before files_published(), it gives the whole set anew.
  *   After that call dht_sync(), then tree_commit() with it, with files_ready() as its question.
  * files_ready(fs): is the present content of every file that must be published among what was collected?
  * files_published(fs, ok): the outcome of the commit.
  */
 void files_flush_all(struct files *fs, unsigned int age_ms);
+void files_flush_must(struct files *fs);
 int files_collect(struct files *fs, struct publication **out, size_t *n);
 bool files_ready(void *fs);
 void files_published(struct files *fs, bool ok);

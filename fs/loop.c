@@ -197,11 +197,14 @@ static void wait_for_end(struct loop *l)
 int loop_run(struct fuse_session *se, const char *mountpoint, unsigned int threads)
 {
 	struct sigaction wake = { .sa_handler = end_of_read };
-	struct loop l = { .se = se, .main = pthread_self() };
+	/* Static, for a thread that run_bounded() gave up on may still look at it. */
+	static struct loop l;
 	pthread_t ids[THREADS_MAX];
 	sigset_t usr1;
 	unsigned int n;
 
+	l.se = se;
+	l.main = pthread_self();
 	l.mountpoint = strdup(mountpoint);
 	if (!l.mountpoint)
 		return -ENOMEM;
@@ -220,6 +223,5 @@ int loop_run(struct fuse_session *se, const char *mountpoint, unsigned int threa
 	if (n > 0)
 		wait_for_end(&l);
 	end_threads(&l, ids, n);
-	free(l.mountpoint);
 	return n > 0 ? 0 : -EAGAIN;
 }

@@ -1,0 +1,325 @@
+#include "fs/checkpoint.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "fs/log.h"
+
+#define DELAY_MS	900	/* from the first change to its checkpoint; the promise is 1 s */
+#define RETRY_MS	1000	/* after a failure */
+
+struct checkpoint {
+	struct tree *tree;
+	struct files *files;
+	struct dht *dht;
+	pthread_t thread;
+	atomic_bool due;
+
+	pthread_mutex_t lock;	/* all below; a leaf: nothing is called with it held */
+	pthread_cond_t wake;
+	struct timespec due_at;	/* CLOCK_MONOTONIC, while due */
+	struct checkpoint_waiter *first, *last;
+	bool hurry, begun, stop;
+	int begin_result;
+	int last_result;
+};
+
+static struct timespec after_ms(unsigned int ms)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_sec += ms / 1000;
+	t.tv_nsec += (long)(ms % 1000) * 1000000;
+	if (t.tv_nsec >= 1000000000) {
+		t.tv_sec++;
+		t.tv_nsec -= 1000000000;
+	}
+	return t;
+}
+
+static bool reached(const struct timespec *t)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec > t->tv_sec || (now.tv_sec == t->tv_sec && now.tv_nsec >= t->tv_nsec);
+}
+
+static int sync_set(struct checkpoint *c)
+{
+	int r = dht_sync_now(c->dht);
+
+	/* After a failure the set has written the chunks again elsewhere: ask once more. */
+	return r == -EIO ? dht_sync_now(c->dht) : r;
+}
+
+/*
+ * A commit in which a file that replaced another has to be there with its present content.
+ * Where renames come faster than the set can be synced, the second try flushes and
+ * syncs them with the tree locked: then no further one can come.
+ */
+struct attempt {
+	struct checkpoint *c;
+	struct publications what;
+	bool forced;
+	int result;
+};
+
+static bool attempt_ready(void *arg)
+{
+	struct attempt *a = arg;
+
+	if (!a->forced)
+		return files_ready(a->c->files);
+	files_flush_must(a->c->files);
+	a->result = files_collect(a->c->files, &a->what.v, &a->what.n);
+	if (a->result == 0)
+		a->result = sync_set(a->c);
+	return a->result == 0;
+}
+
+static int commit(struct checkpoint *c)
+{
+	struct attempt a = { .c = c };
+	int r;
+
+	r = files_collect(c->files, &a.what.v, &a.what.n);
+	if (r < 0)
+		return r;
+	if (a.what.n == 0 && !tree_dirty(c->tree, NULL)) {
+		files_published(c->files, true);
+		return 0;
+	}
+	r = sync_set(c);
+	if (r == 0)
+		r = tree_commit(c->tree, &a.what, attempt_ready, &a);
+	files_published(c->files, r == 0);
+	if (r != -EAGAIN)
+		return r;
+
+	a.forced = true;
+	a.what.n = 0;
+	r = tree_commit(c->tree, &a.what, attempt_ready, &a);
+	files_published(c->files, r == 0);
+	return r == -EAGAIN ? a.result : r;
+}
+
+static void answer(struct checkpoint_waiter *w, int result)
+{
+	while (w) {
+		struct checkpoint_waiter *next = w->next;
+
+		w->done(w, result);
+		w = next;
+	}
+}
+
+/* Waits until a checkpoint is wanted, and takes those who wait for it.  False: the end. */
+static bool next_checkpoint(struct checkpoint *c, struct checkpoint_waiter **waiters, bool *all)
+{
+	bool stop;
+
+	pthread_mutex_lock(&c->lock);
+	while (!c->first && !c->stop && !c->hurry) {
+		if (!atomic_load(&c->due)) {
+			pthread_cond_wait(&c->wake, &c->lock);
+		} else {
+			if (reached(&c->due_at))
+				break;
+			pthread_cond_timedwait(&c->wake, &c->lock, &c->due_at);
+		}
+	}
+	*all = c->stop || c->hurry || (atomic_load(&c->due) && reached(&c->due_at));
+	*waiters = c->first;
+	for (struct checkpoint_waiter *w = c->first; w; w = w->next) {
+		w->waiting = false;
+		if (w->all)
+			*all = true;
+	}
+	c->first = c->last = NULL;
+	c->hurry = false;
+	stop = c->stop;
+	/* What changes from here on is due anew. */
+	if (*all)
+		atomic_store(&c->due, false);
+	pthread_mutex_unlock(&c->lock);
+	return !stop;
+}
+
+static void *checkpoint_thread(void *arg)
+{
+	struct checkpoint *c = arg;
+	struct checkpoint_waiter *waiters;
+	bool all, more;
+	int r;
+
+	r = tree_begin(c->tree);
+	pthread_mutex_lock(&c->lock);
+	c->begin_result = r;
+	c->begun = true;
+	pthread_cond_broadcast(&c->wake);
+	pthread_mutex_unlock(&c->lock);
+	if (r < 0)
+		return NULL;
+	do {
+		more = next_checkpoint(c, &waiters, &all);
+		if (all)
+			files_flush_all(c->files, 0);
+		r = commit(c);
+		if (r < 0 && r != c->last_result)
+			log_line(LOG_ERR, "checkpoint failed: %s", strerror(-r));
+		if (r == 0 && c->last_result < 0)
+			log_line(LOG_NOTICE, "checkpoints work again");
+		c->last_result = r;
+		if (r < 0)
+			checkpoint_due(c);
+		answer(waiters, r);
+	} while (more);
+	return NULL;
+}
+
+int checkpoint_start(struct tree *t, struct files *files, struct dht *dht,
+    struct checkpoint **out)
+{
+	struct checkpoint *c = calloc(1, sizeof(*c));
+	pthread_condattr_t attr;
+	int r;
+
+	*out = NULL;
+	if (!c)
+		return -ENOMEM;
+	c->tree = t;
+	c->files = files;
+	c->dht = dht;
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&c->wake, &attr);
+	pthread_condattr_destroy(&attr);
+	r = -pthread_create(&c->thread, NULL, checkpoint_thread, c);
+	if (r < 0)
+		goto err;
+	pthread_mutex_lock(&c->lock);
+	while (!c->begun)
+		pthread_cond_wait(&c->wake, &c->lock);
+	r = c->begin_result;
+	pthread_mutex_unlock(&c->lock);
+	if (r < 0) {
+		pthread_join(c->thread, NULL);
+		goto err;
+	}
+	*out = c;
+	return 0;
+err:
+	pthread_cond_destroy(&c->wake);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+	return r;
+}
+
+int checkpoint_stop(struct checkpoint *c)
+{
+	int r;
+
+	pthread_mutex_lock(&c->lock);
+	c->stop = true;
+	pthread_cond_broadcast(&c->wake);
+	pthread_mutex_unlock(&c->lock);
+	pthread_join(c->thread, NULL);
+	r = c->last_result;
+	answer(c->first, r < 0 ? r : -ESHUTDOWN);
+	pthread_cond_destroy(&c->wake);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+	return r;
+}
+
+void checkpoint_due(void *arg)
+{
+	struct checkpoint *c = arg;
+
+	if (atomic_load(&c->due))
+		return;
+	pthread_mutex_lock(&c->lock);
+	if (!atomic_load(&c->due)) {
+		c->due_at = after_ms(c->last_result < 0 ? RETRY_MS : DELAY_MS);
+		atomic_store(&c->due, true);
+		pthread_cond_broadcast(&c->wake);
+	}
+	pthread_mutex_unlock(&c->lock);
+}
+
+void checkpoint_hurry(struct checkpoint *c)
+{
+	pthread_mutex_lock(&c->lock);
+	c->hurry = true;
+	pthread_cond_broadcast(&c->wake);
+	pthread_mutex_unlock(&c->lock);
+}
+
+void checkpoint_wait(struct checkpoint *c, struct checkpoint_waiter *w)
+{
+	pthread_mutex_lock(&c->lock);
+	w->next = NULL;
+	w->prev = c->last;
+	*(c->last ? &c->last->next : &c->first) = w;
+	c->last = w;
+	w->waiting = true;
+	pthread_cond_broadcast(&c->wake);
+	pthread_mutex_unlock(&c->lock);
+}
+
+bool checkpoint_leave(struct checkpoint *c, struct checkpoint_waiter *w)
+{
+	bool was;
+
+	pthread_mutex_lock(&c->lock);
+	was = w->waiting;
+	if (was) {
+		*(w->prev ? &w->prev->next : &c->first) = w->next;
+		*(w->next ? &w->next->prev : &c->last) = w->prev;
+		w->waiting = false;
+	}
+	pthread_mutex_unlock(&c->lock);
+	return was;
+}
+
+struct waited {
+	struct checkpoint_waiter w;
+	pthread_mutex_t lock;
+	pthread_cond_t done;
+	bool is_done;
+	int result;
+};
+
+static void waited_done(struct checkpoint_waiter *cw, int result)
+{
+	struct waited *w = (struct waited *)cw;
+
+	pthread_mutex_lock(&w->lock);
+	w->result = result;
+	w->is_done = true;
+	pthread_cond_signal(&w->done);
+	pthread_mutex_unlock(&w->lock);
+}
+
+int checkpoint_now(struct checkpoint *c)
+{
+	struct waited w = {
+		.w = { .done = waited_done, .all = true },
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+		.done = PTHREAD_COND_INITIALIZER,
+	};
+
+	checkpoint_wait(c, &w.w);
+	pthread_mutex_lock(&w.lock);
+	while (!w.is_done)
+		pthread_cond_wait(&w.done, &w.lock);
+	pthread_mutex_unlock(&w.lock);
+	return w.result;
+}

@@ -1,0 +1,141 @@
+#include "fs/ops.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+
+#include "fs/log.h"
+
+void ops_err(fuse_req_t req, int r)
+{
+	/* A chunk that nobody has, or whose copies are all bad, is trouble with the
+	 * content of a file that exists. */
+	if (r == -EBADMSG)
+		r = -EIO;
+	fuse_reply_err(req, -r);
+}
+
+void ops_changed(struct fs *fs)
+{
+	unsigned int pages;
+
+	checkpoint_due(fs->checkpoint);
+	if (tree_dirty(fs->tree, &pages) && pages >= TREE_PAGES_MAX)
+		checkpoint_hurry(fs->checkpoint);
+}
+
+static struct timespec to_timespec(struct timestamp t)
+{
+	return (struct timespec){ .tv_sec = t.sec, .tv_nsec = t.nsec };
+}
+
+void ops_stat(struct fs *fs, const struct inode *inode, struct stat *out)
+{
+	struct timestamp mtime = inode->mtime, ctime = inode->ctime;
+	uint64_t size = inode->size, data = inode->size;
+
+	if (S_ISREG(inode->mode)) {
+		struct file *f = file_find(fs->files, inode->ino);
+		struct file_attr attr = { .dirty = false };
+
+		data = inode->data;
+		if (f) {
+			file_attr(f, &attr);
+			file_put(f);
+		}
+		if (attr.dirty) {
+			size = attr.size;
+			data = attr.data;
+			if (attr.times) {
+				mtime = attr.mtime;
+				ctime = attr.ctime;
+			}
+		}
+	}
+	*out = (struct stat){
+		.st_ino = inode->ino,
+		.st_mode = inode->mode,
+		.st_nlink = inode->nlink,
+		.st_uid = inode->uid,
+		.st_gid = inode->gid,
+		.st_rdev = makedev((unsigned int)(inode->rdev >> 32),
+		    (unsigned int)inode->rdev),
+		.st_size = (off_t)size,
+		.st_blksize = 128 * 1024,
+		.st_blocks = (blkcnt_t)((data + 511) / 512),
+		.st_atim = to_timespec(inode->atime),
+		.st_mtim = to_timespec(mtime),
+		.st_ctim = to_timespec(ctime),
+	};
+}
+
+void ops_entry(struct fs *fs, const struct inode *inode, struct fuse_entry_param *out)
+{
+	*out = (struct fuse_entry_param){
+		.ino = inode->ino,
+		.generation = 1,
+		.attr_timeout = TIMEOUT_S,
+		.entry_timeout = TIMEOUT_S,
+	};
+	ops_stat(fs, inode, &out->attr);
+}
+
+bool ops_tree_only(fuse_req_t req, fuse_ino_t ino)
+{
+	if (!byhash_has(ino))
+		return true;
+	fuse_reply_err(req, EROFS);
+	return false;
+}
+
+static void ops_init(void *userdata, struct fuse_conn_info *conn)
+{
+	static const unsigned int wanted = FUSE_CAP_ASYNC_READ | FUSE_CAP_ATOMIC_O_TRUNC |
+	    FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_DONT_MASK | FUSE_CAP_READDIRPLUS |
+	    FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_ASYNC_DIO | FUSE_CAP_WRITEBACK_CACHE |
+	    FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_POSIX_ACL | FUSE_CAP_CACHE_SYMLINKS;
+
+	(void)userdata;
+	conn->want = conn->capable & wanted;
+	conn->max_write = 1024 * 1024;
+	conn->max_readahead = 1024 * 1024;
+	conn->max_background = 64;
+	conn->congestion_threshold = 48;
+	conn->time_gran = 1;
+}
+
+const struct fuse_lowlevel_ops fs_ops = {
+	.init = ops_init,
+	.lookup = ops_lookup,
+	.forget = ops_forget,
+	.forget_multi = ops_forget_multi,
+	.getattr = ops_getattr,
+	.setattr = ops_setattr,
+	.readlink = ops_readlink,
+	.mknod = ops_mknod,
+	.mkdir = ops_mkdir,
+	.unlink = ops_unlink,
+	.rmdir = ops_rmdir,
+	.symlink = ops_symlink,
+	.rename = ops_rename,
+	.link = ops_link,
+	.open = ops_open,
+	.create = ops_create,
+	.read = ops_read,
+	.write = ops_write,
+	.flush = ops_flush,
+	.release = ops_release,
+	.fsync = ops_fsync,
+	.opendir = ops_opendir,
+	.readdir = ops_readdir,
+	.readdirplus = ops_readdirplus,
+	.fsyncdir = ops_fsyncdir,
+	.statfs = ops_statfs,
+	.setxattr = ops_setxattr,
+	.getxattr = ops_getxattr,
+	.listxattr = ops_listxattr,
+	.removexattr = ops_removexattr,
+	.fallocate = ops_fallocate,
+	.copy_file_range = ops_copy_file_range,
+	.lseek = ops_lseek,
+};

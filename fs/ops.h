@@ -1,0 +1,110 @@
+/* ops: the FUSE operations on the mounted tree.  One file for each family. */
+#ifndef FS_OPS_H
+#define FS_OPS_H
+
+#ifndef FUSE_USE_VERSION
+#define FUSE_USE_VERSION 314
+#endif
+#include <fuse_lowlevel.h>
+
+#include "fs/byhash.h"
+#include "fs/fs.h"
+
+/* This mount is the only writer of its tree: the kernel may remember for ever. */
+#define TIMEOUT_S 1e6
+
+extern const struct fuse_lowlevel_ops fs_ops;
+
+static inline struct fs *ops_fs(fuse_req_t req)
+{
+	return fuse_req_userdata(req);
+}
+
+/** ops_err(req, r): answer with 0 or -errno; what means trouble only inside is EIO outside. */
+void ops_err(fuse_req_t req, int r);
+
+/** ops_changed(fs): the tree was changed: a checkpoint is due. */
+void ops_changed(struct fs *fs);
+
+/** ops_stat(fs, inode, out): what stat(2) says: the row, and over it what the file in memory knows. */
+void ops_stat(struct fs *fs, const struct inode *inode, struct stat *out);
+
+/** ops_entry(fs, inode, out): the answer to a lookup. */
+void ops_entry(struct fs *fs, const struct inode *inode, struct fuse_entry_param *out);
+
+/** ops_tree_only(req, ino): false, and answered with EROFS, where ino is in by-hash. */
+bool ops_tree_only(fuse_req_t req, fuse_ino_t ino);
+
+/* ops_name.c */
+void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
+void ops_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev);
+void ops_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode);
+void ops_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name);
+void ops_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name);
+void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
+void ops_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);
+void ops_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
+    const char *new_name, unsigned int flags);
+void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+    struct fuse_file_info *fi);
+
+/* ops_attr.c */
+void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+    struct fuse_file_info *fi);
+void ops_readlink(fuse_req_t req, fuse_ino_t ino);
+void ops_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value,
+    size_t size, int flags);
+void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
+void ops_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
+void ops_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
+void ops_forget(fuse_req_t req, fuse_ino_t ino, uint64_t lookups);
+void ops_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets);
+void ops_statfs(fuse_req_t req, fuse_ino_t ino);
+
+/* ops_dir.c */
+void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void ops_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+    struct fuse_file_info *fi);
+void ops_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+    struct fuse_file_info *fi);
+void ops_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+
+/* ops_file.c */
+void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void ops_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void ops_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
+    struct fuse_file_info *fi);
+void ops_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
+    struct fuse_file_info *fi);
+void ops_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
+    struct fuse_file_info *fi_in, fuse_ino_t ino_out, off_t off_out,
+    struct fuse_file_info *fi_out, size_t len, int flags);
+
+/* ops_io.c */
+void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+    struct fuse_file_info *fi);
+void ops_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,
+    struct fuse_file_info *fi);
+void ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+
+/* What fi->fh of an open file points to. */
+struct handle {
+	struct file *file;
+	bool writes;
+};
+
+/** ops_handle_new(f, flags): takes over the hold on ${f}.  NULL: no memory; then it does not. */
+struct handle *ops_handle_new(struct file *f, int flags);
+void ops_handle_free(struct handle *h);
+
+/** ops_kill_priv(fs, ino): set-id bits and capabilities go with a change of the content. */
+int ops_kill_priv(struct fs *fs, fuse_ino_t ino);
+
+static inline struct file *ops_file(const struct fuse_file_info *fi)
+{
+	return ((struct handle *)(uintptr_t)fi->fh)->file;
+}
+
+#endif

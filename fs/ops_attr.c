@@ -1,0 +1,288 @@
+#include "fs/ops.h"
+
+#include <errno.h>
+#include <linux/limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+#include "fs/loop.h"
+#include "fs/people.h"
+
+static struct timestamp to_timestamp(struct timespec t)
+{
+	return (struct timestamp){ .sec = t.tv_sec, .nsec = (uint32_t)t.tv_nsec };
+}
+
+static void reply_attr(fuse_req_t req, const struct inode *inode)
+{
+	struct stat st;
+
+	ops_stat(ops_fs(req), inode, &st);
+	fuse_reply_attr(req, &st, TIMEOUT_S);
+}
+
+void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct fs *fs = ops_fs(req);
+	struct inode inode;
+	int r;
+
+	(void)fi;
+	if (byhash_has(ino)) {
+		byhash_getattr(fs->byhash, req, ino);
+		return;
+	}
+	r = tree_get(fs->tree, ino, &inode);
+	if (r < 0)
+		ops_err(req, r);
+	else
+		reply_attr(req, &inode);
+}
+
+/* The fields of struct stat that setattr(2) and friends asked for, as the tree's. */
+static unsigned int wanted(const struct stat *attr, int to_set, bool kill_priv,
+    struct timestamp now, struct inode *in)
+{
+	unsigned int which = 0;
+
+	if (to_set & FUSE_SET_ATTR_MODE) {
+		in->mode = attr->st_mode;
+		which |= SET_MODE;
+	}
+	if (to_set & FUSE_SET_ATTR_UID) {
+		in->uid = attr->st_uid;
+		which |= SET_UID;
+	}
+	if (to_set & FUSE_SET_ATTR_GID) {
+		in->gid = attr->st_gid;
+		which |= SET_GID;
+	}
+	if (to_set & (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW)) {
+		in->atime = to_set & FUSE_SET_ATTR_ATIME_NOW ? now :
+		    to_timestamp(attr->st_atim);
+		which |= SET_ATIME;
+	}
+	if (to_set & (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW)) {
+		in->mtime = to_set & FUSE_SET_ATTR_MTIME_NOW ? now :
+		    to_timestamp(attr->st_mtim);
+		which |= SET_MTIME;
+	}
+	in->ctime = to_set & FUSE_SET_ATTR_CTIME ? to_timestamp(attr->st_ctim) : now;
+	which |= SET_CTIME;
+	if (kill_priv)
+		which |= SET_KILL_PRIV;
+	return which;
+}
+
+/* The content in memory goes with times of its own: they must not be older than the row's. */
+static int set_file(struct fs *fs, fuse_ino_t ino, const struct stat *attr, int to_set,
+    const struct inode *in, unsigned int which)
+{
+	struct file *f;
+	int r = 0;
+
+	if (to_set & FUSE_SET_ATTR_SIZE) {
+		struct timestamp now = in->ctime;
+
+		if (attr->st_size < 0)
+			return -EINVAL;
+		r = file_get(fs->files, ino, &f);
+		if (r < 0)
+			return r;
+		r = file_truncate(f, (uint64_t)attr->st_size, &now);
+	} else {
+		f = file_find(fs->files, ino);
+	}
+	if (!f)
+		return 0;
+	if (r == 0)
+		file_set_times(f, which & SET_MTIME ? &in->mtime : NULL, &in->ctime);
+	file_put(f);
+	return r;
+}
+
+void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+    struct fuse_file_info *fi)
+{
+	struct fs *fs = ops_fs(req);
+	struct inode in = { .ino = ino }, inode;
+	unsigned int which;
+	int r;
+
+	(void)fi;
+	if (!ops_tree_only(req, ino))
+		return;
+	which = wanted(attr, to_set, loop_kill_priv(), fs_now(), &in);
+	r = set_file(fs, ino, attr, to_set, &in, which);
+	if (r == 0)
+		r = tree_set_attr(fs->tree, ino, &in, which, &inode);
+	if (r < 0) {
+		ops_err(req, r);
+		return;
+	}
+	ops_changed(fs);
+	reply_attr(req, &inode);
+}
+
+void ops_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+	struct fs *fs = ops_fs(req);
+	char target[SYMLINK_LEN_MAX + 1];
+	int r;
+
+	if (byhash_has(ino)) {
+		byhash_readlink(fs->byhash, req, ino);
+		return;
+	}
+	r = tree_readlink(fs->tree, ino, target);
+	if (r < 0)
+		ops_err(req, r);
+	else
+		fuse_reply_readlink(req, target);
+}
+
+void ops_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value,
+    size_t size, int flags)
+{
+	struct fs *fs = ops_fs(req);
+	int r;
+
+	if (!ops_tree_only(req, ino))
+		return;
+	r = people_has(name) ? -EPERM :
+	    tree_set_xattr(fs->tree, ino, name, value, size, flags, fs_now());
+	if (r == 0)
+		ops_changed(fs);
+	ops_err(req, r);
+}
+
+void ops_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+	struct fs *fs = ops_fs(req);
+	int r;
+
+	if (!ops_tree_only(req, ino))
+		return;
+	r = people_has(name) ? -EPERM : tree_remove_xattr(fs->tree, ino, name, fs_now());
+	if (r == 0)
+		ops_changed(fs);
+	ops_err(req, r);
+}
+
+/* Answers with a length where size is 0, else with that many bytes of what get() wrote. */
+static void reply_xattr(fuse_req_t req, size_t size, char *buf, ssize_t n)
+{
+	if (n < 0)
+		ops_err(req, (int)n);
+	else if (size == 0)
+		fuse_reply_xattr(req, (size_t)n);
+	else
+		fuse_reply_buf(req, buf, (size_t)n);
+}
+
+void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+	struct fs *fs = ops_fs(req);
+	char *buf = NULL;
+
+	if (byhash_has(ino)) {
+		byhash_getxattr(fs->byhash, req, ino, name, size);
+		return;
+	}
+	if (people_has(name)) {
+		people_getxattr(fs, req, ino, name, size);
+		return;
+	}
+	if (size > XATTR_SIZE_MAX)
+		size = XATTR_SIZE_MAX;
+	if (size > 0) {
+		buf = malloc(size);
+		if (!buf) {
+			ops_err(req, -ENOMEM);
+			return;
+		}
+	}
+	reply_xattr(req, size, buf, tree_get_xattr(fs->tree, ino, name, buf, size));
+	free(buf);
+}
+
+void ops_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+	struct fs *fs = ops_fs(req);
+	char *buf = NULL;
+
+	if (byhash_has(ino)) {
+		byhash_listxattr(fs->byhash, req, ino, size);
+		return;
+	}
+	if (size > XATTR_LIST_MAX)
+		size = XATTR_LIST_MAX;
+	if (size > 0) {
+		buf = malloc(size);
+		if (!buf) {
+			ops_err(req, -ENOMEM);
+			return;
+		}
+	}
+	reply_xattr(req, size, buf, tree_list_xattr(fs->tree, ino, buf, size));
+	free(buf);
+}
+
+/*
+ * The kernel looks away from an inode.  Only orphans care: their last user is gone.  (No
+ * name leads to an orphan, so no lookup can have come in between.)
+ */
+static void forget(struct fs *fs, fuse_ino_t ino, uint64_t lookups)
+{
+	struct inode inode;
+	struct file *f;
+
+	if (byhash_has(ino)) {
+		byhash_forget(fs->byhash, ino, lookups);
+		return;
+	}
+	if (ino == TREE_ROOT || !tree_is_orphan(fs->tree, ino))
+		return;
+	if (tree_get(fs->tree, ino, &inode) == 0 && S_ISREG(inode.mode)) {
+		f = file_find(fs->files, ino);
+		if (f) {
+			file_discard(f);
+			file_put(f);
+		}
+	}
+	tree_forget(fs->tree, ino);
+	ops_changed(fs);
+}
+
+void ops_forget(fuse_req_t req, fuse_ino_t ino, uint64_t lookups)
+{
+	forget(ops_fs(req), ino, lookups);
+	fuse_reply_none(req);
+}
+
+void ops_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+	for (size_t i = 0; i < count; i++)
+		forget(ops_fs(req), forgets[i].ino, forgets[i].nlookup);
+	fuse_reply_none(req);
+}
+
+void ops_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	enum { BLOCK = 4096 };
+	struct fs *fs = ops_fs(req);
+	struct dht_space space;
+	struct statvfs st = { .f_bsize = BLOCK, .f_frsize = BLOCK, .f_namemax = NAME_LEN_MAX };
+	uint64_t inodes;
+
+	(void)ino;
+	dht_space(fs->dht, &space);
+	tree_count(fs->tree, &inodes);
+	st.f_blocks = space.limit / BLOCK;
+	st.f_bfree = st.f_bavail = space.available / BLOCK;
+	/* An inode costs some hundred bytes of the disk that the chunks are on. */
+	st.f_ffree = st.f_favail = space.available / 512;
+	st.f_files = inodes + st.f_ffree;
+	fuse_reply_statfs(req, &st);
+}

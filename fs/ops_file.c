@@ -1,0 +1,266 @@
+#include "fs/ops.h"
+
+#include <errno.h>
+#include <linux/falloc.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "fs/loop.h"
+#include "fs/parked.h"
+
+struct handle *ops_handle_new(struct file *f, int flags)
+{
+	struct handle *h = malloc(sizeof(*h));
+
+	if (!h)
+		return NULL;
+	h->file = f;
+	h->writes = (flags & O_ACCMODE) != O_RDONLY;
+	if (h->writes)
+		file_opened(f);
+	return h;
+}
+
+void ops_handle_free(struct handle *h)
+{
+	if (h->writes)
+		file_closed(h->file);
+	file_put(h->file);
+	free(h);
+}
+
+int ops_kill_priv(struct fs *fs, fuse_ino_t ino)
+{
+	struct inode in = { .ctime = fs_now() }, out;
+	int r = tree_set_attr(fs->tree, ino, &in, SET_KILL_PRIV | SET_CTIME, &out);
+
+	if (r == 0)
+		ops_changed(fs);
+	return r;
+}
+
+void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct fs *fs = ops_fs(req);
+	struct timestamp now;
+	struct handle *h;
+	struct file *f;
+	int r;
+
+	if (byhash_has(ino)) {
+		byhash_open(fs->byhash, req, ino, fi);
+		return;
+	}
+	r = file_get(fs->files, ino, &f);
+	if (r < 0) {
+		ops_err(req, r);
+		return;
+	}
+	h = ops_handle_new(f, fi->flags);
+	if (!h) {
+		file_put(f);
+		ops_err(req, -ENOMEM);
+		return;
+	}
+	if (fi->flags & O_TRUNC) {
+		now = fs_now();
+		r = file_truncate(f, 0, &now);
+		if (r == 0 && loop_kill_priv())
+			r = ops_kill_priv(fs, ino);
+		if (r < 0) {
+			ops_handle_free(h);
+			ops_err(req, r);
+			return;
+		}
+	}
+	fi->fh = (uintptr_t)h;
+	fi->keep_cache = 1;
+	/* The open was interrupted: no release will come. */
+	if (fuse_reply_open(req, fi) < 0)
+		ops_handle_free(h);
+}
+
+void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	if (!byhash_has(ino))
+		ops_handle_free((struct handle *)(uintptr_t)fi->fh);
+	fuse_reply_err(req, 0);
+}
+
+/* close(2): the last chance to say that the content can't be kept. */
+void ops_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	if (byhash_has(ino))
+		fuse_reply_err(req, 0);
+	else
+		ops_err(req, file_error(ops_file(fi)));
+}
+
+static int allocate(struct fs *fs, struct file *f, int mode, uint64_t off, uint64_t len)
+{
+	const struct timestamp now = fs_now();
+	struct file_attr attr;
+	bool keep = mode & FALLOC_FL_KEEP_SIZE;
+	int r;
+
+	switch (mode & ~FALLOC_FL_KEEP_SIZE) {
+	case 0:
+		break;
+	case FALLOC_FL_PUNCH_HOLE:
+		return keep ? file_zero(f, off, len, true, &now) : -EOPNOTSUPP;
+	case FALLOC_FL_ZERO_RANGE:
+		return file_zero(f, off, len, keep, &now);
+	default:
+		return -EOPNOTSUPP;
+	}
+	/* Chunks can't be allocated before there are bytes: only see that there would be room. */
+	r = dht_reserve(fs->dht, len);
+	if (r < 0)
+		return r;
+	dht_release(fs->dht, len);
+	file_attr(f, &attr);
+	return keep || off + len <= attr.size ? 0 : file_truncate(f, off + len, &now);
+}
+
+void ops_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
+    struct fuse_file_info *fi)
+{
+	struct fs *fs = ops_fs(req);
+	struct inode inode;
+	int r;
+
+	if (!ops_tree_only(req, ino))
+		return;
+	if (off < 0 || len <= 0)
+		r = -EINVAL;
+	else if ((uint64_t)off + (uint64_t)len > FILE_SIZE_MAX)
+		r = -EFBIG;
+	else
+		r = allocate(fs, ops_file(fi), mode, (uint64_t)off, (uint64_t)len);
+	/* The kernel sends no word of set-id bits here. */
+	if (r == 0 && tree_get(fs->tree, ino, &inode) == 0 &&
+	    (inode.mode & (S_ISUID | S_ISGID) || inode.flags & INODE_CAPS))
+		r = ops_kill_priv(fs, ino);
+	if (r == 0)
+		ops_changed(fs);
+	ops_err(req, r);
+}
+
+void ops_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
+    struct fuse_file_info *fi_in, fuse_ino_t ino_out, off_t off_out,
+    struct fuse_file_info *fi_out, size_t len, int flags)
+{
+	struct fs *fs = ops_fs(req);
+	const struct timestamp now = fs_now();
+	uint64_t done = 0;
+	int r;
+
+	if (!ops_tree_only(req, ino_out))
+		return;
+	if (byhash_has(ino_in)) {
+		/* The caller falls back to reading and writing. */
+		ops_err(req, -EXDEV);
+		return;
+	}
+	/* The answer has 32 bits. */
+	if (len > UINT32_MAX)
+		len = UINT32_MAX & ~(size_t)4095;
+	if (flags != 0 || off_in < 0 || off_out < 0)
+		r = -EINVAL;
+	else
+		r = file_clone(ops_file(fi_in), (uint64_t)off_in, ops_file(fi_out),
+		    (uint64_t)off_out, len, &now, &done);
+	if (r < 0) {
+		ops_err(req, r);
+		return;
+	}
+	ops_changed(fs);
+	fuse_reply_write(req, done);
+}
+
+/*
+ * SEEK_DATA and SEEK_HOLE.  The kernel asks us without first writing its dirty pages back,
+ * which would then seem to be a hole: so they are called in before the search.
+ */
+struct seek {
+	struct parked parked;
+	struct file_seek seek;
+	struct job write_back;
+	struct fs *fs;
+	fuse_ino_t ino;
+};
+
+static void seek_free(struct parked *p)
+{
+	struct seek *s = (struct seek *)p;
+
+	file_put(s->seek.file);
+	free(s);
+}
+
+static void seek_cancel(struct parked *p)
+{
+	fetch_cancel(&((struct seek *)p)->seek.fetch);
+}
+
+static void seek_done(struct file_seek *fs, int result)
+{
+	struct seek *s = fs->user;
+	fuse_req_t req = parked_finish(&s->parked);
+
+	if (result < 0)
+		ops_err(req, result == -ENOENT ? -EIO : result);
+	else
+		fuse_reply_lseek(req, (off_t)fs->off);
+	parked_drop(&s->parked);
+}
+
+static void seek_after_write_back(struct job *j)
+{
+	struct seek *s = (struct seek *)((char *)j - offsetof(struct seek, write_back));
+
+	fuse_lowlevel_notify_inval_inode(s->fs->session, s->ino, 0, 0);
+	file_seek(&s->seek);
+	parked_started(&s->parked);
+}
+
+void ops_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
+{
+	struct fs *fs = ops_fs(req);
+	struct seek *s;
+
+	if (byhash_has(ino)) {
+		byhash_lseek(fs->byhash, req, ino, off, whence);
+		return;
+	}
+	if (whence != SEEK_DATA && whence != SEEK_HOLE) {
+		ops_err(req, -EINVAL);
+		return;
+	}
+	if (off < 0) {
+		ops_err(req, -ENXIO);
+		return;
+	}
+	s = calloc(1, sizeof(*s));
+	if (!s) {
+		ops_err(req, -ENOMEM);
+		return;
+	}
+	parked_init(&s->parked, req, fs->jobs, seek_cancel, seek_free);
+	s->fs = fs;
+	s->ino = ino;
+	s->write_back.run = seek_after_write_back;
+	s->seek = (struct file_seek){
+		.file = file_hold(ops_file(fi)),
+		.off = (uint64_t)off,
+		.hole = whence == SEEK_HOLE,
+		.done = seek_done,
+		.user = s,
+	};
+	if (file_writers(s->seek.file) > 0) {
+		jobs_post(fs->jobs, &s->write_back);
+		return;
+	}
+	file_seek(&s->seek);
+	parked_started(&s->parked);
+}

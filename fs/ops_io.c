@@ -1,0 +1,248 @@
+#include "fs/ops.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "fs/loop.h"
+#include "fs/parked.h"
+
+/*
+ * read: answered at once from the cache, else when the chunks have come.
+ */
+struct reading {
+	struct parked parked;
+	struct file_read read;
+};
+
+static void reading_free(struct parked *p)
+{
+	struct reading *r = (struct reading *)p;
+
+	file_read_clear(&r->read);
+	file_put(r->read.file);
+	free(r);
+}
+
+static void reading_cancel(struct parked *p)
+{
+	fetch_cancel(&((struct reading *)p)->read.fetch);
+}
+
+static void reading_done(struct file_read *fr, int result)
+{
+	struct reading *r = fr->user;
+	fuse_req_t req = parked_finish(&r->parked);
+
+	/* A chunk that is nowhere: the file is there all the same, its content is not. */
+	if (result < 0)
+		ops_err(req, result == -ENOENT ? -EIO : result);
+	else
+		fuse_reply_iov(req, fr->iov, fr->count);
+	parked_drop(&r->parked);
+}
+
+void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	struct fs *fs = ops_fs(req);
+	struct reading *r;
+
+	if (byhash_has(ino)) {
+		byhash_read(fs->byhash, req, ino, size, off);
+		return;
+	}
+	r = calloc(1, sizeof(*r));
+	if (!r) {
+		ops_err(req, -ENOMEM);
+		return;
+	}
+	parked_init(&r->parked, req, fs->jobs, reading_cancel, reading_free);
+	r->read.file = file_hold(ops_file(fi));
+	r->read.off = (uint64_t)off;
+	r->read.len = (uint32_t)size;
+	r->read.done = reading_done;
+	r->read.user = r;
+	file_read(&r->read);
+	parked_started(&r->parked);
+}
+
+/*
+ * write: into memory, or, at the bound, when there is room.
+ */
+struct writing {
+	struct parked parked;
+	struct room_waiter room;
+	struct fs *fs;
+	struct file *file;
+	struct chunk *data;
+	uint64_t off;
+	struct timestamp now;
+	bool times;
+};
+
+static void writing_free(struct parked *p)
+{
+	struct writing *w = (struct writing *)p;
+
+	chunk_drop(w->data);
+	file_put(w->file);
+	free(w);
+}
+
+static void writing_reply(struct writing *w, int r)
+{
+	fuse_req_t req = parked_finish(&w->parked);
+
+	if (r < 0)
+		ops_err(req, r);
+	else
+		fuse_reply_write(req, w->data->len);
+	parked_drop(&w->parked);
+}
+
+static void writing_cancel(struct parked *p)
+{
+	struct writing *w = (struct writing *)p;
+
+	if (files_leave_room(w->fs->files, &w->room))
+		writing_reply(w, -EINTR);
+}
+
+static int try_write(struct writing *w)
+{
+	return file_write(w->file, w->off, w->data, w->times ? &w->now : NULL);
+}
+
+static void writing_ready(struct room_waiter *rw)
+{
+	struct writing *w = (struct writing *)((char *)rw - offsetof(struct writing, room));
+	int r = try_write(w);
+
+	if (r == -EAGAIN)
+		files_wait_room(w->fs->files, &w->room);
+	else
+		writing_reply(w, r);
+}
+
+static void park_write(fuse_req_t req, const struct writing *from)
+{
+	struct writing *w = malloc(sizeof(*w));
+
+	if (!w) {
+		ops_err(req, -ENOMEM);
+		return;
+	}
+	*w = *from;
+	file_hold(w->file);
+	chunk_hold(w->data);
+	w->room = (struct room_waiter){ .ready = writing_ready };
+	parked_init(&w->parked, req, w->fs->jobs, writing_cancel, writing_free);
+	files_wait_room(w->fs->files, &w->room);
+	parked_started(&w->parked);
+}
+
+void ops_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,
+    struct fuse_file_info *fi)
+{
+	struct writing w = {
+		.fs = ops_fs(req),
+		.off = (uint64_t)off,
+		.now = fs_now(),
+		.times = !fi->writepage,	/* else the kernel keeps them */
+	};
+	int r;
+
+	if (!ops_tree_only(req, ino))
+		return;
+	w.file = ops_file(fi);
+	w.data = loop_write_data(buf, size);
+	r = w.data ? 0 : -ENOMEM;
+	if (r == 0 && loop_kill_priv())
+		r = ops_kill_priv(w.fs, ino);
+	if (r == 0)
+		r = try_write(&w);
+	if (r == -EAGAIN)
+		park_write(req, &w);
+	else if (r < 0)
+		ops_err(req, r);
+	else
+		fuse_reply_write(req, size);
+	chunk_drop(w.data);
+}
+
+/*
+ * fsync: flush the file, then a checkpoint.
+ */
+struct syncing {
+	struct parked parked;
+	struct file_flush flush;
+	struct checkpoint_waiter checkpoint;
+	struct fs *fs;
+	atomic_bool cancelled;	/* perhaps just between the flush and the checkpoint */
+};
+
+static void syncing_free(struct parked *p)
+{
+	struct syncing *s = (struct syncing *)p;
+
+	file_put(s->flush.file);
+	free(s);
+}
+
+static void syncing_reply(struct syncing *s, int r)
+{
+	ops_err(parked_finish(&s->parked), r);
+	parked_drop(&s->parked);
+}
+
+static void syncing_cancel(struct parked *p)
+{
+	struct syncing *s = (struct syncing *)p;
+
+	atomic_store(&s->cancelled, true);
+	if (file_flush_leave(&s->flush) ||
+	    checkpoint_leave(s->fs->checkpoint, &s->checkpoint))
+		syncing_reply(s, -EINTR);
+}
+
+static void checkpoint_done(struct checkpoint_waiter *w, int result)
+{
+	syncing_reply((struct syncing *)((char *)w - offsetof(struct syncing, checkpoint)),
+	    result);
+}
+
+static void flush_done(struct file_flush *w, int result)
+{
+	struct syncing *s = (struct syncing *)((char *)w - offsetof(struct syncing, flush));
+
+	if (result == 0 && atomic_load(&s->cancelled))
+		result = -EINTR;
+	if (result < 0)
+		syncing_reply(s, result);
+	else
+		checkpoint_wait(s->fs->checkpoint, &s->checkpoint);
+}
+
+void ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	struct fs *fs = ops_fs(req);
+	struct syncing *s;
+
+	(void)datasync;
+	if (byhash_has(ino)) {
+		fuse_reply_err(req, 0);
+		return;
+	}
+	s = calloc(1, sizeof(*s));
+	if (!s) {
+		ops_err(req, -ENOMEM);
+		return;
+	}
+	parked_init(&s->parked, req, fs->jobs, syncing_cancel, syncing_free);
+	s->fs = fs;
+	s->checkpoint.done = checkpoint_done;
+	s->flush.file = file_hold(ops_file(fi));
+	s->flush.done = flush_done;
+	file_flush(&s->flush);
+	parked_started(&s->parked);
+}
