@@ -14,7 +14,7 @@ DHT     := dht
 FS      := log jobs lookups cache fetch options size place fs
 UNIT_CHUNKER := test_address test_cut test_codec test_xattrs test_snapshot test_entry test_directory test_directory_update test_node test_index test_splice
 UNIT_DHT     :=
-UNIT_FS      := test_options
+UNIT_FS      := test_options test_cache test_fetch test_jobs
 FUZZ         := fuzz_codec fuzz_snapshot fuzz_directory
 
 VERSION  := 0.1
@@ -72,6 +72,7 @@ $(B)/nullfs: $(B)/tools/nullfs.o $(B)/tools/nulltree.o $(B)/fs/session.o
 
 $(addprefix $(B)/tests/unit/,test_node test_index test_splice): $(B)/tests/lib/chunkset.o
 $(addprefix $(B)/tests/unit/,test_directory test_directory_update): $(B)/tests/lib/chunkset.o $(B)/tests/lib/change_list.o
+$(addprefix $(B)/tests/unit/,test_cache test_fetch test_file test_files test_files_threads): $(B)/tests/lib/fakedht.o
 $(addprefix $(B)/tests/unit/,$(UNIT_CHUNKER)): $(B)/libchunker.a
 $(addprefix $(B)/tests/unit/,$(UNIT_DHT)): $(B)/libdht.a $(B)/libchunker.a
 $(addprefix $(B)/tests/unit/,$(UNIT_FS)): $(B)/libfs.a $(B)/libdht.a $(B)/libchunker.a

@@ -32,10 +32,11 @@ struct fetch {
 	/* private */
 	struct dht *dht;
 	struct cache *cache;
-	pthread_mutex_t lock;
-	struct fetch_slot *slots;	/* chunks held, and wanted */
-	unsigned int count, room, pending;
-	bool cancelled, running;
+	struct fetch_slot *slots;	/* chunks held, and wanted: run()'s while it runs */
+	unsigned int count, room, wanted;
+	pthread_mutex_t lock;		/* protects what follows, and slots on their way */
+	unsigned int pending;
+	bool cancelled;
 	int error;
 };
 
@@ -50,8 +51,13 @@ void fetch_clear(struct fetch *f);
 void fetch_start(struct fetch *f);
 
 /** fetch_want(f, kind, a, out): from run(): the chunk if it is at hand (0; valid until fetch_clear(), not
- * held for the caller), else note that it is wanted (-EAGAIN). */
+ * held for the caller), else note that it is wanted (-EAGAIN).  -ENOMEM.
+ * What is wanted when run() returns something else than -EAGAIN is looked up ahead. */
 int fetch_want(struct fetch *f, enum kind kind, const struct address *a, struct chunk **out);
+
+/** fetch_forget(f): from run(), first thing: drop what is held.  For work that saves its progress and
+ * goes through more chunks than it should hold; until then a run can rely on those of the last. */
+void fetch_forget(struct fetch *f);
 
 /** fetch_cancel(f): the caller lost interest: done(f, -EINTR) comes soon, from another thread,
  * unless it is being called already.  Callable from an interrupt callback of libfuse. */
