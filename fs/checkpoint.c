@@ -19,13 +19,15 @@ struct checkpoint {
 	pthread_t thread;
 	atomic_bool due;
 
-	pthread_mutex_t lock;	/* all below; a leaf: nothing is called with it held */
+	pthread_mutex_t lock;	/* all below; only on_commit() is called with it held */
 	pthread_cond_t wake;
 	struct timespec due_at;	/* CLOCK_MONOTONIC, while due */
 	struct checkpoint_waiter *first, *last;
 	bool hurry, begun, stop;
 	int begin_result;
 	int last_result;
+	void (*on_commit)(void *arg);
+	void *on_commit_arg;
 };
 
 static struct timespec after_ms(unsigned int ms)
@@ -83,7 +85,8 @@ static bool attempt_ready(void *arg)
 	return a->result == 0;
 }
 
-static int commit(struct checkpoint *c)
+/* *${changes}: was there anything to commit? */
+static int commit(struct checkpoint *c, bool *changes)
 {
 	struct attempt a = { .c = c };
 	int r;
@@ -93,8 +96,10 @@ static int commit(struct checkpoint *c)
 		return r;
 	if (a.what.n == 0 && !tree_dirty(c->tree, NULL)) {
 		files_published(c->files, true);
+		*changes = false;
 		return 0;
 	}
+	*changes = true;
 	r = sync_set(c);
 	if (r == 0)
 		r = tree_commit(c->tree, &a.what, attempt_ready, &a);
@@ -107,6 +112,23 @@ static int commit(struct checkpoint *c)
 	r = tree_commit(c->tree, &a.what, attempt_ready, &a);
 	files_published(c->files, r == 0);
 	return r == -EAGAIN ? a.result : r;
+}
+
+static void tell_commit(struct checkpoint *c)
+{
+	/* Under the lock, so that checkpoint_on_commit(c, NULL, NULL) ends it for good. */
+	pthread_mutex_lock(&c->lock);
+	if (c->on_commit)
+		c->on_commit(c->on_commit_arg);
+	pthread_mutex_unlock(&c->lock);
+}
+
+void checkpoint_on_commit(struct checkpoint *c, void (*f)(void *arg), void *arg)
+{
+	pthread_mutex_lock(&c->lock);
+	c->on_commit = f;
+	c->on_commit_arg = arg;
+	pthread_mutex_unlock(&c->lock);
 }
 
 static void answer(struct checkpoint_waiter *w, int result)
@@ -155,7 +177,7 @@ static void *checkpoint_thread(void *arg)
 {
 	struct checkpoint *c = arg;
 	struct checkpoint_waiter *waiters;
-	bool all, more;
+	bool all, more, changes;
 	int r;
 
 	r = tree_begin(c->tree);
@@ -170,7 +192,9 @@ static void *checkpoint_thread(void *arg)
 		more = next_checkpoint(c, &waiters, &all);
 		if (all)
 			files_flush_all(c->files, 0);
-		r = commit(c);
+		r = commit(c, &changes);
+		if (r == 0 && changes)
+			tell_commit(c);
 		if (r < 0 && r != c->last_result)
 			log_line(LOG_ERR, "checkpoint failed: %s", strerror(-r));
 		if (r == 0 && c->last_result < 0)

@@ -23,6 +23,10 @@ int checkpoint_start(struct tree *t, struct files *files, struct dht *dht,
 /** checkpoint_stop(c): a last checkpoint of everything, then ends the thread.  What that checkpoint said. */
 int checkpoint_stop(struct checkpoint *c);
 
+/** checkpoint_on_commit(c, f, arg): f(arg) is called from the checkpoint's thread after each checkpoint that
+ * had changes in it; NULL: no longer. */
+void checkpoint_on_commit(struct checkpoint *c, void (*f)(void *arg), void *arg);
+
 /** checkpoint_due(c): something changed.  Cheap; callable from anywhere, under any lock. */
 void checkpoint_due(void *c);
 

@@ -22,6 +22,9 @@ struct snapshots;
 int snapshots_start(struct tree *t, struct checkpoint *c, struct dht *dht, struct cache *cache,
     struct snapshots **out);
 
+/** snapshots_changed(s): a checkpoint had changes in it (the checkpoint's thread says so). */
+void snapshots_changed(void *s);
+
 /** snapshots_stop(s): one last snapshot if anything changed since the newest, then ends the thread. */
 int snapshots_stop(struct snapshots *s);
 
