@@ -86,9 +86,9 @@ static void model_bytes(struct modeller *b, const uint8_t *p, size_t n)
 		b->data = realloc(b->data, b->cap);
 		assert_non_null(b->data);
 	}
-	if (p)
+	if (p && n > 0)
 		memcpy(b->data + b->len, p, n);
-	else
+	else if (n > 0)
 		memset(b->data + b->len, 0, n);
 	b->len += n;
 }
@@ -480,6 +480,268 @@ static bool run_sequence(struct edit *e, bool sparse)
 	return ok;
 }
 
+static struct edit edit;
+
+static void edit_new(void)
+{
+	edit.pieces.next = edit_next;
+	edit.count = edit.at = 0;
+}
+
+/* A file of random bytes that is in the set. */
+static struct ref make_random(struct chunkset *set, size_t len)
+{
+	struct ref ref;
+	uint8_t *data;
+	struct chunk *c = chunk_new(len, &data);
+
+	for (size_t i = 0; i < len; i += 8) {
+		uint64_t v = rnd();
+
+		memcpy(data + i, &v, len - i < 8 ? len - i : 8);
+	}
+	edit_new();
+	edit_push(&edit, (struct piece){ .type = PIECE_BYTES, .bytes = c, .len = len }, NULL);
+	assert_int_equal(splice_all(&edit.pieces, &set->source, &set->sink, &ref), 0);
+	edit_free(&edit);
+	edit_new();
+	return ref;
+}
+
+static void push_ref(struct edit *e, const struct ref *ref, uint64_t off, uint64_t len)
+{
+	edit_push(e, (struct piece){ .type = PIECE_REF, .ref = *ref, .off = off, .len = len }, NULL);
+}
+
+
+static void pieces_that_continue_each_other_are_kept_as_one(void **state)
+{
+	struct chunkset set;
+	struct splice *s;
+	struct item item;
+	struct ref ref;
+
+	(void)state;
+	chunkset_init(&set);
+	ref = make_random(&set, 4 << 20);
+	for (uint64_t at = 0; at < ref.size; at += 1024)
+		push_ref(&edit, &ref, at, 1024);
+	set.gets = 0;
+	s = splice_new(&edit.pieces, &set.source);
+	assert_int_equal(splice_next(s, &item), 1);
+	assert_int_equal(item.type, ITEM_KEEP);
+	assert_true(item.off == 0 && item.len == ref.size && ref_equal(&item.ref, &ref));
+	assert_int_equal(splice_next(s, &item), 0);
+	assert_int_equal(set.gets, 1);
+	splice_free(s);
+	splice_free(NULL);
+	chunkset_free(&set);
+}
+
+static void new_bytes_are_sliced_and_not_copied(void **state)
+{
+	const size_t len = 1 << 20;
+	struct chunkset set;
+	struct splice *s;
+	struct item item;
+	struct chunk *pieces[8];
+	unsigned int sliced = 0, copied = 0;
+
+	(void)state;
+	chunkset_init(&set);
+	edit_new();
+	for (int i = 0; i < 8; i++) {
+		uint8_t *data;
+
+		pieces[i] = chunk_new(len, &data);
+		for (size_t k = 0; k < len; k += 8) {
+			uint64_t v = rnd();
+
+			memcpy(data + k, &v, 8);
+		}
+		edit_push(&edit, (struct piece){ .type = PIECE_BYTES, .bytes = pieces[i], .len = len }, NULL);
+	}
+	s = splice_new(&edit.pieces, &set.source);
+	while (splice_next(s, &item) > 0) {
+		bool within = false;
+
+		assert_int_equal(item.type, ITEM_CHUNK);
+		for (int i = 0; i < 8; i++)
+			within |= item.chunk->data >= pieces[i]->data && item.chunk->data < pieces[i]->data + len;
+		sliced += within;
+		copied += !within;
+		chunk_drop(item.chunk);
+	}
+	/* Only what lies across two pieces. */
+	assert_true(copied <= 7 + 3);
+	assert_true(sliced > 7 * copied);
+	splice_free(s);
+	edit_free(&edit);
+	chunkset_free(&set);
+}
+
+static void a_small_write_loads_and_cuts_a_few_chunks(void **state)
+{
+	struct chunkset set;
+	struct ref ref, got;
+
+	(void)state;
+	seed = 11;
+	chunkset_init(&set);
+	ref = make_random(&set, 64 << 20);
+	for (uint64_t off = 1 << 20; off < ref.size; off += 5555555) {
+		edit_new();
+		push_ref(&edit, &ref, 0, off);
+		push_bytes(&edit, 4096);
+		push_ref(&edit, &ref, off + 4096, ref.size - off - 4096);
+		set.gets = set.puts = 0;
+		assert_int_equal(splice_all(&edit.pieces, &set.source, &set.sink, &got), 0);
+		edit_free(&edit);
+		assert_true(set.gets < 30);
+		assert_true(set.puts < 20);
+	}
+	chunkset_free(&set);
+}
+
+static void thousands_of_small_pieces_load_each_chunk_once(void **state)
+{
+	struct chunkset set;
+	struct ref ref, got;
+
+	(void)state;
+	seed = 12;
+	chunkset_init(&set);
+	ref = make_random(&set, 200 * 4000);
+	for (uint64_t off = 0; off < ref.size; off += 200) {
+		push_ref(&edit, &ref, off, 199);
+		push_bytes(&edit, 1);
+	}
+	set.gets = 0;
+	assert_int_equal(splice_all(&edit.pieces, &set.source, &set.sink, &got), 0);
+	assert_int_equal(got.size, ref.size);
+	assert_true(set.gets < 40);
+	edit_free(&edit);
+	chunkset_free(&set);
+}
+
+static void a_tebibyte_made_of_clones_is_opened_by_its_path_alone(void **state)
+{
+	struct chunkset set;
+	struct extent e;
+	struct ref ref;
+
+	(void)state;
+	seed = 13;
+	chunkset_init(&set);
+	ref = make_random(&set, 64 << 20);
+	while (ref.size < (uint64_t)1 << 40) {
+		edit_new();
+		push_ref(&edit, &ref, 0, ref.size);
+		push_ref(&edit, &ref, 0, ref.size);
+		set.gets = set.puts = 0;
+		assert_int_equal(splice_all(&edit.pieces, &set.source, &set.sink, &ref), 0);
+	}
+	print_message("# the last doubling: %u chunks loaded, %u put\n", set.gets, set.puts);
+	assert_true(set.gets < 60 && set.puts < 40);
+	set.gets = 0;
+	assert_int_equal(index_find(&set.source, &ref, ref.size / 3, &e), 0);
+	assert_true(set.gets <= 4);
+	assert_int_equal(e.off + e.len > ref.size / 3 && e.off <= ref.size / 3, true);
+	chunkset_free(&set);
+}
+
+static int splice_list(struct chunkset *set, struct ref *out)
+{
+	int rc = splice_all(&edit.pieces, &set->source, &set->sink, out);
+
+	edit_free(&edit);
+	edit_new();
+	return rc;
+}
+
+static void zeros_of_any_length_cost_nothing(void **state)
+{
+	const uint64_t huge = (uint64_t)1 << 62;
+	struct chunkset set;
+	struct extent e;
+	struct ref ref, longer;
+
+	(void)state;
+	chunkset_init(&set);
+	edit_new();
+	push_zeros(&edit, huge);
+	push_zeros(&edit, huge / 2);
+	push_bytes(&edit, 3);
+	assert_int_equal(splice_list(&set, &ref), 0);
+	assert_true(ref.size == huge + huge / 2 + 3);
+	assert_int_equal(index_find(&set.source, &ref, huge, &e), 0);
+	assert_true(e.hole && e.off == 0 && e.len >= huge + huge / 2);
+
+	push_ref(&edit, &ref, 0, ref.size);
+	push_zeros(&edit, huge / 2 - 4);
+	assert_int_equal(splice_list(&set, &longer), 0);
+	assert_true(longer.size == INT64_MAX);
+	push_ref(&edit, &ref, 0, ref.size);
+	push_zeros(&edit, huge / 2 - 3);
+	assert_int_equal(splice_list(&set, &longer), -EFBIG);
+	chunkset_free(&set);
+}
+
+static void no_pieces_make_the_empty_file(void **state)
+{
+	struct chunkset set;
+	struct ref ref, empty;
+
+	(void)state;
+	chunkset_init(&set);
+	edit_new();
+	ref_empty(&empty);
+	assert_int_equal(splice_list(&set, &ref), 0);
+	assert_true(ref_equal(&ref, &empty));
+	chunkset_free(&set);
+}
+
+static int failing_next(struct pieces *p, struct piece *out)
+{
+	(void)p;
+	(void)out;
+	return -EIO;
+}
+
+static void what_is_wrong_with_pieces_or_chunks_is_said(void **state)
+{
+	struct pieces failing = { .next = failing_next };
+	struct chunkset set, bare;
+	struct chunk *c = chunk_copy("abc", 3);
+	struct ref ref, got;
+	struct address a;
+
+	(void)state;
+	chunkset_init(&set);
+	chunkset_init(&bare);
+	ref = make_random(&set, 1000);
+	assert_int_equal(splice_all(&failing, &set.source, &set.sink, &got), -EIO);
+	push_ref(&edit, &ref, 1, 1000);
+	assert_int_equal(splice_list(&set, &got), -EINVAL);
+	push_ref(&edit, &ref, 1001, 1);
+	assert_int_equal(splice_list(&set, &got), -EINVAL);
+	edit_push(&edit, (struct piece){ .type = PIECE_BYTES, .bytes = chunk_hold(c), .off = 1, .len = 3 }, NULL);
+	assert_int_equal(splice_list(&set, &got), -EINVAL);
+	edit.count = 1;
+	edit.list[0] = (struct piece){ .type = PIECE_ZEROS };
+	assert_int_equal(splice_list(&set, &got), -EINVAL);
+	push_ref(&edit, &ref, 1, 999);
+	assert_int_equal(splice_list(&bare, &got), -ENOENT);
+	/* A ref that says more than its chunk has. */
+	chunkset_add(&set, KIND_DATA, "abc", 3, &a);
+	ref = (struct ref){ .hash = HASH_BLAKE2B_256, .kind = KIND_DATA, .address = a, .size = 1000 };
+	push_ref(&edit, &ref, 1, 999);
+	assert_int_equal(splice_list(&set, &got), -EBADMSG);
+	chunk_drop(c);
+	chunkset_free(&set);
+	chunkset_free(&bare);
+}
+
 static double now_s(void)
 {
 	struct timespec t;
@@ -493,24 +755,29 @@ static void any_edits_give_the_ref_that_cutting_from_scratch_gives(void **state)
 	const char *replay = getenv("SEED");
 	uint64_t base = replay ? strtoull(replay, NULL, 0) : (uint64_t)time(NULL) << 20;
 	uint64_t sequences = getenv("SOAK") ? 2500 : 150;
-	struct edit *e = malloc(sizeof(*e));
 	double start = now_s();
 
 	(void)state;
-	assert_non_null(e);
 	for (uint64_t i = 0; i < (replay ? 1 : sequences); i++) {
 		seed = base + i;
-		if (!run_sequence(e, (base + i) % 4 == 0))
+		if (!run_sequence(&edit, (base + i) % 4 == 0))
 			fail_msg("replay with SEED=%ju", (uintmax_t)(base + i));
 	}
 	print_message("# %ju sequences of %d edits from SEED=%ju, %.1f s\n", (uintmax_t)sequences, STEPS,
 	    (uintmax_t)base, now_s() - start);
-	free(e);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(pieces_that_continue_each_other_are_kept_as_one),
+		cmocka_unit_test(new_bytes_are_sliced_and_not_copied),
+		cmocka_unit_test(a_small_write_loads_and_cuts_a_few_chunks),
+		cmocka_unit_test(thousands_of_small_pieces_load_each_chunk_once),
+		cmocka_unit_test(a_tebibyte_made_of_clones_is_opened_by_its_path_alone),
+		cmocka_unit_test(zeros_of_any_length_cost_nothing),
+		cmocka_unit_test(no_pieces_make_the_empty_file),
+		cmocka_unit_test(what_is_wrong_with_pieces_or_chunks_is_said),
 		cmocka_unit_test(any_edits_give_the_ref_that_cutting_from_scratch_gives),
 	};
 
