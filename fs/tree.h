@@ -3,9 +3,12 @@
  *
  * All changes go into one long write transaction whose commit is the checkpoint.  Every
  * call locks the tree's mutex and is a memory operation of some microseconds; only the
- * commit holds it for longer.  After a failed commit or put the tree is read-only and
- * every change fails with -EROFS, reads still answer.  Permissions are checked by the
- * kernel (default_permissions), names have been checked for length here (-ENAMETOOLONG).
+ * commit holds it for longer.  After a failed commit or put the tree is read-only: every
+ * change fails with -EROFS, and reads answer with the last checkpoint.  Permissions are
+ * checked by the kernel (default_permissions), names have been checked for length here
+ * (-ENAMETOOLONG), and for what no name can be (-EINVAL).
+ *
+ * To be opened after the last fork(): LMDB does not survive one.
  */
 #ifndef FS_TREE_H
 #define FS_TREE_H
@@ -29,6 +32,7 @@ struct inode {
 	uint32_t nlink;		/* directories: 2 + subdirectories */
 	uint64_t rdev;		/* major << 32 | minor */
 	uint64_t size;		/* regular: bytes; symlink: length; directory: number of names */
+	uint64_t data;		/* regular: bytes that are not in holes, for st_blocks */
 	struct timestamp atime, mtime, ctime;
 	struct ref ref;		/* regular: the content; directory: as of the last snapshot (may be none: hash 0) */
 	uint64_t parent;	/* directory: its parent; else the directory of one of its names; 0: orphan */
@@ -90,6 +94,9 @@ int tree_rename(struct tree *t, uint64_t parent, const char *name, uint64_t new_
 /** tree_forget(t, ino): delete an orphan's row and xattrs.  No orphan: nothing happens. */
 void tree_forget(struct tree *t, uint64_t ino);
 
+/** tree_is_orphan(t, ino): cheap where there are few orphans. */
+bool tree_is_orphan(struct tree *t, uint64_t ino);
+
 int tree_readlink(struct tree *t, uint64_t ino, char target[SYMLINK_LEN_MAX + 1]);
 
 /* Which fields tree_set_attr() takes from its inode. */
@@ -141,27 +148,40 @@ size_t tree_pins(struct tree *t, const struct address *after, unsigned int n, st
 struct publication {		/* a file's content, of one moment */
 	uint64_t ino;
 	struct ref ref;		/* its size is the file's */
+	uint64_t data;		/* bytes of it that are not in holes */
 	struct timestamp mtime, ctime;
 	bool times;		/* else only the ref changes */
+};
+
+struct publications {
+	struct publication *v;
+	size_t n;
 };
 
 /** tree_begin(t): begin the write transaction; called once by the checkpoint thread, before any change. */
 int tree_begin(struct tree *t);
 
+/** tree_end(t): by the checkpoint thread, before it ends or the tree is closed: drop what was not
+ * committed.  From then on changes fail with -EROFS and reads see the last checkpoint.
+ * tree_close() does it too, but by then that thread must have called this, have ended, or be
+ * the one that closes (LMDB's lock belongs to a thread). */
+void tree_end(struct tree *t);
+
 /**
- * tree_commit(t, publish, n, ready, arg): with the tree locked: ask ready(arg) (NULL: yes) whether the
- * changes may be committed as they are (false: nothing happens, -EAGAIN); write the ${n}
- * publications (those of inodes that are gone are skipped); commit; begin the next transaction.
- * -EIO, -ENOSPC: the tree is read-only from now on, at its last checkpoint for who opens it
- * next, but as it is for who reads it now.
+ * tree_commit(t, publish, ready, arg): with the tree locked: ask ready(arg) (NULL: yes) whether the
+ * changes may be committed as they are (false: nothing happens, -EAGAIN); write the
+ * publications (as they are after ready(), which may have changed ${publish}; those of
+ * inodes that are gone are skipped; NULL: none); commit; begin the next transaction.
+ * -ENOSPC: there is no room for the publications: nothing happened, try again.  -EIO: the
+ * tree is read-only from now on and shows its last checkpoint, -EROFS: it was so already.
  */
-int tree_commit(struct tree *t, const struct publication *publish, size_t n,
-    bool (*ready)(void *arg), void *arg);
+int tree_commit(struct tree *t, const struct publications *publish, bool (*ready)(void *arg),
+    void *arg);
 
 /** tree_dirty(t): are there changes that are not committed?  About how many pages have changed
  * (at TREE_PAGES_MAX a commit is due at once). */
 #define TREE_PAGES_MAX 8192u
-bool tree_dirty(struct tree *t, unsigned int *pages);
+bool tree_dirty(struct tree *t, unsigned int *pages);	/* ${pages} may be NULL */
 
 /** tree_count(t, inodes): how many there are. */
 void tree_count(struct tree *t, uint64_t *inodes);
