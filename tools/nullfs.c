@@ -50,18 +50,15 @@ static struct fuse_entry_param entry_param(struct inode *inode)
 	};
 }
 
-static void set_open_flags(struct fuse_file_info *fi)
-{
-	fi->keep_cache = 1;
-}
-
 static void null_init(void *userdata, struct fuse_conn_info *conn)
 {
+	static const unsigned int wanted = FUSE_CAP_ASYNC_READ | FUSE_CAP_ATOMIC_O_TRUNC |
+	    FUSE_CAP_DONT_MASK | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO |
+	    FUSE_CAP_ASYNC_DIO | FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_PARALLEL_DIROPS |
+	    FUSE_CAP_POSIX_ACL | FUSE_CAP_CACHE_SYMLINKS;
+
 	(void)userdata;
-	conn->want |= conn->capable & (FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_ATOMIC_O_TRUNC |
-	    FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_ASYNC_DIO |
-	    FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_POSIX_ACL);
-	conn->want &= ~(FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE);
+	conn->want = conn->capable & wanted;
 	conn->max_write = IO_MAX;
 	conn->max_readahead = IO_MAX;
 	conn->max_background = 64;
@@ -174,7 +171,7 @@ static int make(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode
 {
 	const struct fuse_ctx *who = fuse_req_ctx(req);
 	struct inode *dir = inode_of(parent), *inode;
-	int rc = tree_make(dir, name, mode, &inode);
+	int rc = tree_make(dir, name, mode & ~who->umask, &inode);
 
 	if (rc < 0)
 		return rc;
@@ -223,7 +220,7 @@ static void null_create(fuse_req_t req, fuse_ino_t parent, const char *name, mod
 	pthread_mutex_lock(&lock);
 	rc = make(req, parent, name, S_IFREG | mode, 0, &e);
 	pthread_mutex_unlock(&lock);
-	set_open_flags(fi);
+	fi->keep_cache = 1;
 	if (rc < 0)
 		fuse_reply_err(req, -rc);
 	else
@@ -301,7 +298,7 @@ static void null_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		tree_touch(inode_of(ino));
 		pthread_mutex_unlock(&lock);
 	}
-	set_open_flags(fi);
+	fi->keep_cache = 1;
 	fuse_reply_open(req, fi);
 }
 
@@ -406,6 +403,12 @@ static void null_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse
 	(void)datasync;
 	(void)fi;
 	fuse_reply_err(req, 0);
+}
+
+static void null_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	fuse_reply_open(req, fi);
 }
 
 /* The entry's size in the buffer, or more than ${size}, and then the lookup is not counted. */
@@ -614,6 +617,8 @@ static const struct fuse_lowlevel_ops operations = {
 	.flush = null_flush,
 	.release = null_flush,
 	.fsync = null_fsync,
+	.opendir = null_opendir,
+	.releasedir = null_flush,
 	.readdir = null_readdir,
 	.readdirplus = null_readdirplus,
 	.fsyncdir = null_fsync,

@@ -110,7 +110,7 @@ static struct inode *inode_new(mode_t mode)
 	}
 	inode->attr.st_ino = ++ino_last;
 	inode->attr.st_mode = mode;
-	inode->attr.st_blksize = 4096;
+	inode->attr.st_blksize = 128 * 1024;
 	tree_touch(inode);
 	inode->attr.st_atim = inode->attr.st_mtim;
 	return inode;
