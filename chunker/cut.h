@@ -27,11 +27,14 @@ enum cut_type {
  * with ${end} (n > 0) or with n >= CUT_WINDOW.
  *
  * The rule, part of the format: every maximal run of at least CUT_HOLE_MIN zeros is a
- * hole.  What lies between is cut by a Gear hash (Xia et al., Ddelta, 2014) that
- * starts at zero CUT_MIN bytes after the last cut: a cut falls behind the first byte
- * after which its 15 highest bits are zero, at the latest CUT_MAX bytes after the
- * last, or where a hole or the end comes.  Lengths are exponential: CUT_MIN plus a
- * mean of 32 KiB, less than 0.2 % at CUT_MAX.
+ * hole.  What lies between is cut by a Gear hash (Xia et al., Ddelta, 2014) with the
+ * table of gear.h, that starts at zero CUT_MIN bytes after the last cut: a cut falls
+ * behind the first byte after which its 15 highest bits are zero, at the latest CUT_MAX
+ * bytes after the last, or where a hole or the end comes.  Lengths are exponential:
+ * CUT_MIN plus a mean of 32 KiB, 0.09 % at CUT_MAX.
+ *
+ * A hole that goes on is the caller's to follow (cut_zeros()): what cut() says of the rest
+ * of one, shorter than CUT_HOLE_MIN, is not what it is.
  */
 enum cut_type cut(const uint8_t *p, size_t n, bool end, size_t *len);
 

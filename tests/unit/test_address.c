@@ -123,7 +123,8 @@ static void addresses_compare_as_unsigned_bytes(void **unused)
 
 static void a_ref_has_one_encoding(void **unused)
 {
-	static const uint8_t head[16] = { 1, 2, 0, 0, 0, 0, 0, 0, 0xef, 0xcd, 0xab, 0x89, 0x67, 0x45, 0x23, 0x01 };
+	static const uint8_t head[16] = { 1, 2, 0, 0, 0, 0, 0, 0,
+		0xef, 0xcd, 0xab, 0x89, 0x67, 0x45, 0x23, 0x01 };
 	struct ref r = { .hash = HASH_BLAKE2B_256, .kind = KIND_INDEX, .size = 0x0123456789abcdef }, back;
 	uint8_t bytes[REF_LEN];
 

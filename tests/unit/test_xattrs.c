@@ -19,7 +19,9 @@ static const uint8_t golden[] = {
 
 static struct xattr xattr_of(const char *name, const void *value, uint32_t len)
 {
-	return (struct xattr){ .name = name, .name_len = (uint8_t)strlen(name), .value = value, .value_len = len };
+	return (struct xattr){
+		.name = name, .name_len = (uint8_t)strlen(name), .value = value, .value_len = len,
+	};
 }
 
 /* Decode all ${len} bytes, in a place of exactly that size: how many there are, or the error. */
