@@ -14,7 +14,7 @@
  * least 1; a data entry's at most CHUNK_MAX; a hole's at least CUT_HOLE_MIN; two
  * holes never touch; the sum of the lengths is the header's total, at most INT64_MAX.
  * A node ends behind an entry whose address has its last 8 bits zero once it has 256
- * entries (mean 512), and at 2048.
+ * entries (mean 512), and at 2048.  A root has at least two, or one hole.
  */
 #define INDEX_ENTRY_LEN		40
 #define INDEX_ENTRIES_MIN	256
@@ -67,7 +67,8 @@ int index_builder_hole(struct index_builder *b, uint64_t len);
 
 /** index_builder_keep(b, source, ref, off, len): take over the entries of ${ref} that cover [off,
  * off + len), whole subtrees where possible; both ends must be entry boundaries (-EINVAL;
- * inside a hole they may be anywhere).  O(depth) nodes are loaded.  0 or -errno. */
+ * inside a hole they may be anywhere).  O(depth) nodes are loaded, and only these are checked.
+ * After an error the builder can only be freed; so ${source} must not say -EAGAIN.  0 or -errno. */
 int index_builder_keep(struct index_builder *b, struct source *source, const struct ref *ref,
     uint64_t off, uint64_t len);
 

@@ -99,6 +99,12 @@ static struct index_frame *top(struct index_path *p)
 	return &p->frames[p->depth - 1];
 }
 
+static void pop(struct index_path *p)
+{
+	chunk_drop(top(p)->chunk);
+	p->depth--;
+}
+
 static void frame_seek(struct index_frame *f, uint64_t off)
 {
 	assert(off >= f->start && off < f->end);
@@ -149,6 +155,18 @@ static int push_node(struct index_path *p, const struct address *a, uint64_t sta
 	return 0;
 }
 
+/* A list of one entry that is no hole is a second form of what the entry itself is. */
+static int push_root_node(struct index_path *p)
+{
+	int rc = push_node(p, &p->ref.address, 0, p->ref.size, -1);
+
+	if (rc == 0 && top(p)->count == 1 && !entry_hole(top(p)->entries)) {
+		pop(p);
+		return -EBADMSG;
+	}
+	return rc;
+}
+
 static int push_root(struct index_path *p)
 {
 	const struct ref *r = &p->ref;
@@ -156,7 +174,7 @@ static int push_root(struct index_path *p)
 	if (r->hash != HASH_BLAKE2B_256 || r->size > INT64_MAX)
 		return -EBADMSG;
 	if (r->kind == KIND_INDEX)
-		return push_node(p, &r->address, 0, r->size, -1);
+		return push_root_node(p);
 	if (r->kind != KIND_DATA || r->size > CHUNK_MAX)
 		return -EBADMSG;
 	index_entry_encode(r->size, false, &r->address, p->single);
@@ -170,12 +188,6 @@ void index_path_init(struct index_path *p, struct source *source, const struct r
 	p->source = source;
 	p->ref = *ref;
 	p->depth = 0;
-}
-
-static void pop(struct index_path *p)
-{
-	chunk_drop(top(p)->chunk);
-	p->depth--;
 }
 
 void index_path_free(struct index_path *p)

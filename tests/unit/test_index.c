@@ -515,6 +515,9 @@ static void hostile_leaves_are_refused(void **state)
 	e[1].len = CHUNK_MAX + 1;
 	ref = hostile(&set, 0, e, 3, 201 + CHUNK_MAX);
 	assert_refused(&set, &ref);
+	e[0] = data;
+	ref = hostile(&set, 0, e, 1, 100);
+	assert_refused(&set, &ref);
 	/* Lengths whose sum wraps to the total. */
 	e[0] = (struct extent){ .len = INT64_MAX, .hole = true };
 	e[1] = data;
@@ -546,17 +549,19 @@ static void hostile_nodes_above_the_leaves_are_refused(void **state)
 		e[i] = (struct extent){ .len = n, .address = below_ref.address };
 	ref = hostile(&set, 1, e, 2, 2 * n);
 	assert_int_equal(index_find(&set.source, &ref, n, &got), 0);
+	ref = hostile(&set, 1, e, 1, n);
+	assert_refused(&set, &ref);
 	/* A level that does not fall by one. */
 	ref = hostile(&set, 2, e, 2, 2 * n);
 	assert_refused(&set, &ref);
 	ref = hostile(&set, NODE_LEVELS, e, 2, 2 * n);
 	assert_refused(&set, &ref);
 	below_ref = hostile(&set, 1, e, 2, 2 * n);
-	e[0] = (struct extent){ .len = 2 * n, .address = below_ref.address };
-	ref = hostile(&set, 1, e, 1, 2 * n);
-	assert_refused(&set, &ref);
+	e[1] = (struct extent){ .len = 2 * n, .address = below_ref.address };
+	ref = hostile(&set, 1, e, 2, 3 * n);
+	assert_refused_at(&set, &ref, n);
 	/* A length that is not what is below; a hole; no bytes. */
-	e[0] = e[1];
+	e[1] = e[0];
 	e[1].len++;
 	ref = hostile(&set, 1, e, 2, 2 * n + 1);
 	assert_refused_at(&set, &ref, n);
