@@ -9,13 +9,13 @@ empty   :=
 comma   := ,
 B       := build$(if $(SAN),-$(subst $(comma),-,$(SAN)))
 
-CHUNKER := blake2b address chunk gear cut codec codec_zlib codec_libdeflate node builder index_path index_cursor index_builder feed splice entry directory_node directory directory_update xattrs snapshot
-DHT     := dht
-FS      := log jobs lookups cache fetch options size place fs
+CHUNKER := address chunk gear cut codec codec_zlib codec_libdeflate node builder index_path index_cursor index_builder feed splice entry directory_node directory directory_update xattrs snapshot
+DHT     := io record scan segment ledger recent format lock append sync commit recover check listing store open work dht
+FS      := log jobs lookups cache fetch options size place fs tree tree_view tree_change tree_names tree_rename tree_attr tree_xattr tree_checkpoint tree_reader acl channel control_wire control_call control_commands control_data control
 UNIT_CHUNKER := test_address test_cut test_codec test_xattrs test_snapshot test_entry test_directory test_directory_update test_node test_index test_splice
 UNIT_DHT     :=
-UNIT_FS      := test_options test_cache test_fetch test_jobs
-FUZZ         := fuzz_codec fuzz_snapshot fuzz_directory
+UNIT_FS      := test_options test_cache test_fetch test_jobs test_control_wire
+FUZZ         := fuzz_codec fuzz_snapshot fuzz_directory fuzz_index
 
 VERSION  := 0.1
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual
@@ -32,7 +32,7 @@ Q := $(if $(V),,@)
 
 objs = $(patsubst %,$(B)/$(1)/%.o,$(2))
 UNIT := $(UNIT_CHUNKER) $(UNIT_DHT) $(UNIT_FS)
-PROGRAMS := $(B)/dhtfs $(B)/dhtctl $(B)/nullfs
+PROGRAMS := $(B)/dhtfs $(B)/dhtctl $(B)/nullfs $(B)/benchio
 
 .PHONY: all help deps deps-test deps-bench deps-fuzz mount test check-programs unit bench soak fuzz install clean
 all: $(PROGRAMS)
@@ -67,8 +67,12 @@ $(B)/dhtfs: $(B)/fs/main.o $(B)/libfs.a $(B)/libdht.a $(B)/libchunker.a
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_FS)
 $(B)/dhtctl: $(B)/tools/dhtctl.o $(B)/libfs.a $(B)/libdht.a $(B)/libchunker.a
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_DHT)
+$(B)/chunkbench: $(B)/tools/chunkbench.o $(B)/libchunker.a
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_CHUNKER)
 $(B)/nullfs: $(B)/tools/nullfs.o $(B)/tools/nulltree.o $(B)/fs/session.o
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lfuse3
+$(B)/benchio: $(B)/tools/benchio.o
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
 
 $(addprefix $(B)/tests/unit/,test_node test_index test_splice): $(B)/tests/lib/chunkset.o
 $(addprefix $(B)/tests/unit/,test_directory test_directory_update): $(B)/tests/lib/chunkset.o $(B)/tests/lib/change_list.o

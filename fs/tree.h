@@ -180,8 +180,11 @@ int tree_commit(struct tree *t, const struct publications *publish, bool (*ready
 
 /** tree_dirty(t): are there changes that are not committed?  About how many pages have changed
  * (at TREE_PAGES_MAX a commit is due at once). */
-#define TREE_PAGES_MAX 8192u
+#define TREE_PAGES_MAX 7168u
 bool tree_dirty(struct tree *t, unsigned int *pages);	/* ${pages} may be NULL */
+
+/** tree_failed(t): has a failed commit or put made it read-only? */
+bool tree_failed(struct tree *t);
 
 /** tree_count(t, inodes): how many there are. */
 void tree_count(struct tree *t, uint64_t *inodes);

@@ -1,0 +1,216 @@
+/* What dhtctl asks and commands, but for the bytes of files: those are control_data.c's. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "chunker/snapshot.h"
+#include "fs/control_call.h"
+#include "fs/fs.h"
+
+#define PINS_AT_ONCE	64u
+
+static void record_space(struct record *r, const struct dht_status *s)
+{
+	record_number(r, "chunks", s->chunks);
+	record_number(r, "raw_bytes", s->raw_bytes);
+	record_number(r, "stored_bytes", s->stored_bytes);
+	record_number(r, "segments", s->segments);
+	record_number(r, "space_limit_bytes", s->space.limit);
+	record_number(r, "space_used_bytes", s->space.used);
+	record_number(r, "space_available_bytes", s->space.available);
+	record_number(r, "set_aside", s->set_aside);
+	record_number(r, "inserts", s->inserts);
+	record_number(r, "inserts_known", s->inserts_known);
+	record_number(r, "lookups", s->lookups);
+	record_number(r, "queued", s->queued);
+}
+
+/* The newest snapshot; when it was taken only its chunk knows. */
+static int record_newest(struct call *c)
+{
+	struct ref newest, kept;
+	struct waited_lookup w;
+	struct snapshot s;
+	uint64_t epoch;
+
+	if (tree_get_head(c->fs->tree, &newest, &epoch, &kept) < 0 || newest.hash == 0)
+		return 0;
+	call_record_address(c, "snapshot", &newest.address);
+	waited_lookup_start(&w, c, KIND_SNAPSHOT, &newest.address);
+	if (waited_lookup_end(&w) < 0)
+		return channel_gone(&c->channel);
+	if (snapshot_decode(w.op.chunk, &s) == 0 && s.time.sec > 0)
+		record_number(&c->record, "snapshot_time", (uint64_t)s.time.sec);
+	chunk_drop(w.op.chunk);
+	return 0;
+}
+
+int command_status(struct call *c)
+{
+	const struct options *o = c->fs->options;
+	struct timestamp now = fs_now();
+	struct record *r = &c->record;
+	struct files_status files;
+	struct dht_status set;
+	uint64_t inodes;
+	int result;
+
+	dht_status(c->fs->dht, &set);
+	files_status(c->fs->files, &files);
+	tree_count(c->fs->tree, &inodes);
+
+	record_text(r, "version", DHTFS_VERSION);
+	record_text(r, "mountpoint", o->mountpoint);
+	record_text(r, "store", o->store);
+	record_number(r, "pid", (uint64_t)getpid());
+	record_number(r, "uptime_s", now.sec > c->fs->started.sec ?
+	    (uint64_t)(now.sec - c->fs->started.sec) : 0);
+	record_truth(r, "read_only", o->read_only);
+	record_truth(r, "failed", tree_failed(c->fs->tree));
+	record_number(r, "inodes", inodes);
+	record_number(r, "dirty_bytes", files.dirty_bytes);
+	record_number(r, "dirty_files", files.dirty_files);
+	record_number(r, "failed_files", files.failed);
+	record_space(r, &set);
+	result = record_newest(c);
+	return result < 0 ? result : call_answer(c, FRAME_RECORD);
+}
+
+int command_unpin(struct call *c)
+{
+	struct address a;
+	int r = call_address(c, &a);
+
+	if (r < 0)
+		return r;
+	r = tree_unpin(c->fs->tree, &a);
+	if (r == -ENOENT)
+		return call_fail(c, r, "%s is not pinned", call_text(c, "address"));
+	return r < 0 ? r : call_checkpoint(c);
+}
+
+int command_pins(struct call *c)
+{
+	struct ref pins[PINS_AT_ONCE];
+	struct address last;
+	size_t n = 0;
+
+	do {
+		n = tree_pins(c->fs->tree, n > 0 ? &last : NULL, PINS_AT_ONCE, pins);
+		for (size_t i = 0; i < n; i++) {
+			int r;
+
+			call_record_address(c, "address", &pins[i].address);
+			record_text(&c->record, "kind", kind_name(pins[i].kind));
+			record_number(&c->record, "size_bytes", pins[i].size);
+			r = call_answer(c, FRAME_RECORD);
+			if (r < 0)
+				return r;
+			last = pins[i].address;
+		}
+	} while (n == PINS_AT_ONCE);
+	return 0;
+}
+
+struct snapshot_wait {
+	struct snapshot_waiter waiter;
+	struct waited waited;
+};
+
+static void snapshot_done(struct snapshot_waiter *waiter, int result)
+{
+	struct snapshot_wait *w = (struct snapshot_wait *)waiter;
+
+	waited_done(&w->waited, result);
+}
+
+static int take_snapshot(struct call *c, const char *note)
+{
+	struct snapshot_wait w = { .waiter = { .done = snapshot_done, .note = note } };
+	int r;
+
+	waited_start(&w.waited, c);
+	snapshots_wait(c->fs->snapshots, &w.waiter);
+	r = waited_wait(&w.waited);
+	if (r < 0) {
+		if (snapshots_leave(c->fs->snapshots, &w.waiter))
+			waited_left(&w.waited);
+		else
+			waited_finish(&w.waited);
+		return r;
+	}
+	if (w.waited.result < 0)
+		return w.waited.result;
+	call_record_address(c, "address", &w.waiter.ref.address);
+	return call_answer(c, FRAME_RECORD);
+}
+
+int command_sync(struct call *c)
+{
+	return take_snapshot(c, NULL);
+}
+
+int command_snapshot(struct call *c)
+{
+	const char *note = call_text(c, "note");
+
+	if (note && strlen(note) > SNAPSHOT_NOTE_MAX)
+		return call_fail(c, -E2BIG, "the note is too long: it may have %u bytes",
+		    SNAPSHOT_NOTE_MAX);
+	return take_snapshot(c, note);
+}
+
+struct listing {
+	struct call *call;
+	int result;
+};
+
+static void list_snapshot(void *arg, const struct timestamp *time, const struct ref *ref)
+{
+	struct listing *l = arg;
+
+	if (l->result < 0)
+		return;
+	record_number(&l->call->record, "time", time->sec > 0 ? (uint64_t)time->sec : 0);
+	call_record_address(l->call, "address", &ref->address);
+	l->result = call_answer(l->call, FRAME_RECORD);
+}
+
+int command_snapshots(struct call *c)
+{
+	struct listing l = { .call = c };
+	int r = snapshots_list(c->fs->snapshots, list_snapshot, &l);
+
+	return r < 0 ? r : l.result;
+}
+
+static void record_progress(struct record *r, const struct dht_progress *p)
+{
+	record_number(r, "done_bytes", p->done);
+	record_number(r, "total_bytes", p->total);
+	record_number(r, "chunks", p->chunks);
+	record_number(r, "bad", p->bad);
+}
+
+static bool tell_progress(void *arg, const struct dht_progress *p)
+{
+	struct call *c = arg;
+
+	record_progress(&c->record, p);
+	return call_answer(c, FRAME_PROGRESS) == 0 && channel_gone(&c->channel) == 0;
+}
+
+int command_check(struct call *c)
+{
+	struct dht_progress p = { 0 };
+	struct field rate;
+	int r;
+
+	if (!record_find(c->args, c->args_len, "rate", &rate) || rate.type != FIELD_NUMBER)
+		rate.number = 0;
+	r = dht_check(c->fs->dht, rate.number, tell_progress, c, &p);
+	if (r < 0)
+		return r;
+	record_progress(&c->record, &p);
+	return call_answer(c, FRAME_RECORD);
+}

@@ -1,0 +1,237 @@
+/* put and get: the bytes of files, from dhtctl and to it. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "chunker/bytes.h"
+#include "chunker/index.h"
+#include "chunker/node.h"
+#include "chunker/splice.h"
+#include "fs/control_call.h"
+#include "fs/fetch.h"
+#include "fs/fs.h"
+
+#define AHEAD	16u	/* chunks of a file on their way at once */
+
+/* A source whose lookups end with their call. */
+struct call_source {
+	struct source source;
+	struct call *call;
+};
+
+static int source_get(struct source *s, enum kind kind, const struct address *a,
+    struct chunk **out)
+{
+	struct waited_lookup w;
+	int r;
+
+	waited_lookup_start(&w, ((struct call_source *)s)->call, kind, a);
+	r = waited_lookup_end(&w);
+	if (r == 0)
+		*out = w.op.chunk;
+	return r;
+}
+
+/* The frames of a put as the pieces of a file. */
+struct upload {
+	struct pieces pieces;
+	struct call *call;
+	struct chunk *last;
+};
+
+static int next_piece(struct pieces *p, struct piece *out)
+{
+	struct upload *u = (struct upload *)p;
+	struct channel *channel = &u->call->channel;
+	enum frame_type type;
+	uint8_t *bytes;
+	uint32_t len;
+	int r;
+
+	chunk_drop(u->last);
+	u->last = NULL;
+	do {
+		r = channel_gone(channel);
+		if (r == 0)
+			r = channel_header(channel, CHANNEL_FOREVER, &type, &len);
+		if (r < 0)
+			return r;
+		if (type == FRAME_END)
+			return 0;
+		if (type != FRAME_DATA)
+			return call_fail(u->call, -EPROTO, "no frame of a put: %d", (int)type);
+	} while (len == 0);
+	u->last = chunk_new(len, &bytes);
+	if (!u->last)
+		return -ENOMEM;
+	r = channel_payload(channel, CHANNEL_FOREVER, bytes, len);
+	if (r < 0)
+		return r;
+	*out = (struct piece){ .type = PIECE_BYTES, .len = len, .bytes = u->last };
+	return 1;
+}
+
+/* What was inserted before a failure is garbage like any other, and goes with it. */
+int command_put(struct call *c)
+{
+	struct upload upload = { .pieces.next = next_piece, .call = c };
+	struct call_source source = { .source.get = source_get, .call = c };
+	struct dht_sink sink;
+	struct ref ref;
+	int r;
+
+	if (c->fs->options->read_only)
+		return call_fail(c, -EROFS, "it is mounted read-only");
+	dht_sink_init(&sink, c->fs->dht);
+	r = splice_all(&upload.pieces, &source.source, &sink.sink, &ref);
+	chunk_drop(upload.last);
+	if (r < 0)
+		return r;
+	r = tree_pin(c->fs->tree, &ref, fs_now());
+	/* The checkpoint syncs the set before it commits the pin. */
+	if (r == 0)
+		r = call_checkpoint(c);
+	if (r < 0)
+		return r;
+	call_record_address(c, "address", &ref.address);
+	record_number(&c->record, "size_bytes", ref.size);
+	return call_answer(c, FRAME_RECORD);
+}
+
+static int get_failed(struct call *c, int error, const struct address *a)
+{
+	char text[ADDRESS_TEXT_LEN + 1];
+
+	address_format(a, text);
+	if (error == -ENOENT)
+		return call_fail(c, error, "nobody has %s", text);
+	if (error == -EBADMSG)
+		return call_fail(c, error, "what there is of %s is damaged", text);
+	return error;
+}
+
+static int send_hole(struct call *c, uint64_t len)
+{
+	uint8_t payload[8];
+
+	put_le64(payload, len);
+	return channel_send(&c->channel, FRAME_HOLE, payload, sizeof(payload));
+}
+
+/* The extents of a file that are on their way, oldest first, in a ring. */
+struct download {
+	struct call *call;
+	struct index_cursor *cursor;
+	bool end;		/* of the cursor */
+	unsigned int first, count;
+	struct {
+		struct extent extent;
+		struct waited_lookup lookup;	/* of all but holes */
+	} ring[AHEAD];
+};
+
+static int fill_ring(struct download *d)
+{
+	while (!d->end && d->count < AHEAD) {
+		unsigned int i = (d->first + d->count) % AHEAD;
+		struct extent *e = &d->ring[i].extent;
+		int r = index_cursor_next(d->cursor, e);
+
+		if (r < 0)
+			return r;
+		if (r == 0) {
+			d->end = true;
+			break;
+		}
+		if (!e->hole)
+			waited_lookup_start(&d->ring[i].lookup, d->call, KIND_DATA, &e->address);
+		d->count++;
+	}
+	return 0;
+}
+
+static int send_first(struct download *d)
+{
+	struct extent *e = &d->ring[d->first].extent;
+	struct waited_lookup *w = &d->ring[d->first].lookup;
+	int r;
+
+	d->first = (d->first + 1) % AHEAD;
+	d->count--;
+	if (e->hole)
+		return send_hole(d->call, e->len);
+	r = waited_lookup_end(w);
+	if (r < 0)
+		return get_failed(d->call, r, &e->address);
+	/* The address was checked, but not that the index told its length. */
+	r = w->op.chunk->len == e->len ? 0 : -EBADMSG;
+	if (r == 0)
+		r = channel_send(&d->call->channel, FRAME_DATA, w->op.chunk->data, e->len);
+	chunk_drop(w->op.chunk);
+	return r;
+}
+
+static int send_file(struct call *c, const struct ref *ref)
+{
+	struct call_source source = { .source.get = source_get, .call = c };
+	struct download *d = calloc(1, sizeof(*d));
+	int r = -ENOMEM;
+
+	if (d) {
+		d->call = c;
+		d->cursor = index_cursor_new(&source.source, ref);
+	}
+	if (d && d->cursor)
+		r = fill_ring(d);
+	while (r == 0 && d->count > 0) {
+		r = channel_gone(&c->channel);
+		if (r == 0)
+			r = send_first(d);
+		if (r == 0)
+			r = fill_ring(d);
+	}
+	for (; d && d->count > 0; d->count--, d->first = (d->first + 1) % AHEAD) {
+		if (!d->ring[d->first].extent.hole)
+			waited_lookup_cancel(&d->ring[d->first].lookup);
+	}
+	if (d)
+		index_cursor_free(d->cursor);
+	free(d);
+	if (r == -EBADMSG && !c->why[0])
+		return get_failed(c, r, &ref->address);
+	return r;
+}
+
+int command_get(struct call *c)
+{
+	struct ref ref = { .hash = HASH_BLAKE2B_256, .kind = KIND_INDEX };
+	struct waited_lookup w;
+	struct chunk *chunk;
+	int r = call_address(c, &ref.address);
+
+	if (r < 0)
+		return r;
+	waited_lookup_start(&w, c, KIND_ANY, &ref.address);
+	r = waited_lookup_end(&w);
+	if (r < 0)
+		return get_failed(c, r, &ref.address);
+	chunk = w.op.chunk;
+	switch (w.op.kind) {
+	case KIND_DATA:
+		r = channel_send(&c->channel, FRAME_DATA, chunk->data, chunk->len);
+		break;
+	case KIND_INDEX:
+		/* Its total; whether that is true, and all else, the cursor sees. */
+		r = chunk->len < NODE_HEADER_LEN ? get_failed(c, -EBADMSG, &ref.address) : 0;
+		if (r == 0) {
+			ref.size = get_le64(chunk->data + 16);
+			r = send_file(c, &ref);
+		}
+		break;
+	default:
+		r = call_fail(c, -EISDIR, "this is a %s and no file: look into %s/by-hash/%s",
+		    kind_name(w.op.kind), c->fs->options->mountpoint, call_text(c, "address"));
+	}
+	chunk_drop(chunk);
+	return r;
+}
