@@ -2,9 +2,9 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sodium.h>
 #include <string.h>
 
-#include "chunker/blake2b.h"
 #include "chunker/bytes.h"
 
 static const char *const kind_names[] = {
@@ -17,7 +17,7 @@ static const char *const kind_names[] = {
 #define KINDS (sizeof(kind_names) / sizeof(kind_names[0]))
 
 /* "dhtfs" and the kind's name; zeros for data, as in what b2sum computes. */
-static const uint8_t personal[KINDS][BLAKE2B_PERSONAL_LEN] = {
+static const uint8_t personal[KINDS][crypto_generichash_blake2b_PERSONALBYTES] = {
 	[KIND_INDEX] = "dhtfsindex",
 	[KIND_DIRECTORY] = "dhtfsdirectory",
 	[KIND_SNAPSHOT] = "dhtfssnapshot",
@@ -36,7 +36,8 @@ const char *kind_name(unsigned int kind)
 void address_of(enum kind kind, const void *data, size_t len, struct address *out)
 {
 	assert(kind_valid(kind));
-	blake2b_256(personal[kind], data, len, out->b);
+	crypto_generichash_blake2b_salt_personal(out->b, ADDRESS_LEN, data, len, NULL, 0, NULL,
+	    personal[kind]);
 }
 
 bool address_equal(const struct address *a, const struct address *b)

@@ -38,15 +38,16 @@ void byhash_root_stat(struct byhash *b, struct stat *st);
 void byhash_lookup(struct byhash *b, struct fuse_req *req, uint64_t parent, const char *name);
 void byhash_getattr(struct byhash *b, struct fuse_req *req, uint64_t ino);
 void byhash_readlink(struct byhash *b, struct fuse_req *req, uint64_t ino);
-void byhash_open(struct byhash *b, struct fuse_req *req, uint64_t ino,
-    struct fuse_file_info *fi);		/* -EROFS for writing */
-void byhash_read(struct byhash *b, struct fuse_req *req, uint64_t ino, size_t size, off_t off);
-void byhash_lseek(struct byhash *b, struct fuse_req *req, uint64_t ino, off_t off, int whence);
 void byhash_readdir(struct byhash *b, struct fuse_req *req, uint64_t ino, size_t size, off_t off,
     bool plus);
 void byhash_getxattr(struct byhash *b, struct fuse_req *req, uint64_t ino, const char *name,
     size_t size);
 void byhash_listxattr(struct byhash *b, struct fuse_req *req, uint64_t ino, size_t size);
+
+/** byhash_file(b, ino, out): the content of a regular file, to be read as any other's.  -EINVAL: it is no
+ * file; -ESTALE. */
+struct file;
+int byhash_file(struct byhash *b, uint64_t ino, struct file **out);
 
 /** byhash_forget(b, ino, lookups): the kernel drops so many references. */
 void byhash_forget(struct byhash *b, uint64_t ino, uint64_t lookups);

@@ -24,6 +24,7 @@
 #include "chunker/chunk.h"
 #include "chunker/directory.h"
 #include "dht/dht.h"
+#include "dht/list.h"
 #include "fs/cache.h"
 #include "fs/fetch.h"
 #include "fs/tree.h"
@@ -38,11 +39,14 @@ struct files_options {
 	struct cache *cache;
 	uint64_t dirty_max;		/* bytes of extents in memory, in all files together */
 	unsigned int flushers;		/* threads */
-	/* load(arg, ino, out): the inode's row; called when a file comes into memory */
+	/* load(arg, ino, out): the inode's row; called when a file comes into memory, without a
+	 * lock of ours, from file_get() */
 	int (*load)(void *arg, uint64_t ino, struct inode *out);
 	/* changed(arg): something is dirty that was not: a checkpoint is due within 1 s */
 	void (*changed)(void *arg);
 	void *arg;
+	/* now_ms(arg): a clock that never goes back; NULL: the system's */
+	uint64_t (*now_ms)(void *arg);
 };
 
 int files_new(const struct files_options *o, struct files **out);
@@ -57,13 +61,20 @@ int file_get(struct files *fs, uint64_t ino, struct file **out);
 struct file *file_find(struct files *fs, uint64_t ino);
 struct file *file_hold(struct file *f);
 
+/** file_of_ref(fs, ref, out): a file that is in no tree, with this content, only to be read from: for
+ * file_read(), file_seek() and as the source of file_clone(). */
+int file_of_ref(struct files *fs, const struct ref *ref, struct file **out);
+
 /** file_put(f): clean and published files leave memory with their last holder. */
 void file_put(struct file *f);
 
 /** file_discard(f): its inode is gone for good: what is dirty is dropped, nothing is published. */
 void file_discard(struct file *f);
 
-/* What the file in memory knows better than the tree's row. */
+/*
+ * What the file in memory knows better than the tree's row.  Ask for this first and for
+ * the row then: the other way round a checkpoint in between makes both old.
+ */
 struct file_attr {
 	bool dirty;		/* else the tree's row is right */
 	uint64_t size;
@@ -84,10 +95,12 @@ int file_write(struct file *f, uint64_t off, struct chunk *data, const struct ti
 
 struct room_waiter {
 	void (*ready)(struct room_waiter *w);	/* from a flusher's thread: there is room, try again */
-	struct room_waiter *next, *prev;
-	bool waiting;
+	/* private; zero at first */
+	struct list link;
+	bool waiting, called;
 };
-/** files_wait_room(fs, w): first come, first served.  files_leave_room(fs, w): no longer; true: ready() will not
+/** files_wait_room(fs, w): first come, first served; who waits again after ready() comes before others.
+ * files_leave_room(fs, w): no longer; true: ready() will not
  * be called. */
 void files_wait_room(struct files *fs, struct room_waiter *w);
 bool files_leave_room(struct files *fs, struct room_waiter *w);
@@ -104,7 +117,8 @@ void file_set_times(struct file *f, const struct timestamp *mtime, const struct 
 
 /** file_clone(from, off, to, to_off, len, now, done): what [off, off + len) of ${from} holds at this moment becomes
  * ${to}'s at ${to_off}: no data moves.  *${done}: how many bytes (fewer at the end of ${from}).  May be one
- * file where the ranges do not overlap (else -EINVAL).  -EAGAIN, -EFBIG, -ENOMEM as file_write. */
+ * file where the ranges do not overlap (else -EINVAL).  -EFBIG, -ENOMEM, -ENOSPC.
+ * Not held back at the bound, since it copies nothing. */
 int file_clone(struct file *from, uint64_t off, struct file *to, uint64_t to_off, uint64_t len,
     const struct timestamp *now, uint64_t *done);
 
@@ -123,8 +137,11 @@ struct file_read {
 	int count;		/* at most 1000 */
 	uint32_t got;		/* bytes */
 	/* private */
-	struct span *spans;
+	struct piece *spans;	/* what is there, as of the call */
 	unsigned int nspans, room;
+	unsigned int iov_room;
+	bool looked_ahead;
+	struct chunk *flat;	/* a copy, where there were more than 1000 pieces */
 };
 
 /** file_read(r): done() may be called before it returns.  -EBADMSG, -EIO, -ENOENT (a chunk is nowhere:
@@ -152,11 +169,13 @@ struct file_flush {
 	struct file *file;
 	void (*done)(struct file_flush *w, int result);
 	void *user;
-	struct file_flush *next, *prev;
+	/* private; zero at first */
+	struct list link;
 	uint64_t generation;
+	int result;
 	bool waiting;
 };
-/** file_flush(w): done() may be called before it returns.  file_flush_leave(w): no longer interested; true: done()
+/** file_flush(w): done() may be called before it returns, else from a flusher's thread.  file_flush_leave(w): no longer interested; true: done()
  * will not be called. */
 void file_flush(struct file_flush *w);
 bool file_flush_leave(struct file_flush *w);
@@ -167,9 +186,10 @@ bool file_ref(struct file *f, struct ref *out);
 /** file_error(f): why its content could not be flushed the last time, 0 if it could: for close(2). */
 int file_error(struct file *f);
 
-/** file_opened(f), file_closed(f): one writer more, one less; file_writers(f): how many.  A file that was cut to nothing and is still
- * open for writing is left out of files_flush_all() for a while (5 s), so that a crash
- * between the cut and the write leaves the old content and not an empty file. */
+/** file_opened(f), file_closed(f): one writer more, one less; file_writers(f): how many.  A file that was cut
+ * to nothing and is still open for writing is left out of files_flush_all() for a while (5 s),
+ * so that a crash between the cut and the write leaves the old content and not an empty
+ * file. */
 void file_opened(struct file *f);
 void file_closed(struct file *f);
 unsigned int file_writers(struct file *f);
@@ -182,8 +202,9 @@ void file_must_publish(struct file *f);
  * For the checkpoint thread only.
  *
  * files_flush_all(fs, age_ms): flush every file that has been dirty for so long; waits until all are flushed
- *   or have failed.
- * files_flush_must(fs): the same for the files of file_must_publish() only.
+ *   or have failed.  What is left dirty makes it call changed() again.
+ * files_flush_must(fs): the same for the files of file_must_publish() only.  The calling thread does it, so that
+ *   it needs no flusher, which may be waiting for a lock of the caller's.
  * files_collect(fs, out, n): what is flushed and not published: *${out} is the files' until files_published().
  *   Called again before files_published(), it gives the whole set anew.
  *   After that call dht_sync(), then tree_commit() with it, with files_ready() as its question.

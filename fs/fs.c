@@ -102,7 +102,8 @@ static int open_parts(struct fs *fs, char *why, size_t why_size)
 	if (r < 0)
 		return r;
 	fs->jobs = jobs_new(JOB_THREADS);
-	if (!fs->jobs)
+	fs->interrupts = jobs_new(1);
+	if (!fs->jobs || !fs->interrupts)
 		return -ENOMEM;
 	r = byhash_new(fs, &fs->byhash);
 	if (r < 0)
@@ -155,6 +156,8 @@ int fs_close(struct fs *fs)
 		control_stop(fs->control);
 	if (fs->jobs)
 		jobs_free(fs->jobs);
+	if (fs->interrupts)
+		jobs_free(fs->interrupts);
 	if (fs->snapshots)
 		r = snapshots_stop(fs->snapshots);
 	if (fs->checkpoint)

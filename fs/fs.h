@@ -27,7 +27,8 @@ struct fs {
 	struct files *files;
 	struct checkpoint *checkpoint;
 	struct snapshots *snapshots;
-	struct jobs *jobs;
+	struct jobs *jobs;		/* what may take long */
+	struct jobs *interrupts;	/* what must not wait behind that: see parked.h */
 	struct byhash *byhash;
 	struct control *control;
 	struct fuse_session *session;	/* main's */

@@ -7,10 +7,8 @@
 #include <string.h>
 
 #include <cmocka.h>
-#include <sodium.h>
 
 #include "chunker/address.h"
-#include "chunker/blake2b.h"
 #include "chunker/chunk.h"
 
 /* printf '' | b2sum -l 256 */
@@ -49,24 +47,6 @@ static void every_other_kind_has_a_personalisation_of_its_own(void **unused)
 	    "c64b7e4f38de30a965250fc11094fba0200326400b4397afc90d535a311f4efa");
 	check_address(KIND_SNAPSHOT, "",
 	    "c4bd577f469f57f62de5882501120e84dc96472d297edbbe605ad29248497420");
-}
-
-/* Every length up to some blocks, and every place in the first, under changing personalisations. */
-static void the_hash_is_the_one_of_libsodium(void **unused)
-{
-	uint8_t data[1200], personal[BLAKE2B_PERSONAL_LEN] = { 0 }, want[32], got[32];
-
-	(void)unused;
-	for (size_t i = 0; i < sizeof(data); i++)
-		data[i] = (uint8_t)(i * 151 + (i >> 8) * 31);
-	for (size_t len = 0; len + 130 <= sizeof(data); len++) {
-		const uint8_t *p = data + len % 130;
-
-		crypto_generichash_blake2b_salt_personal(want, 32, p, len, NULL, 0, NULL, personal);
-		blake2b_256(personal, p, len, got);
-		assert_memory_equal(got, want, 32);
-		personal[len % BLAKE2B_PERSONAL_LEN] ^= (uint8_t)len;
-	}
 }
 
 static void a_text_is_read_back_in_either_case(void **unused)
@@ -232,7 +212,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_data_chunk_has_the_address_that_b2sum_prints),
 		cmocka_unit_test(every_other_kind_has_a_personalisation_of_its_own),
-		cmocka_unit_test(the_hash_is_the_one_of_libsodium),
 		cmocka_unit_test(a_text_is_read_back_in_either_case),
 		cmocka_unit_test(what_is_not_64_hex_digits_is_no_address),
 		cmocka_unit_test(addresses_compare_as_unsigned_bytes),
