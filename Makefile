@@ -34,6 +34,7 @@ objs = $(patsubst %,$(B)/$(1)/%.o,$(2))
 UNIT := $(UNIT_CHUNKER) $(UNIT_DHT) $(UNIT_FS)
 PROGRAMS := $(B)/dhtfs $(B)/dhtctl $(B)/nullfs $(B)/benchio
 
+.SECONDARY:
 .PHONY: all help deps deps-test deps-bench deps-fuzz mount test check-programs unit bench soak fuzz install clean
 all: $(PROGRAMS)
 
