@@ -13,7 +13,7 @@ CHUNKER := address chunk gear cut codec codec_zlib codec_libdeflate node builder
 DHT     := io record scan segment ledger recent format lock append sync commit recover check listing store open work dht
 FS      := log jobs lookups cache fetch options size place fs tree tree_view tree_change tree_names tree_rename tree_attr tree_xattr tree_checkpoint tree_reader acl channel control_wire control_call control_commands control_data control
 UNIT_CHUNKER := test_address test_cut test_codec test_xattrs test_snapshot test_entry test_directory test_directory_update test_node test_index test_splice
-UNIT_DHT     :=
+UNIT_DHT     := test_dht
 UNIT_FS      := test_options test_cache test_fetch test_jobs test_control_wire
 FUZZ         := fuzz_codec fuzz_snapshot fuzz_directory fuzz_index
 
@@ -78,6 +78,7 @@ $(B)/benchio: $(B)/tools/benchio.o
 $(addprefix $(B)/tests/unit/,test_node test_index test_splice): $(B)/tests/lib/chunkset.o
 $(addprefix $(B)/tests/unit/,test_directory test_directory_update): $(B)/tests/lib/chunkset.o $(B)/tests/lib/change_list.o
 $(addprefix $(B)/tests/unit/,test_cache test_fetch test_file test_files test_files_threads): $(B)/tests/lib/fakedht.o
+$(addprefix $(B)/tests/unit/,$(UNIT_DHT)): $(B)/tests/lib/dhttest.o
 $(addprefix $(B)/tests/unit/,$(UNIT_CHUNKER)): $(B)/libchunker.a
 $(addprefix $(B)/tests/unit/,$(UNIT_DHT)): $(B)/libdht.a $(B)/libchunker.a
 $(addprefix $(B)/tests/unit/,$(UNIT_FS)): $(B)/libfs.a $(B)/libdht.a $(B)/libchunker.a

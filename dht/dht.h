@@ -19,6 +19,7 @@
 
 #include "chunker/address.h"
 #include "chunker/chunk.h"
+#include "dht/list.h"
 
 struct dht;
 struct io;
@@ -57,7 +58,7 @@ struct dht_op {
 	bool ahead;		/* a lookup nobody waits for yet: after all others */
 	/* private */
 	struct dht *dht;
-	struct dht_op *next, *prev;
+	struct list link;
 	int verb, state;
 	uint64_t ticket;
 };

@@ -1,0 +1,260 @@
+#include "dht/store_impl.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <time.h>
+
+/* Left to others on the disk, and to the ledger, which can't tell of chunks without room. */
+#define RESERVE_MAX  ((uint64_t)64 << 20)
+#define RESERVE_PART 32			/* of a small disk: this part of it */
+
+/* How stale the word of the file system may get. */
+#define LOOK_AGAIN_MS 500
+
+/* Where so much more is free, a segment's blocks are set aside at once: appends to them
+ * are a third faster, and its file is in one piece. */
+#define ALLOCATE_IF_FREE (16ull * SEGMENT_MAX)
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static uint64_t disk_reserve(const struct store *s)
+{
+	uint64_t part = s->disk_total / RESERVE_PART;
+
+	return part < RESERVE_MAX ? part : RESERVE_MAX;
+}
+
+/* Under the lock: ask the file system how much is left, where the answer is old. */
+static void look(struct store *s, bool now)
+{
+	int64_t at_ms = now_ms();
+	uint64_t available, reserve;
+
+	if (!now && s->disk_total > 0 && at_ms - s->disk_looked_ms < LOOK_AGAIN_MS)
+		return;
+	if (s->io->disk_space(s->io->ctx, s->dirfd, &available, &s->disk_total) < 0)
+		return;
+	/* What an active segment has set aside is ours already. */
+	if (s->active && s->active->allocated > s->active->end)
+		available += s->active->allocated - s->active->end;
+	reserve = disk_reserve(s);
+	s->disk_left = available > reserve ? available - reserve : 0;
+	s->disk_looked_ms = at_ms;
+}
+
+/* Under the lock: bytes that can still be written, what is promised among them. */
+static uint64_t left(struct store *s)
+{
+	uint64_t used = s->segment_bytes + ledger_size(s->ledger), most;
+
+	if (s->size_max == 0)
+		return s->disk_left;
+	most = used < s->size_max ? s->size_max - used : 0;
+	return most < s->disk_left ? most : s->disk_left;
+}
+
+/* Of what is promised: the chunks' bytes and, with headers and padding, a little more. */
+static uint64_t promised_span(uint64_t bytes)
+{
+	return bytes + bytes / 64;
+}
+
+int store_reserve(struct store *s, uint64_t bytes)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&s->lock);
+	look(s, false);
+	if (bytes > UINT64_MAX / 4 || promised_span(s->promised + bytes) > left(s))
+		look(s, true);
+	if (bytes > UINT64_MAX / 4 || promised_span(s->promised + bytes) > left(s))
+		rc = -ENOSPC;
+	else
+		s->promised += bytes;
+	pthread_mutex_unlock(&s->lock);
+	return rc;
+}
+
+void store_release(struct store *s, uint64_t bytes)
+{
+	pthread_mutex_lock(&s->lock);
+	assert(bytes <= s->promised);
+	s->promised -= bytes;
+	pthread_mutex_unlock(&s->lock);
+}
+
+void store_space(struct store *s, struct dht_space *out)
+{
+	uint64_t free_bytes, promised;
+
+	pthread_mutex_lock(&s->lock);
+	look(s, false);
+	free_bytes = left(s);
+	promised = promised_span(s->promised);
+	out->used = s->segment_bytes + ledger_size(s->ledger);
+	out->limit = s->size_max && s->size_max < out->used + s->disk_left ? s->size_max
+									    : out->used + s->disk_left;
+	out->available = free_bytes > promised ? free_bytes - promised : 0;
+	pthread_mutex_unlock(&s->lock);
+}
+
+void segment_trim(struct store *s, struct segment *g)
+{
+	int fd;
+
+	if (g->allocated <= g->end)
+		return;
+	fd = segment_hold(s->segments, g);
+	if (fd < 0)
+		return;
+	/* To its own length: the blocks behind it go.  Where that fails they are wasted, no more. */
+	s->io->truncate(s->io->ctx, fd, g->end);
+	segment_drop(s->segments, g);
+	g->allocated = 0;
+}
+
+void segment_wipe(struct store *s, struct segment *g, const struct record *r)
+{
+	static const uint8_t zeros[RECORD_HEADER];
+	union {
+		const void *in;
+		void *out;	/* as in append_write() */
+	} u = { .in = zeros };
+	struct iovec iov = { .iov_base = u.out, .iov_len = sizeof(zeros) };
+	int fd = segment_hold(s->segments, g);
+
+	if (fd < 0)
+		return;
+	s->io->pwritev(s->io->ctx, fd, &iov, 1, r->offset);
+	segment_drop(s->segments, g);
+}
+
+void segment_cut(struct store *s, struct segment *g, uint32_t end)
+{
+	int fd = segment_hold(s->segments, g);
+
+	if (fd < 0)
+		return;
+	if (s->io->truncate(s->io->ctx, fd, end) == 0) {
+		s->segment_bytes -= g->end - end;
+		g->end = end;
+		g->allocated = 0;
+	}
+	segment_drop(s->segments, g);
+}
+
+void segment_seal(struct store *s, struct segment *g)
+{
+	g->sealed = true;
+	if (s->active == g)
+		s->active = NULL;
+}
+
+/* Under the lock: a segment with room for ${span} bytes is active. */
+static int next_segment(struct store *s, uint32_t span)
+{
+	struct segment *g = s->active;
+	int rc, fd;
+
+	if (g && SEGMENT_MAX - g->end >= span)
+		return 0;
+	if (g)
+		segment_seal(s, g);
+	rc = segments_create(s->segments, &g);
+	if (rc < 0)
+		return rc;
+	s->active = g;
+	look(s, true);
+	if (left(s) < ALLOCATE_IF_FREE)
+		return 0;
+	fd = segment_hold(s->segments, g);
+	if (fd < 0)
+		return 0;
+	if (s->io->allocate(s->io->ctx, fd, 0, SEGMENT_MAX) == 0)
+		g->allocated = SEGMENT_MAX;
+	segment_drop(s->segments, g);
+	return 0;
+}
+
+int append_reserve(struct store *s, struct record *r, struct segment **g)
+{
+	uint32_t span = record_span(r->stored_len);
+	int rc;
+
+	look(s, false);
+	if (span > left(s))
+		look(s, true);
+	if (span > left(s))
+		return -ENOSPC;
+	rc = next_segment(s, span);
+	if (rc < 0)
+		return rc;
+	*g = s->active;
+	r->segment = (*g)->number;
+	r->offset = (*g)->end;
+	(*g)->end += span;
+	s->segment_bytes += span;
+	s->disk_left -= span < s->disk_left ? span : s->disk_left;
+	return 0;
+}
+
+void append_undo(struct store *s, struct segment *g, const struct record *r)
+{
+	uint32_t span = record_span(r->stored_len);
+
+	/* With others behind it, it stays as a hole, over which every scan steps. */
+	if (g->sealed || g->end != r->offset + span)
+		return;
+	g->end -= span;
+	s->segment_bytes -= span;
+	look(s, true);
+}
+
+int append_write(struct store *s, struct segment *g, const struct record *r, const void *stored)
+{
+	static const uint8_t zeros[RECORD_ALIGN];
+	uint32_t pad = record_span(r->stored_len) - RECORD_HEADER - r->stored_len;
+	uint8_t header[RECORD_HEADER];
+	union {
+		const void *in;
+		void *out;	/* pwritev only reads, but an iovec can't say so */
+	} bytes = { .in = stored }, padding = { .in = zeros };
+	struct iovec iov[3] = {
+		{ .iov_base = header, .iov_len = sizeof(header) },
+		{ .iov_base = bytes.out, .iov_len = r->stored_len },
+		{ .iov_base = padding.out, .iov_len = pad },
+	};
+	ssize_t n;
+	int fd = segment_hold(s->segments, g);
+
+	if (fd < 0)
+		return fd;
+	record_encode(r, s->id, header);
+	n = s->io->pwritev(s->io->ctx, fd, iov, 3, r->offset);
+	segment_drop(s->segments, g);
+	return n < 0 ? (int)n : 0;
+}
+
+int unsynced_add(struct store *s, struct segment *g, struct list *link)
+{
+	/* A descriptor opened later might not be told of a write-back that failed before. */
+	int fd = list_empty(&g->unsynced) ? segment_hold(s->segments, g) : 0;
+
+	if (fd < 0)
+		return fd;
+	list_append(&g->unsynced, link);
+	return 0;
+}
+
+void unsynced_remove(struct store *s, struct segment *g, struct list *link)
+{
+	list_remove(link);
+	if (list_empty(&g->unsynced))
+		segment_drop(s->segments, g);
+}

@@ -1,0 +1,311 @@
+/*
+ * Walking over every record of every segment: a check verifies them all; a mend looks only for
+ * chunks that lie where the ledger does not say.
+ */
+#include "dht/store_impl.h"
+
+#include <errno.h>
+#include <time.h>
+
+#include "dht/scan.h"
+
+#define TELL_MS	 200
+#define BATCH	 256	/* entries of the ledger looked at in one of its transactions */
+
+struct walk {
+	struct store *s;
+	bool verify;			/* all, not only what the ledger has lost */
+	uint64_t bytes_per_s;
+	dht_tell *tell;
+	void *arg;
+	struct dht_progress progress;
+	struct scratch *scratch;
+	uint64_t found_good;		/* records that the ledger leads to, and that are there */
+	int64_t began_ms, told_ms;
+	int error;
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Tells how far it is, and sleeps where it is ahead of its rate.  0 or -ECANCELED. */
+static int pace(struct walk *w, uint64_t bytes)
+{
+	w->progress.done += bytes;
+	for (;;) {
+		int64_t at_ms = now_ms(), due_ms = at_ms;
+		struct timespec nap;
+
+		if (w->tell && at_ms - w->told_ms >= TELL_MS) {
+			w->told_ms = at_ms;
+			if (!w->tell(w->arg, &w->progress))
+				return -ECANCELED;
+		}
+		if (w->bytes_per_s > 0)
+			due_ms = w->began_ms +
+			    (int64_t)((double)w->progress.done * 1000 / (double)w->bytes_per_s);
+		if (due_ms <= at_ms)
+			return 0;
+		nap.tv_nsec = (due_ms - at_ms < TELL_MS ? due_ms - at_ms : TELL_MS) * 1000000;
+		nap.tv_sec = 0;
+		nanosleep(&nap, NULL);
+	}
+}
+
+/* Does a header at ${r}'s place name its chunk? */
+static bool header_there(struct store *s, const struct record *r)
+{
+	struct segment *g = segments_find(s->segments, r->segment);
+	uint8_t header[RECORD_HEADER];
+	struct record really;
+	ssize_t n;
+	int fd;
+
+	if (!g)
+		return false;
+	fd = segment_hold(s->segments, g);
+	if (fd < 0)
+		return false;
+	n = s->io->pread(s->io->ctx, fd, header, sizeof(header), r->offset);
+	segment_drop(s->segments, g);
+	return n == (ssize_t)sizeof(header) &&
+	    record_decode(header, r->segment, r->offset, s->id, &really) == 0 &&
+	    address_equal(&really.address, &r->address);
+}
+
+/* The ledger does not lead to this record, nor to another good one of its chunk: now it does. */
+static void adopt(struct walk *w, const struct record *r)
+{
+	struct store *s = w->s;
+	struct recent *e;
+
+	pthread_mutex_lock(&s->lock);
+	e = recents_find(&s->recents, &r->address);
+	if (!e || (e->state == RECENT_DURABLE && e->record.bad))
+		store_enter(s, r);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static bool verifies(struct walk *w, const struct record *r, const uint8_t *stored)
+{
+	return stored && record_verify(r, r->kind, stored, w->scratch->codec, w->scratch->bytes) == 0;
+}
+
+static int found(void *arg, const struct record *r, const uint8_t *stored)
+{
+	struct walk *w = arg;
+	struct found f;
+	int rc = store_find(w->s, &r->address, &f);
+
+	if (rc == -EUCLEAN || rc == -EIO)
+		return -EIO;
+	if (rc == 0)
+		chunk_drop(f.held);
+	if (rc == 0 && !f.record.bad && record_same_place(&f.record, r)) {
+		w->found_good++;
+		w->progress.chunks++;
+		if (w->verify && !stored)
+			w->error = -EIO;
+		if (w->verify && stored && !verifies(w, r, stored)) {
+			w->progress.bad++;
+			store_set_aside(w->s, r, "its bytes are not those of its address");
+		}
+	} else if (rc < 0 || f.record.bad || !header_there(w->s, &f.record)) {
+		if (verifies(w, r, stored)) {
+			w->found_good++;
+			w->progress.chunks++;
+			adopt(w, r);
+		}
+	}
+	return pace(w, record_span(r->stored_len));
+}
+
+static int walk_segment(struct walk *w, struct segment *g, uint32_t end)
+{
+	struct store *s = w->s;
+	struct scan scan = { .io = s->io, .segment = g->number, .store_id = s->id, .from = 0,
+		.end = end, .found = found, .arg = w };
+	int rc;
+
+	scan.fd = segment_hold(s->segments, g);
+	if (scan.fd < 0) {
+		w->error = scan.fd;
+		return 0;
+	}
+	rc = scan_run(&scan);
+	segment_drop(s->segments, g);
+	if (scan.error < 0)
+		w->error = scan.error;
+	return rc;
+}
+
+struct batch {
+	struct record records[BATCH];
+	size_t count;
+};
+
+static int collect(void *arg, const struct record *r)
+{
+	struct batch *b = arg;
+
+	b->records[b->count++] = *r;
+	return b->count == BATCH;
+}
+
+/* Entries whose record the walk did not meet: is anything there? */
+static int check_entries(struct walk *w)
+{
+	struct batch b = { .count = BATCH };
+	struct address last;
+	bool first = true;
+	int rc = 0;
+
+	while (rc >= 0 && b.count == BATCH) {
+		b.count = 0;
+		rc = ledger_each(w->s->ledger, first ? NULL : &last, collect, &b);
+		for (size_t i = 0; rc >= 0 && i < b.count; i++) {
+			const struct record *r = &b.records[i];
+			struct chunk *c;
+			int read;
+
+			if (r->bad || header_there(w->s, r))
+				continue;
+			read = store_read(w->s, r, r->kind, &c);
+			if (read == 0)
+				chunk_drop(c);
+			if (read == -EBADMSG || read == -ENXIO) {
+				w->progress.bad++;
+				store_set_aside(w->s, r, "it is not there");
+			}
+			rc = pace(w, 0);
+		}
+		if (b.count > 0)
+			last = b.records[b.count - 1].address;
+		first = false;
+	}
+	return rc < 0 ? rc : 0;
+}
+
+static uint32_t end_of(struct store *s, struct segment *g)
+{
+	uint32_t end;
+
+	pthread_mutex_lock(&s->lock);
+	end = g->durable_end;
+	pthread_mutex_unlock(&s->lock);
+	return end;
+}
+
+static int walk_all(struct walk *w)
+{
+	struct store *s = w->s;
+	size_t n = segments_count(s->segments);
+	struct dht_status status;
+	int rc = 0;
+
+	w->began_ms = w->told_ms = now_ms();
+	w->scratch = scratch_borrow(s);
+	if (!w->scratch)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		w->progress.total += end_of(s, segments_at(s->segments, i));
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		struct segment *g = segments_at(s->segments, i);
+
+		rc = walk_segment(w, g, end_of(s, g));
+	}
+	store_status(s, &status);
+	if (rc == 0 && w->found_good < status.chunks)
+		rc = check_entries(w);
+	scratch_return(s, w->scratch);
+	if (rc == 0 && w->tell) {
+		w->progress.done = w->progress.total;
+		w->tell(w->arg, &w->progress);
+	}
+	return rc == 0 ? w->error : rc;
+}
+
+int store_check(struct store *s, uint64_t bytes_per_s, dht_tell *tell, void *arg,
+    struct dht_progress *out)
+{
+	struct walk w = { .s = s, .verify = true, .bytes_per_s = bytes_per_s, .tell = tell, .arg = arg };
+	int rc = walk_all(&w);
+
+	if (out)
+		*out = w.progress;
+	return rc;
+}
+
+static bool mend_goes_on(void *arg, const struct dht_progress *p)
+{
+	struct store *s = arg;
+
+	(void)p;
+	return !__atomic_load_n(&s->mend_stopping, __ATOMIC_RELAXED);
+}
+
+static void *mend_main(void *store)
+{
+	struct store *s = store;
+	struct walk w = { .s = s, .tell = mend_goes_on, .arg = s };
+	struct store_listener listener;
+	int rc = walk_all(&w);
+
+	store_say(s, LOG_NOTICE, "the segments were searched for lost chunks%s",
+	    rc < 0 ? ", not all could be read" : "");
+	pthread_mutex_lock(&s->lock);
+	s->mending = false;
+	pthread_cond_broadcast(&s->mend_done);
+	listener = s->listener;
+	pthread_mutex_unlock(&s->lock);
+	if (listener.mended)
+		listener.mended(listener.arg);
+	return NULL;
+}
+
+bool mend_start(struct store *s)
+{
+	bool runs;
+
+	pthread_mutex_lock(&s->lock);
+	/* It finds all that there is to find: once a run is enough. */
+	if (!s->mended) {
+		s->mended = pthread_create(&s->mend_thread, NULL, mend_main, s) == 0;
+		s->mending = s->mended;
+		if (s->mended)
+			store_say(s, LOG_WARNING, "the ledger leads astray; searching the segments");
+	}
+	runs = s->mending;
+	pthread_mutex_unlock(&s->lock);
+	return runs;
+}
+
+void mend_stop(struct store *s)
+{
+	__atomic_store_n(&s->mend_stopping, true, __ATOMIC_RELAXED);
+	if (s->mended)
+		pthread_join(s->mend_thread, NULL);
+}
+
+bool store_mending(struct store *s)
+{
+	bool runs;
+
+	pthread_mutex_lock(&s->lock);
+	runs = s->mending;
+	pthread_mutex_unlock(&s->lock);
+	return runs;
+}
+
+void store_mend_wait(struct store *s)
+{
+	pthread_mutex_lock(&s->lock);
+	while (s->mending)
+		pthread_cond_wait(&s->mend_done, &s->lock);
+	pthread_mutex_unlock(&s->lock);
+}

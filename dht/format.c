@@ -1,0 +1,55 @@
+#include "dht/format.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define NAME	 "format"
+#define TEXT_MAX 128
+
+static int text_of(char *out, unsigned int version, uint64_t id)
+{
+	return snprintf(out, TEXT_MAX, "dhtfs store\nformat %u\nid %016" PRIx64 "\n", version, id);
+}
+
+int format_read(const struct io *io, int dirfd, unsigned int *version, uint64_t *id)
+{
+	char text[TEXT_MAX], again[TEXT_MAX];
+	int fd = io->open(io->ctx, dirfd, NAME, O_RDONLY, 0);
+	ssize_t n;
+
+	if (fd < 0)
+		return fd;
+	n = io->pread(io->ctx, fd, text, sizeof(text) - 1, 0);
+	io->close(io->ctx, fd);
+	if (n < 0)
+		return (int)n;
+	text[n] = '\0';
+	if (sscanf(text, "dhtfs store\nformat %u\n", version) != 1)
+		return -EBADMSG;
+	/* What a later version wrote behind its number is not for us to read. */
+	if (*version != FORMAT_VERSION)
+		return -EPROTO;
+	if (sscanf(text, "dhtfs store\nformat %u\nid %16" SCNx64 "\n", version, id) != 2)
+		return -EBADMSG;
+	text_of(again, *version, *id);
+	return strcmp(text, again) == 0 ? 0 : -EBADMSG;
+}
+
+int format_write(const struct io *io, int dirfd, uint64_t id)
+{
+	char text[TEXT_MAX];
+	struct iovec iov = { .iov_base = text };
+	ssize_t n;
+	int rc, fd = io->open(io->ctx, dirfd, NAME, O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+	if (fd < 0)
+		return fd;
+	iov.iov_len = (size_t)text_of(text, FORMAT_VERSION, id);
+	n = io->pwritev(io->ctx, fd, &iov, 1, 0);
+	rc = n < 0 ? (int)n : io->fdatasync(io->ctx, fd);
+	io->close(io->ctx, fd);
+	return rc < 0 ? rc : io->fsync_dir(io->ctx, dirfd);
+}

@@ -1,0 +1,76 @@
+/*
+ * ledger: where each chunk lies.  LMDB: address -> record, and a row a segment.
+ *
+ * The segments are the truth, and the ledger can be made from them again.  It lags behind
+ * them: only what is on stable storage in its segment is ever entered (invariant 4 of
+ * DESIGN.md), and everything before a segment's `end` has been.
+ *
+ * ledger_get() and ledger_each() may be called from any thread; the rest from one at a time.
+ */
+#ifndef DHT_LEDGER_H
+#define DHT_LEDGER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dht/record.h"
+
+struct ledger;
+
+struct ledger_segment {
+	uint32_t number;
+	uint32_t end;		/* all records before it are in the ledger, and durable */
+};
+
+struct ledger_totals {
+	uint64_t chunks;	/* good ones */
+	uint64_t raw_bytes, stored_bytes;	/* of them */
+	uint64_t set_aside;	/* records, ever */
+};
+
+/**
+ * ledger_open(dir, store_id, out): open or make ${dir}/ledger.  -EUCLEAN: it is damaged, or not
+ * of this store: ledger_remove() it and open again.  Else -errno.
+ */
+int ledger_open(const char *dir, uint64_t store_id, struct ledger **out);
+void ledger_close(struct ledger *l);
+
+/** ledger_remove(dir): delete its files.  0 (also where there are none) or -errno. */
+int ledger_remove(const char *dir);
+
+/** ledger_get(l, a, out): 0, -ENOENT, -EBADMSG (this entry is nonsense), -EUCLEAN (the file is
+ * damaged), -EIO, ... */
+int ledger_get(struct ledger *l, const struct address *a, struct record *out);
+
+/**
+ * ledger_commit(l, records, n, segments, m): enter ${n} records (sorted by address: faster) and
+ * ${m} rows of segments, durably; all or nothing.  A bad record replaces only its own entry or
+ * none.  -ENOSPC: a smaller batch may still go.
+ */
+int ledger_commit(struct ledger *l, const struct record *records, size_t n,
+    const struct ledger_segment *segments, size_t m);
+
+/**
+ * ledger_each(l, after, each, arg): call each(arg, record) in the order of addresses, from behind
+ * ${after} (NULL: the first), until it returns not 0, which is returned.
+ */
+int ledger_each(struct ledger *l, const struct address *after,
+    int (*each)(void *arg, const struct record *r), void *arg);
+
+/** ledger_segments(l, each, arg): the same for the rows of segments. */
+int ledger_segments(struct ledger *l,
+    int (*each)(void *arg, const struct ledger_segment *row), void *arg);
+
+/**
+ * ledger_forget(l, segment, from): remove all records of ${segment} that reach behind ${from}, which
+ * becomes its end.  For a segment that lost its end, or is gone (0).  Returns how many, or -errno.
+ */
+int64_t ledger_forget(struct ledger *l, uint32_t segment, uint32_t from);
+
+void ledger_totals(struct ledger *l, struct ledger_totals *out);
+
+/** ledger_size(l): bytes of its file. */
+uint64_t ledger_size(struct ledger *l);
+
+#endif

@@ -1,0 +1,381 @@
+/* Opening and closing a store: whose folder it is, what went wrong, and what to do about it. */
+#include "dht/store_impl.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "dht/lock.h"
+
+struct opening {
+	const struct dht_options *options;
+	bool rebuild;
+	char *why;
+	size_t why_size;
+};
+
+__attribute__((format(printf, 3, 4))) static int explain(struct opening *o, int rc,
+    const char *format, ...)
+{
+	va_list args;
+	int n = snprintf(o->why, o->why_size, "%s: ", o->options->dir);
+
+	if (n < 0 || (size_t)n >= o->why_size)
+		return rc;
+	va_start(args, format);
+	vsnprintf(o->why + n, o->why_size - (size_t)n, format, args);
+	va_end(args);
+	return rc;
+}
+
+/* For errors that the system found: what to do about the usual ones. */
+static int explain_errno(struct opening *o, int rc, const char *what)
+{
+	const char *hint = "";
+
+	switch (rc) {
+	case -ENOSPC:
+	case -EDQUOT:
+		hint = ": free some space on its disk, or choose another store";
+		break;
+	case -EROFS:
+		hint = ": mount its disk read-write, or choose another store";
+		break;
+	case -EACCES:
+	case -EPERM:
+		hint = ": it belongs to somebody else; choose another store, or change its owner";
+		break;
+	case -ENOTDIR:
+	case -ENOENT:
+		hint = ": choose a folder whose parent exists";
+		break;
+	case -EIO:
+	case -EUCLEAN:
+		hint = ": the disk or its file system is failing; see the kernel's log";
+		break;
+	}
+	return explain(o, rc, "%s: %s%s", what, strerror(-rc), hint);
+}
+
+static int open_folder(struct store *s, struct opening *o)
+{
+	struct stat st;
+	int parent;
+
+	if (mkdir(o->options->dir, 0700) == 0) {
+		s->dirfd = open(o->options->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		parent = s->dirfd < 0 ? -1 : openat(s->dirfd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (parent >= 0) {
+			/* Best effort: not every file system can sync a folder. */
+			if (fsync(parent) < 0)
+				errno = 0;
+			close(parent);
+		}
+	} else if (errno == EEXIST || (stat(o->options->dir, &st) == 0 && S_ISDIR(st.st_mode))) {
+		s->dirfd = open(o->options->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	} else {
+		return explain_errno(o, -errno, "the store's folder can't be made");
+	}
+	if (s->dirfd < 0)
+		return explain_errno(o, -errno, "the store's folder can't be opened");
+	return 0;
+}
+
+static int take_lock(struct store *s, struct opening *o)
+{
+	pid_t holder;
+
+	s->lock_fd = lock_take(s->dirfd, o->options->lock_wait_ms, &holder);
+	if (s->lock_fd == -EBUSY)
+		return explain(o, -EBUSY, "in use by process %ld; stop it (fusermount3 -u its mount "
+		    "point), or choose another store", (long)holder);
+	if (s->lock_fd < 0)
+		return explain_errno(o, s->lock_fd, "its file `lock' can't be opened");
+	return 0;
+}
+
+struct contents {
+	bool segments;
+	char other[256];	/* the name of a file that is not ours */
+};
+
+static int look_at(void *arg, const char *name)
+{
+	static const char *const ours[] = { "lock", "format", "ledger", "ledger-lock" };
+	struct contents *c = arg;
+
+	if (segment_parse(name) != 0) {
+		c->segments = true;
+		return 0;
+	}
+	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+		if (strcmp(name, ours[i]) == 0)
+			return 0;
+	snprintf(c->other, sizeof(c->other), "%s", name);
+	return 0;
+}
+
+/* The format file is lost: whose segments are these?  Their first headers say so. */
+static int find_id(void *arg, const char *name)
+{
+	struct store *s = arg;
+	uint32_t number = segment_parse(name);
+	uint8_t header[RECORD_HEADER];
+	int fd, rc = -EBADMSG;
+
+	if (number == 0)
+		return 0;
+	fd = s->io->open(s->io->ctx, s->dirfd, name, O_RDONLY, 0);
+	if (fd < 0)
+		return fd;
+	for (uint32_t off = 0; off < SEGMENT_MAX && rc < 0; off += RECORD_ALIGN) {
+		if (s->io->pread(s->io->ctx, fd, header, sizeof(header), off) != sizeof(header))
+			break;
+		rc = record_store_id(header, number, off, &s->id);
+	}
+	s->io->close(s->io->ctx, fd);
+	return rc == 0 ? 1 : 0;
+}
+
+static int make_format(struct store *s, struct opening *o)
+{
+	int rc = format_write(s->io, s->dirfd, s->id);
+
+	return rc < 0 ? explain_errno(o, rc, "its file `format' can't be written") : 0;
+}
+
+/* No format file, or half of one: a store that was being made, a damaged one, or none at all. */
+static int no_format(struct store *s, struct opening *o)
+{
+	struct contents c = { .segments = false };
+	int rc = s->io->list(s->io->ctx, s->dirfd, look_at, &c);
+
+	if (rc < 0)
+		return explain_errno(o, rc, "the store's folder can't be read");
+	if (c.segments && !o->rebuild)
+		return explain(o, -EBADMSG, "its file `format' is missing or damaged; "
+		    "`dhtctl rebuild' makes it again from the segments");
+	if (c.segments) {
+		rc = s->io->list(s->io->ctx, s->dirfd, find_id, s);
+		if (rc < 0)
+			return explain_errno(o, rc, "its segments can't be read");
+		if (rc == 0)
+			return explain(o, -EBADMSG, "its segments hold no record of format %d; restore "
+			    "its file `format'", FORMAT_VERSION);
+		return make_format(s, o);
+	}
+	if (c.other[0])
+		return explain(o, -ENOTEMPTY, "this is no store, and it holds other files (%s); "
+		    "choose an empty folder", c.other);
+	randombytes_buf(&s->id, sizeof(s->id));
+	return make_format(s, o);
+}
+
+static int check_format(struct store *s, struct opening *o)
+{
+	unsigned int version;
+	int rc = format_read(s->io, s->dirfd, &version, &s->id);
+
+	if (rc == -EPROTO)
+		return explain(o, rc, "a store of format %u, and this dhtfs %s reads format %d; use the "
+		    "dhtfs that made it", version, DHTFS_VERSION, FORMAT_VERSION);
+	if (rc == -ENOENT || rc == -EBADMSG)
+		return no_format(s, o);
+	return rc < 0 ? explain_errno(o, rc, "its file `format' can't be read") : 0;
+}
+
+static int open_ledger(struct store *s, struct opening *o)
+{
+	int rc = o->rebuild ? ledger_remove(s->dir) : 0;
+
+	if (rc == 0)
+		rc = ledger_open(s->dir, s->id, &s->ledger);
+	if (rc == -EUCLEAN) {
+		store_say(s, LOG_WARNING, "the ledger is damaged; it is made anew from the segments");
+		rc = ledger_remove(s->dir);
+		if (rc == 0)
+			rc = ledger_open(s->dir, s->id, &s->ledger);
+	}
+	return rc < 0 ? explain_errno(o, rc, "the ledger can't be opened") : 0;
+}
+
+static int first_row(void *arg, const struct ledger_segment *row)
+{
+	(void)arg;
+	(void)row;
+	return 1;
+}
+
+static int recover_store(struct store *s, struct opening *o, dht_tell *tell, void *arg,
+    struct dht_progress *progress)
+{
+	int rc = ledger_segments(s->ledger, first_row, NULL);
+
+	if (rc >= 0)
+		rc = recover(s, rc == 0, tell, arg, progress);
+	if (rc == -ECANCELED)
+		return explain(o, rc, "stopped before it was done; the rest is done when it is opened");
+	return rc < 0 ? explain_errno(o, rc, "it can't be recovered") : 0;
+}
+
+static int start_threads(struct store *s)
+{
+	int rc = pthread_create(&s->sync_thread, NULL, sync_main, s);
+
+	if (rc)
+		return -rc;
+	rc = pthread_create(&s->commit_thread, NULL, commit_main, s);
+	if (rc == 0) {
+		s->threads = true;
+		return 0;
+	}
+	pthread_mutex_lock(&s->lock);
+	s->stopping = true;
+	pthread_cond_broadcast(&s->sync_wanted);
+	pthread_mutex_unlock(&s->lock);
+	pthread_join(s->sync_thread, NULL);
+	return -rc;
+}
+
+static struct store *store_new(const struct dht_options *options)
+{
+	struct store *s = calloc(1, sizeof(*s));
+	pthread_condattr_t monotonic;
+
+	if (!s)
+		return NULL;
+	s->dirfd = s->lock_fd = -1;
+	s->io = options->io ? options->io : &io_system;
+	s->size_max = options->size_max;
+	s->read_only = options->read_only;
+	s->log = options->log;
+	s->log_arg = options->log_arg;
+	list_init(&s->astray);
+	list_init(&s->durable);
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_mutex_init(&s->scratch_lock, NULL);
+	pthread_cond_init(&s->written, NULL);
+	pthread_cond_init(&s->moved, NULL);
+	pthread_cond_init(&s->sync_wanted, NULL);
+	pthread_cond_init(&s->mend_done, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&s->commit_wanted, &monotonic);
+	pthread_condattr_destroy(&monotonic);
+	s->dir = strdup(options->dir);
+	s->verified = calloc(VERIFIED_WORDS, sizeof(*s->verified));
+	if (recents_init(&s->recents) == 0 && s->dir && s->verified)
+		return s;
+	store_free(s);
+	return NULL;
+}
+
+void store_free(struct store *s)
+{
+	struct scratch *x;
+
+	/* Entries that no sync could make durable are still linked to their segments. */
+	for (size_t i = 0; s->segments && i < segments_count(s->segments); i++) {
+		struct segment *g = segments_at(s->segments, i);
+
+		while (!list_empty(&g->unsynced))
+			unsynced_remove(s, g, g->unsynced.next);
+	}
+	recents_free(&s->recents);
+	segments_free(s->segments);
+	ledger_close(s->ledger);
+	while ((x = s->scratch)) {
+		s->scratch = x->next;
+		codec_free(x->codec);
+		free(x);
+	}
+	if (s->dirfd >= 0)
+		close(s->dirfd);
+	if (s->lock_fd >= 0)
+		close(s->lock_fd);
+	pthread_cond_destroy(&s->written);
+	pthread_cond_destroy(&s->moved);
+	pthread_cond_destroy(&s->sync_wanted);
+	pthread_cond_destroy(&s->commit_wanted);
+	pthread_cond_destroy(&s->mend_done);
+	pthread_mutex_destroy(&s->lock);
+	pthread_mutex_destroy(&s->scratch_lock);
+	free(s->verified);
+	free(s->dir);
+	free(s);
+}
+
+int store_open(const struct dht_options *options, bool rebuild, dht_tell *tell, void *arg,
+    struct dht_progress *progress, struct store **out, char *why, size_t why_size)
+{
+	struct opening o = { .options = options, .rebuild = rebuild, .why = why, .why_size = why_size };
+	struct store *s = store_new(options);
+	int rc;
+
+	*out = NULL;
+	if (!s)
+		return explain(&o, -ENOMEM, "no memory");
+	rc = open_folder(s, &o);
+	if (rc == 0)
+		rc = take_lock(s, &o);
+	if (rc == 0)
+		rc = check_format(s, &o);
+	if (rc == 0)
+		rc = open_ledger(s, &o);
+	if (rc == 0) {
+		s->segments = segments_new(s->io, s->dirfd);
+		rc = s->segments ? recover_store(s, &o, tell, arg, progress)
+				 : explain(&o, -ENOMEM, "no memory");
+	}
+	if (rc == 0) {
+		rc = start_threads(s);
+		if (rc < 0)
+			explain_errno(&o, rc, "no threads");
+	}
+	if (rc < 0) {
+		store_free(s);
+		return rc;
+	}
+	*out = s;
+	return 0;
+}
+
+int store_close(struct store *s)
+{
+	int rc;
+
+	if (!s)
+		return 0;
+	mend_stop(s);
+	rc = store_sync_wait(s, store_sync_start(s));
+	pthread_mutex_lock(&s->lock);
+	s->stopping = true;
+	pthread_cond_broadcast(&s->sync_wanted);
+	pthread_cond_broadcast(&s->commit_wanted);
+	pthread_mutex_unlock(&s->lock);
+	pthread_join(s->sync_thread, NULL);
+	pthread_join(s->commit_thread, NULL);
+	for (size_t before = SIZE_MAX; s->durable_count > 0 && s->durable_count < before;) {
+		before = s->durable_count;
+		commit_round(s);
+	}
+	/* Also rows without records: the next open then has nothing to scan. */
+	commit_round(s);
+	for (size_t i = 0; i < segments_count(s->segments); i++)
+		segment_trim(s, segments_at(s->segments, i));
+	store_free(s);
+	return rc;
+}
+
+void store_listen(struct store *s, const struct store_listener *listener)
+{
+	pthread_mutex_lock(&s->lock);
+	s->listener = *listener;
+	pthread_mutex_unlock(&s->lock);
+}

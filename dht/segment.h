@@ -1,0 +1,61 @@
+/*
+ * segment: the append-only files that hold the records, and a bounded set of open descriptors.
+ *
+ * Thread-safe, but for segments_add() and the fields of struct segment that say otherwise.
+ */
+#ifndef DHT_SEGMENT_H
+#define DHT_SEGMENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dht/io.h"
+#include "dht/list.h"
+#include "dht/record.h"
+
+struct segment {
+	uint32_t number;
+	/* Under the store's lock: */
+	uint32_t end;		/* bytes: where the next record goes; the file ends here or before */
+	uint32_t durable_end;	/* where the last durable record ends */
+	uint32_t ledger_end;	/* what the ledger's row says */
+	bool sealed;		/* nothing more is appended */
+	bool failed;		/* an fdatasync failed: nothing that is not yet durable is trusted */
+	bool named;		/* the folder's entry is durable */
+	uint64_t allocated;	/* bytes set aside on the disk, 0 or >= end */
+	struct list unsynced;	/* its records that are not durable yet */
+	/* Under the set's lock: */
+	int fd;			/* -1: closed for now */
+	unsigned int users;	/* who work with fd */
+	struct list idle;	/* in the set's list of those nobody works with */
+};
+
+struct segments;
+
+/** segments_new(io, dirfd): the set of ${dirfd}'s segments, empty.  NULL: no memory. */
+struct segments *segments_new(const struct io *io, int dirfd);
+void segments_free(struct segments *s);
+
+/**
+ * segments_find(s, number): NULL where there is none.
+ * segments_add(s, number): enter one that exists, ${s} being ours alone.  NULL: no memory.
+ * segments_create(s, out): make the next file.  Numbers are never used twice.  0 or -errno.
+ */
+struct segment *segments_find(struct segments *s, uint32_t number);
+struct segment *segments_add(struct segments *s, uint32_t number);
+int segments_create(struct segments *s, struct segment **out);
+
+/** segments_count(s), segments_at(s, i): in the order of their numbers. */
+size_t segments_count(struct segments *s);
+struct segment *segments_at(struct segments *s, size_t i);
+
+/** segment_hold(s, g): a descriptor of ${g} to work with until segment_drop(s, g), or -errno. */
+int segment_hold(struct segments *s, struct segment *g);
+void segment_drop(struct segments *s, struct segment *g);
+
+/** segment_name(number, name): "segment-00000001".  segment_parse(name): its number, or 0. */
+#define SEGMENT_NAME_LEN 16
+void segment_name(uint32_t number, char name[SEGMENT_NAME_LEN + 1]);
+uint32_t segment_parse(const char *name);
+
+#endif

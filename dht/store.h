@@ -1,0 +1,72 @@
+/*
+ * store: the chunks on this node's disk.
+ *
+ * Thread-safe.  Calls block for as long as the disk takes; nothing here knows of operations,
+ * peers or queues: that is dht.c.
+ */
+#ifndef DHT_STORE_H
+#define DHT_STORE_H
+
+#include "dht/dht.h"
+
+struct store;
+
+/**
+ * store_open(options, rebuild, tell, arg, progress, out, why, why_size): as dht_open() in dht.h.
+ * With ${rebuild} the ledger is made anew, and ${tell} hears of the progress (either may be NULL).
+ */
+int store_open(const struct dht_options *options, bool rebuild, dht_tell *tell, void *arg,
+    struct dht_progress *progress, struct store **out, char *why, size_t why_size);
+
+/** store_close(s): sync, bring the ledger up to date, close.  What the sync said. */
+int store_close(struct store *s);
+
+/**
+ * store_put(s, kind, a, c, deflate): keep ${c}, whose address under ${kind} is ${a}.  ${deflate}:
+ * there is time to compress it.  0, -ENOSPC, -EIO, -EROFS, -ENOMEM.
+ */
+int store_put(struct store *s, enum kind kind, const struct address *a, struct chunk *c,
+    bool deflate);
+
+/**
+ * store_get(s, kind, a, out): the verified chunk ${a} of *${kind} (KIND_ANY: *${kind} is set).
+ * 0, -ENOENT, -EBADMSG, -EIO, -ENOMEM; -EINPROGRESS: the ledger is being mended, ask again
+ * when the listener's mended() is called.
+ */
+int store_get(struct store *s, enum kind *kind, const struct address *a, struct chunk **out);
+
+/** store_has(s, a, kind, len): as dht_has(). */
+bool store_has(struct store *s, const struct address *a, enum kind *kind, uint32_t *len);
+
+/** store_list(s, after, n, out): as dht_list(). */
+size_t store_list(struct store *s, const struct address *after, size_t n, struct address *out);
+
+/**
+ * store_sync_start(s): ask for all that has been put to be made durable; returns a ticket.
+ * store_sync_wait(s, ticket): until it is: 0 or -errno.
+ */
+uint64_t store_sync_start(struct store *s);
+int store_sync_wait(struct store *s, uint64_t ticket);
+
+/* What a store tells, from threads of its own; neither may block. */
+struct store_listener {
+	void (*synced)(void *arg, uint64_t ticket, int result);	/* all tickets up to this one */
+	void (*mended)(void *arg);
+	void *arg;
+};
+
+/** store_listen(s, listener): copies ${listener}.  Before the first store_sync_start(). */
+void store_listen(struct store *s, const struct store_listener *listener);
+
+/** store_mending(s): is the ledger being mended?  store_mend_wait(s): until it is not. */
+bool store_mending(struct store *s);
+void store_mend_wait(struct store *s);
+
+int store_reserve(struct store *s, uint64_t bytes);
+void store_release(struct store *s, uint64_t bytes);
+void store_space(struct store *s, struct dht_space *out);
+void store_status(struct store *s, struct dht_status *out);
+int store_check(struct store *s, uint64_t bytes_per_s, dht_tell *tell, void *arg,
+    struct dht_progress *out);
+
+#endif

@@ -1,0 +1,208 @@
+/*
+ * store_impl: what the files of the store share: store.c (put, get), append.c (space, segments),
+ * sync.c (fdatasync), commit.c (the ledger), recover.c (open), check.c (scrub and mend).
+ *
+ * Lock order: store.lock, then the locks inside segments, ledger and codecs.  No lock is held
+ * across an fdatasync, a read or write of chunks, or a ledger commit.
+ */
+#ifndef DHT_STORE_IMPL_H
+#define DHT_STORE_IMPL_H
+
+#include <pthread.h>
+#include <syslog.h>
+
+#include "dht/format.h"
+#include "dht/io.h"
+#include "dht/ledger.h"
+#include "dht/recent.h"
+#include "dht/segment.h"
+#include "dht/store.h"
+
+/* Bytes of chunks held until they are durable, so that a failed fdatasync costs none of them. */
+#define HELD_MAX (64u << 20)
+/* Entries that the ledger may lag behind; more wait. */
+#define RECENTS_MAX (512u * 1024)
+/* As many records, or bytes of them, or seconds after the first: then the ledger is committed. */
+#define COMMIT_RECORDS (16u * 1024)
+#define COMMIT_BYTES   (1024ull << 20)
+#define COMMIT_SECONDS 5
+/* Addresses verified in this run; one that is pushed out is verified again. */
+#define VERIFIED_WORDS (1u << 20)
+
+struct store {
+	/* Set by open, then constant: */
+	const struct io *io;
+	char *dir;
+	int dirfd, lock_fd;
+	uint64_t id;
+	uint64_t size_max;
+	bool read_only;
+	void (*log)(void *arg, int priority, const char *text);
+	void *log_arg;
+	struct store_listener listener;
+	struct segments *segments;
+	struct ledger *ledger;
+	uint64_t *verified;		/* atomic words, see verified_*() */
+
+	pthread_mutex_t lock;		/* covers all that follows */
+	pthread_cond_t written;		/* a WRITING entry changed */
+	pthread_cond_t moved;		/* a sync or commit round ended */
+	struct recents recents;
+	struct list astray;		/* entries whose segment failed */
+	struct list durable;		/* entries that the ledger can take */
+	size_t durable_count;
+	uint64_t durable_bytes;		/* stored */
+	size_t astray_count;
+	struct segment *active;		/* NULL: the next append makes one */
+	struct dht_status counts;	/* inserts, inserts_known, lookups */
+	int64_t more_chunks, more_raw, more_stored;	/* than the ledger counts */
+
+	/* Space, append.c */
+	uint64_t segment_bytes;		/* of all segments */
+	uint64_t promised;		/* by store_reserve() */
+	uint64_t disk_left;		/* bytes, as of the last look, less what was appended since */
+	uint64_t disk_total;
+	int64_t disk_looked_ms;
+
+	/* sync.c */
+	bool threads;			/* the two threads run */
+	bool stopping;
+	pthread_t sync_thread, commit_thread;
+	pthread_cond_t sync_wanted, commit_wanted;
+	uint64_t sync_asked, sync_begun, sync_done;	/* tickets */
+	int sync_result;		/* of the last round */
+	uint64_t commits;		/* rounds that succeeded */
+	int commit_result;		/* of the last round */
+	uint64_t rounds;		/* of both kinds */
+
+	/* check.c */
+	bool mending, mended;		/* the search runs; it was begun in this run */
+	bool mend_stopping;		/* atomic */
+	pthread_t mend_thread;
+	pthread_cond_t mend_done;
+
+	pthread_mutex_t scratch_lock;
+	struct scratch *scratch;	/* that rest; under scratch_lock */
+};
+
+/* store.c */
+
+/** store_say(s, priority, format, ...): a line for the log. */
+void store_say(struct store *s, int priority, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* What one thread needs to pack or unpack a chunk. */
+struct scratch {
+	struct scratch *next;
+	struct codec *codec;
+	uint8_t bytes[CHUNK_MAX];
+};
+
+/** scratch_borrow(s): NULL: no memory.  scratch_return(s, x): to the next borrower. */
+struct scratch *scratch_borrow(struct store *s);
+void scratch_return(struct store *s, struct scratch *x);
+
+struct found {
+	struct record record;
+	bool recent;		/* written or verified in this run */
+	struct chunk *held;	/* its bytes, where its place is not to be trusted; to be dropped */
+};
+
+/** store_find(s, a, out): where ${a} lies now.  Waits for one that is being written.
+ * 0, -ENOENT, or from the ledger: -EBADMSG, -EUCLEAN, -EIO. */
+int store_find(struct store *s, const struct address *a, struct found *out);
+
+/**
+ * store_read(s, r, kind, out): the chunk of ${r}, verified under ${kind}.  -EBADMSG: other bytes;
+ * -ENXIO: there is no such place; -EIO, -ENOMEM.
+ */
+int store_read(struct store *s, const struct record *r, enum kind kind, struct chunk **out);
+
+/** store_enter(s, r): the ledger is to say ${r} of this address from now on: a durable record,
+ * or one set aside.  Under the lock.  0 or -ENOMEM. */
+int store_enter(struct store *s, const struct record *r);
+
+/** store_set_aside(s, r, why): never hand out ${r} again, if it is still where its address leads. */
+void store_set_aside(struct store *s, const struct record *r, const char *why);
+
+/** entry_for(s, r): the entry of ${r}'s address, now about ${r}, in no list; made where there is
+ * none.  Not for one that is not durable yet.  Under the lock.  NULL: no memory. */
+struct recent *entry_for(struct store *s, const struct record *r);
+
+/** entry_replace(s, e, r): ${e}, in no list, is about ${r} now.  Under the lock. */
+void entry_replace(struct store *s, struct recent *e, const struct record *r);
+
+/** entry_durable(s, e): ${e} can be told to the ledger.  Under the lock. */
+void entry_durable(struct store *s, struct recent *e);
+
+/** entry_astray(s, e): ${e} must be written again elsewhere.  Under the lock. */
+void entry_astray(struct store *s, struct recent *e);
+
+/** entry_count(s, e, sign): add it to, or take it from, what the ledger does not count yet. */
+void entry_count(struct store *s, const struct recent *e, int sign);
+
+/* append.c */
+
+/** append_reserve(s, r, g): a place for ${r} at the end of a segment, which it sets.  Under the
+ * lock.  0, -ENOSPC or what making a segment said. */
+int append_reserve(struct store *s, struct record *r, struct segment **g);
+
+/** append_write(s, g, r, stored): the bytes, to that place.  Without the lock.  0 or -errno. */
+int append_write(struct store *s, struct segment *g, const struct record *r, const void *stored);
+
+/** append_undo(s, g, r): it was not written.  Under the lock. */
+void append_undo(struct store *s, struct segment *g, const struct record *r);
+
+/** unsynced_add(s, g, link), unsynced_remove(s, g, link): into and out of the list of what is not
+ * durable in ${g}, whose descriptor stays open while there is any.  Under the lock.  0 or -errno. */
+int unsynced_add(struct store *s, struct segment *g, struct list *link);
+void unsynced_remove(struct store *s, struct segment *g, struct list *link);
+
+/** segment_wipe(s, g, r): where ${r} was written to ${g}, no scan shall find it.  Under the lock. */
+void segment_wipe(struct store *s, struct segment *g, const struct record *r);
+
+/** segment_cut(s, g, end): ${g} ends at ${end}, behind which nothing is of use.  Under the lock. */
+void segment_cut(struct store *s, struct segment *g, uint32_t end);
+
+/** segment_seal(s, g): append nothing more to it.  Under the lock. */
+void segment_seal(struct store *s, struct segment *g);
+
+/** segment_trim(s, g): give back what was set aside on the disk behind its end. */
+void segment_trim(struct store *s, struct segment *g);
+
+/* sync.c */
+
+/** sync_round(s): make durable what has been written.  One at a time.  0 or -errno. */
+int sync_round(struct store *s);
+void *sync_main(void *store);
+
+/** sync_kick(s): a round soon, which nobody waits for.  Under the lock. */
+void sync_kick(struct store *s);
+
+/* commit.c */
+
+/** commit_round(s): tell the ledger what is durable.  One at a time.  0 or -errno. */
+int commit_round(struct store *s);
+void *commit_main(void *store);
+
+/* recover.c */
+
+/** recover(s, from_nothing, tell, arg, progress): bring ledger and segments together before the
+ * threads run.  ${from_nothing}: the ledger is new.  0, -ECANCELED or -errno. */
+int recover(struct store *s, bool from_nothing, dht_tell *tell, void *arg,
+    struct dht_progress *progress);
+
+/* open.c */
+
+/** store_free(s): no thread uses it any more. */
+void store_free(struct store *s);
+
+/* check.c */
+
+/** mend_start(s): look for what the ledger has lost.  False where that was done before. */
+bool mend_start(struct store *s);
+
+/** mend_stop(s): end that search, if one runs. */
+void mend_stop(struct store *s);
+
+#endif

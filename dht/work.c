@@ -1,0 +1,364 @@
+#include "dht/work.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+enum queue { QUEUE_LOOKUP, QUEUE_INSERT, QUEUE_AHEAD, QUEUES };
+
+/* op->state */
+enum {
+	OP_QUEUED = 1,		/* in a queue */
+	OP_WAITING,		/* in the waiting list: for a sync, or to be resumed */
+	OP_RUNNING,		/* with a worker */
+	OP_CANCELLED,		/* in the cancelled list */
+	OP_DONE,		/* done() has been, or is being, called */
+};
+
+struct worker {
+	struct work *work;
+	pthread_t thread;
+	struct dht_op *op;	/* under the work's lock; NULL too where it was given back */
+};
+
+struct work {
+	void (*run)(void *arg, struct work_job *job);
+	void *arg;
+	pthread_mutex_t lock;	/* covers all that follows, and the ops in the lists */
+	pthread_cond_t wanted, cancelled_some, drained;
+	struct list queue[QUEUES], waiting, cancelled;
+	unsigned int queued[QUEUES];
+	unsigned int pending;	/* operations that are not done */
+	enum queue turn;	/* lookups or inserts: whose turn it is */
+	uint64_t resumed;	/* calls of work_resume() */
+	bool stopping;
+	unsigned int count;
+	pthread_t canceller;
+	struct worker workers[];
+};
+
+static struct dht_op *op_of(struct list *l)
+{
+	return list_item(l, struct dht_op, link);
+}
+
+static enum queue queue_of(const struct dht_op *op)
+{
+	if (op->verb == WORK_INSERT)
+		return QUEUE_INSERT;
+	return op->ahead ? QUEUE_AHEAD : QUEUE_LOOKUP;
+}
+
+/* Under the lock. */
+static void enqueue(struct work *w, struct dht_op *op)
+{
+	enum queue q = queue_of(op);
+
+	op->state = OP_QUEUED;
+	list_append(&w->queue[q], &op->link);
+	w->queued[q]++;
+	pthread_cond_signal(&w->wanted);
+}
+
+/* Under the lock: the next to run, or NULL. */
+static struct dht_op *take(struct work *w)
+{
+	enum queue q = w->turn;
+	struct dht_op *op;
+
+	if (w->queued[q] == 0)
+		q = q == QUEUE_LOOKUP ? QUEUE_INSERT : QUEUE_LOOKUP;
+	if (w->queued[q] == 0)
+		q = QUEUE_AHEAD;
+	if (w->queued[q] == 0)
+		return NULL;
+	if (q != QUEUE_AHEAD)
+		w->turn = q == QUEUE_LOOKUP ? QUEUE_INSERT : QUEUE_LOOKUP;
+	op = op_of(w->queue[q].next);
+	list_remove(&op->link);
+	w->queued[q]--;
+	op->state = OP_RUNNING;
+	return op;
+}
+
+/* With the lock, which is given up for the call. */
+static void give_back(struct work *w, struct dht_op *op)
+{
+	op->state = OP_DONE;
+	pthread_mutex_unlock(&w->lock);
+	op->done(op);
+	pthread_mutex_lock(&w->lock);
+	if (--w->pending == 0)
+		pthread_cond_broadcast(&w->drained);
+}
+
+/* With the lock: ${job} has been run; ${op} is NULL where its caller has lost interest. */
+static void finish(struct work *w, struct dht_op *op, struct work_job *job, uint64_t resumed)
+{
+	if (job->verb == WORK_INSERT) {
+		chunk_drop(job->chunk);
+		job->chunk = NULL;
+	}
+	if (!op) {
+		chunk_drop(job->chunk);
+		return;
+	}
+	if (job->result == -EINPROGRESS) {
+		/* Where what it waits for has come in between, it is tried again at once. */
+		if (w->resumed != resumed) {
+			enqueue(w, op);
+			return;
+		}
+		op->state = OP_WAITING;
+		list_append(&w->waiting, &op->link);
+		return;
+	}
+	op->result = job->result;
+	if (op->verb == WORK_LOOKUP)
+		op->chunk = job->chunk;
+	op->kind = job->kind;
+	op->address = job->address;
+	give_back(w, op);
+}
+
+static void *worker_main(void *arg)
+{
+	struct worker *me = arg;
+	struct work *w = me->work;
+	struct work_job job;
+	struct dht_op *op;
+	uint64_t resumed;
+
+	pthread_mutex_lock(&w->lock);
+	for (;;) {
+		op = take(w);
+		if (!op) {
+			if (w->stopping)
+				break;
+			pthread_cond_wait(&w->wanted, &w->lock);
+			continue;
+		}
+		me->op = op;
+		resumed = w->resumed;
+		job = (struct work_job){ .verb = (enum work_verb)op->verb, .kind = op->kind,
+			.address = op->address, .hurry = w->queued[QUEUE_INSERT] > w->count };
+		if (op->verb == WORK_INSERT)
+			job.chunk = chunk_hold(op->chunk);
+		pthread_mutex_unlock(&w->lock);
+		w->run(w->arg, &job);
+		pthread_mutex_lock(&w->lock);
+		op = me->op;
+		me->op = NULL;
+		finish(w, op, &job, resumed);
+	}
+	pthread_mutex_unlock(&w->lock);
+	return NULL;
+}
+
+static void *canceller_main(void *arg)
+{
+	struct work *w = arg;
+
+	pthread_mutex_lock(&w->lock);
+	for (;;) {
+		struct dht_op *op;
+
+		if (list_empty(&w->cancelled)) {
+			if (w->stopping)
+				break;
+			pthread_cond_wait(&w->cancelled_some, &w->lock);
+			continue;
+		}
+		op = op_of(w->cancelled.next);
+		list_remove(&op->link);
+		op->result = -ECANCELED;
+		give_back(w, op);
+	}
+	pthread_mutex_unlock(&w->lock);
+	return NULL;
+}
+
+/* Ends the first ${n} workers and, if it runs, the canceller. */
+static void join(struct work *w, unsigned int n, bool canceller)
+{
+	pthread_mutex_lock(&w->lock);
+	w->stopping = true;
+	pthread_cond_broadcast(&w->wanted);
+	pthread_cond_broadcast(&w->cancelled_some);
+	pthread_mutex_unlock(&w->lock);
+	for (unsigned int i = 0; i < n; i++)
+		pthread_join(w->workers[i].thread, NULL);
+	if (canceller)
+		pthread_join(w->canceller, NULL);
+	pthread_cond_destroy(&w->wanted);
+	pthread_cond_destroy(&w->cancelled_some);
+	pthread_cond_destroy(&w->drained);
+	pthread_mutex_destroy(&w->lock);
+	free(w);
+}
+
+int work_start(unsigned int threads, void (*run)(void *arg, struct work_job *job), void *arg,
+    struct work **out)
+{
+	struct work *w = calloc(1, sizeof(*w) + threads * sizeof(w->workers[0]));
+	int rc;
+
+	*out = NULL;
+	if (!w)
+		return -ENOMEM;
+	w->run = run;
+	w->arg = arg;
+	w->count = threads;
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_cond_init(&w->wanted, NULL);
+	pthread_cond_init(&w->cancelled_some, NULL);
+	pthread_cond_init(&w->drained, NULL);
+	for (int i = 0; i < QUEUES; i++)
+		list_init(&w->queue[i]);
+	list_init(&w->waiting);
+	list_init(&w->cancelled);
+	rc = pthread_create(&w->canceller, NULL, canceller_main, w);
+	if (rc) {
+		join(w, 0, false);
+		return -rc;
+	}
+	for (unsigned int i = 0; i < threads; i++) {
+		w->workers[i].work = w;
+		rc = pthread_create(&w->workers[i].thread, NULL, worker_main, &w->workers[i]);
+		if (rc) {
+			join(w, i, true);
+			return -rc;
+		}
+	}
+	*out = w;
+	return 0;
+}
+
+void work_drain(struct work *w)
+{
+	pthread_mutex_lock(&w->lock);
+	while (w->pending > 0)
+		pthread_cond_wait(&w->drained, &w->lock);
+	pthread_mutex_unlock(&w->lock);
+}
+
+void work_stop(struct work *w)
+{
+	assert(w->pending == 0);
+	join(w, w->count, true);
+}
+
+void work_add(struct work *w, struct dht_op *op, enum work_verb verb)
+{
+	assert(verb != WORK_SYNC);
+	op->verb = verb;
+	pthread_mutex_lock(&w->lock);
+	w->pending++;
+	enqueue(w, op);
+	pthread_mutex_unlock(&w->lock);
+}
+
+void work_add_sync(struct work *w, struct dht_op *op, uint64_t (*ticket)(void *arg), void *arg)
+{
+	op->verb = WORK_SYNC;
+	pthread_mutex_lock(&w->lock);
+	w->pending++;
+	/* Under the lock, so that work_synced() of this ticket finds it in the list. */
+	op->ticket = ticket(arg);
+	op->state = OP_WAITING;
+	list_append(&w->waiting, &op->link);
+	pthread_mutex_unlock(&w->lock);
+}
+
+void work_synced(struct work *w, uint64_t ticket, int result)
+{
+	struct list due, *next;
+
+	list_init(&due);
+	pthread_mutex_lock(&w->lock);
+	for (struct list *l = w->waiting.next; l != &w->waiting; l = next) {
+		struct dht_op *op = op_of(l);
+
+		next = l->next;
+		if (op->verb != WORK_SYNC || op->ticket > ticket)
+			continue;
+		list_remove(l);
+		list_append(&due, l);
+		/* From here on it is too late to cancel it. */
+		op->state = OP_DONE;
+	}
+	while (!list_empty(&due)) {
+		struct dht_op *op = op_of(due.next);
+
+		list_remove(&op->link);
+		op->result = result;
+		give_back(w, op);
+	}
+	pthread_mutex_unlock(&w->lock);
+}
+
+void work_resume(struct work *w)
+{
+	struct list *next;
+
+	pthread_mutex_lock(&w->lock);
+	w->resumed++;
+	for (struct list *l = w->waiting.next; l != &w->waiting; l = next) {
+		next = l->next;
+		if (op_of(l)->verb == WORK_SYNC)
+			continue;
+		list_remove(l);
+		enqueue(w, op_of(l));
+	}
+	pthread_mutex_unlock(&w->lock);
+}
+
+/* Under the lock: the worker that runs a lookup goes on without it. */
+static void detach(struct work *w, const struct dht_op *op)
+{
+	for (unsigned int i = 0; i < w->count; i++)
+		if (w->workers[i].op == op)
+			w->workers[i].op = NULL;
+}
+
+void work_cancel(struct work *w, struct dht_op *op)
+{
+	pthread_mutex_lock(&w->lock);
+	if (op->state == OP_QUEUED) {
+		w->queued[queue_of(op)]--;
+		list_remove(&op->link);
+	} else if (op->state == OP_WAITING) {
+		list_remove(&op->link);
+	} else if (op->state == OP_RUNNING && op->verb == WORK_LOOKUP) {
+		detach(w, op);
+	} else {
+		pthread_mutex_unlock(&w->lock);
+		return;
+	}
+	op->state = OP_CANCELLED;
+	list_append(&w->cancelled, &op->link);
+	pthread_cond_signal(&w->cancelled_some);
+	pthread_mutex_unlock(&w->lock);
+}
+
+bool work_hurry(struct work *w)
+{
+	bool hurry;
+
+	pthread_mutex_lock(&w->lock);
+	hurry = w->queued[QUEUE_INSERT] > w->count;
+	pthread_mutex_unlock(&w->lock);
+	return hurry;
+}
+
+unsigned int work_queued(struct work *w)
+{
+	unsigned int n = 0;
+
+	pthread_mutex_lock(&w->lock);
+	for (int i = 0; i < QUEUES; i++)
+		n += w->queued[i];
+	pthread_mutex_unlock(&w->lock);
+	return n;
+}

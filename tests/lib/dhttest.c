@@ -1,0 +1,143 @@
+#include "tests/lib/dhttest.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "chunker/bytes.h"
+
+static void keep_line(void *arg, int priority, const char *text)
+{
+	struct dhttest *t = arg;
+	/* Lines of several threads: each reserves its own stretch. */
+	size_t len = strlen(text) + 1;
+	size_t at = __atomic_fetch_add(&t->log_len, len, __ATOMIC_RELAXED);
+
+	(void)priority;
+	if (at + len < sizeof(t->log)) {
+		memcpy(t->log + at, text, len - 1);
+		t->log[at + len - 1] = '\n';
+	}
+}
+
+void dhttest_begin(struct dhttest *t)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	memset(t, 0, sizeof(*t));
+	snprintf(t->dir, sizeof(t->dir), "%s/dhttest.XXXXXX", tmp ? tmp : "/tmp");
+	assert_non_null(mkdtemp(t->dir));
+	t->options = (struct dht_options){ .dir = t->dir, .workers = 2, .log = keep_line, .log_arg = t };
+}
+
+void dhttest_end(struct dhttest *t)
+{
+	struct dirent *e;
+	DIR *d;
+
+	dht_close(t->dht);
+	t->dht = NULL;
+	d = opendir(t->dir);
+	assert_non_null(d);
+	while ((e = readdir(d)))
+		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+			unlink(dhttest_path(t, e->d_name));
+	closedir(d);
+	assert_int_equal(rmdir(t->dir), 0);
+}
+
+int dhttest_open(struct dhttest *t)
+{
+	t->why[0] = '\0';
+	return dht_open(&t->options, &t->dht, t->why, sizeof(t->why));
+}
+
+void dhttest_reopen(struct dhttest *t)
+{
+	int rc = dht_close(t->dht);
+
+	t->dht = NULL;
+	assert_int_equal(rc, 0);
+	rc = dhttest_open(t);
+	if (rc < 0)
+		fail_msg("%s", t->why);
+}
+
+const char *dhttest_path(struct dhttest *t, const char *name)
+{
+	static char path[512];
+
+	snprintf(path, sizeof(path), "%s/%s", t->dir, name);
+	return path;
+}
+
+uint64_t dhttest_random(uint64_t *state)
+{
+	uint64_t z = *state += 0x9e3779b97f4a7c15u;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+	return z ^ z >> 31;
+}
+
+uint64_t dhttest_seed(void)
+{
+	const char *text = getenv("SEED");
+	uint64_t seed = text ? strtoull(text, NULL, 0) : 20240229;
+
+	printf("# SEED=%" PRIu64 "\n", seed);
+	return seed;
+}
+
+struct chunk *dhttest_chunk(uint64_t seed, size_t len)
+{
+	uint64_t state = seed * 0xd1342543de82ef95u + len;
+	uint8_t last[8], *data;
+	struct chunk *c = chunk_new(len, &data);
+	size_t i;
+
+	assert_non_null(c);
+	for (i = 0; i + 8 <= len; i += 8)
+		put_le64(data + i, dhttest_random(&state));
+	put_le64(last, dhttest_random(&state));
+	memcpy(data + i, last, len - i);
+	return c;
+}
+
+int dhttest_put(struct dhttest *t, uint64_t seed, size_t len)
+{
+	struct dht_op op = { .kind = KIND_DATA, .chunk = dhttest_chunk(seed, len) };
+	int rc = dht_insert_now(t->dht, &op, false);
+
+	chunk_drop(op.chunk);
+	return rc;
+}
+
+void dhttest_address(uint64_t seed, size_t len, struct address *out)
+{
+	struct chunk *c = dhttest_chunk(seed, len);
+
+	address_of(KIND_DATA, c->data, c->len, out);
+	chunk_drop(c);
+}
+
+int dhttest_get(struct dhttest *t, uint64_t seed, size_t len)
+{
+	struct chunk *want = dhttest_chunk(seed, len);
+	struct dht_op op = { .kind = KIND_DATA };
+	int rc;
+
+	address_of(KIND_DATA, want->data, want->len, &op.address);
+	rc = dht_lookup_now(t->dht, &op);
+	if (rc == 0) {
+		assert_int_equal(op.chunk->len, want->len);
+		assert_memory_equal(op.chunk->data, want->data, want->len);
+		chunk_drop(op.chunk);
+	}
+	chunk_drop(want);
+	return rc;
+}

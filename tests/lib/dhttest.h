@@ -1,0 +1,50 @@
+/* dhttest: a store in a folder of its own, for the tests of dht. */
+#ifndef TESTS_LIB_DHTTEST_H
+#define TESTS_LIB_DHTTEST_H
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "dht/dht.h"
+
+struct dhttest {
+	char dir[256];		/* removed at the end */
+	struct dht_options options;
+	struct dht *dht;	/* NULL: closed */
+	char why[512];		/* what the last open said */
+	char log[8192];		/* every line of the store's log */
+	size_t log_len;
+};
+
+/** dhttest_begin(t): a fresh folder, nothing open.  dhttest_end(t) closes and removes. */
+void dhttest_begin(struct dhttest *t);
+void dhttest_end(struct dhttest *t);
+
+/** dhttest_open(t): as dht_open().  dhttest_reopen(t): close (which must succeed) and open. */
+int dhttest_open(struct dhttest *t);
+void dhttest_reopen(struct dhttest *t);
+
+/** dhttest_path(t, name): the path of a file of the store; valid until the next call. */
+const char *dhttest_path(struct dhttest *t, const char *name);
+
+/** dhttest_chunk(seed, len): bytes that only ${seed} decides and that do not compress. */
+struct chunk *dhttest_chunk(uint64_t seed, size_t len);
+
+/** dhttest_put(t, seed, len): insert dhttest_chunk(${seed}, ${len}) as data; what that said. */
+int dhttest_put(struct dhttest *t, uint64_t seed, size_t len);
+
+/** dhttest_get(t, seed, len): look it up.  0 only with the right bytes; wrong ones fail the test. */
+int dhttest_get(struct dhttest *t, uint64_t seed, size_t len);
+
+/** dhttest_address(seed, len, out): its address. */
+void dhttest_address(uint64_t seed, size_t len, struct address *out);
+
+/** dhttest_random(state): the next of a sequence (splitmix64).  dhttest_seed(): SEED of the
+ * environment, or a fixed one; printed. */
+uint64_t dhttest_random(uint64_t *state);
+uint64_t dhttest_seed(void);
+
+#endif
