@@ -34,7 +34,9 @@ static bool piece_valid(const struct piece *p)
 		room = p->ref.size;
 	else if (p->type == PIECE_BYTES)
 		room = p->bytes->len;
-	return p->len > 0 && (p->type == PIECE_ZEROS || (p->off <= room && p->len <= room - p->off));
+	if (p->len == 0)
+		return false;
+	return p->type == PIECE_ZEROS || (p->off <= room && p->len <= room - p->off);
 }
 
 /* Fetch the piece after the current one; next.len stays 0 where there is none. */

@@ -67,7 +67,8 @@ static bool entry_valid(const uint8_t *entry, unsigned int level)
 	uint64_t len = entry_len(entry);
 
 	if (entry_hole(entry))
-		return level == 0 && len >= CUT_HOLE_MIN && memcmp(entry + 8, zeros, ADDRESS_LEN) == 0;
+		return level == 0 && len >= CUT_HOLE_MIN &&
+		       memcmp(entry + 8, zeros, ADDRESS_LEN) == 0;
 	return len > 0 && (level > 0 || len <= CHUNK_MAX);
 }
 

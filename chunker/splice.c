@@ -164,13 +164,13 @@ static int hole_step(struct splice *s, struct item *out)
 static int span_step(struct splice *s, struct item *out)
 {
 	struct feed *f = &s->feed;
+	bool end = f->span_len == f->piece.len && f->next.len == 0;
 	enum cut_type type = CUT_UNDECIDED;
 	size_t len = 0;
 	int rc;
 
 	if (f->span)
-		type = cut(f->span, (size_t)f->span_len, f->span_len == f->piece.len && f->next.len == 0,
-		    &len);
+		type = cut(f->span, (size_t)f->span_len, end, &len);
 	if (type == CUT_HOLE || (!f->span && f->span_len >= CUT_HOLE_MIN)) {
 		s->in_hole = true;
 		return hole_step(s, out);

@@ -29,7 +29,7 @@ struct pieces {
 
 /* What the new file is made of, in order. */
 enum item_type {
-	ITEM_KEEP,	/* the entries of ref that cover [off, off + len): both ends are boundaries */
+	ITEM_KEEP,	/* the entries of ref that cover [off, off + len), both ends boundaries */
 	ITEM_CHUNK,	/* a chunk to be inserted; the receiver drops it */
 	ITEM_HOLE,	/* len zeros */
 };
@@ -56,9 +56,9 @@ struct splice;
 struct splice *splice_new(struct pieces *pieces, struct source *source);
 void splice_free(struct splice *s);
 
-/** splice_next(s, out): 1 with an item, 0 at the end, or -errno (then it can only be freed): -EINVAL
- * for a piece that is empty or runs over what it is part of, -EFBIG past INT64_MAX bytes, -EBADMSG,
- * -ENOMEM, or what pieces or source said. */
+/** splice_next(s, out): 1 with an item, 0 at the end, or -errno (then it can only be freed):
+ * -EINVAL for a piece that is empty or runs over what it is part of, -EFBIG past INT64_MAX bytes,
+ * -EBADMSG, -ENOMEM, or what pieces or source said. */
 int splice_next(struct splice *s, struct item *out);
 
 /** splice_all(pieces, source, sink, out): run a splice to its end, hash every chunk and put it and

@@ -15,7 +15,7 @@
 #include "chunker/node.h"
 
 #define NODES 32
-#define WALK_MAX 4096	/* entries: a few nodes, listed often enough, have more than can be walked */
+#define WALK_MAX 4096	/* entries: a few nodes, listed often, have more than can be walked */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

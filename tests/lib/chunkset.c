@@ -42,7 +42,7 @@ static void grow(struct chunkset *s)
 static int set_get(struct source *source, enum kind kind, const struct address *a,
     struct chunk **out)
 {
-	struct chunkset *s = (struct chunkset *)((char *)source - offsetof(struct chunkset, source));
+	struct chunkset *s = (void *)((char *)source - offsetof(struct chunkset, source));
 	struct chunkset_slot *slot = slot_of(s->slots, s->cap, kind, a);
 
 	s->gets++;

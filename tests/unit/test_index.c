@@ -217,7 +217,8 @@ static void a_call_that_must_wait_can_be_made_again(void **state)
 
 static void holes_that_touch_are_one_and_short_ones_are_refused(void **state)
 {
-	struct extent data = chunk_of(1), hole = { .off = data.len, .len = 3 * CUT_HOLE_MIN, .hole = true };
+	struct extent data = chunk_of(1);
+	struct extent hole = { .off = data.len, .len = 3 * CUT_HOLE_MIN, .hole = true };
 	struct chunkset set;
 	struct index_builder *b;
 	struct extent e;
@@ -251,7 +252,8 @@ static void holes_that_touch_are_one_and_short_ones_are_refused(void **state)
 }
 
 /* Ranges of two old lists and new entries, one after the other, against all entries anew. */
-static void keep_some(struct chunkset *set, struct extent **old, const struct ref *refs, size_t count)
+static void keep_some(struct chunkset *set, struct extent **old, const struct ref *refs,
+    size_t count)
 {
 	struct index_builder *by_keep = index_builder_new(&set->sink);
 	struct index_builder *by_entry = index_builder_new(&set->sink);
@@ -335,7 +337,8 @@ static void keeping_ranges_gives_what_adding_their_entries_gives(void **state)
 static void a_hole_joins_the_one_that_a_kept_subtree_begins_with(void **state)
 {
 	const size_t count = 5000, at = 300;
-	struct extent *list = make_list(count, 0), hole = { .len = CUT_HOLE_MIN, .hole = true };
+	struct extent *list = make_list(count, 0);
+	struct extent hole = { .len = CUT_HOLE_MIN, .hole = true };
 	struct chunkset set;
 	struct index_builder *by_keep, *by_entry;
 	struct ref ref, got, expected;
@@ -420,7 +423,7 @@ static void an_edit_in_a_million_entries_loads_and_writes_only_paths(void **stat
 	loads = set.gets;
 	writes = set.puts;
 	print_message("# %u levels, %u nodes loaded, %u written\n", levels, loads, writes);
-	/* The path to the edit, twice, that to the end, and a few nodes until the ends are met again. */
+	/* The path to the edit, twice, that to the end, a few nodes until the ends meet again. */
 	assert_true(loads <= 3 * levels + 12);
 	assert_true(writes <= 2 * levels + 12);
 	list[at] = new;
@@ -446,7 +449,8 @@ static struct ref hostile(struct chunkset *set, unsigned int level, const struct
 	for (uint32_t i = 0; i < count; i++) {
 		put_le64(node + NODE_HEADER_LEN + i * INDEX_ENTRY_LEN,
 		    list[i].len | (uint64_t)list[i].hole << 63);
-		memcpy(node + NODE_HEADER_LEN + i * INDEX_ENTRY_LEN + 8, list[i].address.b, ADDRESS_LEN);
+		memcpy(node + NODE_HEADER_LEN + i * INDEX_ENTRY_LEN + 8, list[i].address.b,
+		    ADDRESS_LEN);
 	}
 	chunkset_add(set, KIND_INDEX, node, NODE_HEADER_LEN + count * INDEX_ENTRY_LEN, &ref.address);
 	free(node);

@@ -271,14 +271,17 @@ static void a_subtree_behind_an_open_node_is_refused(void **state)
 static void a_header_is_laid_out_as_documented_and_nothing_else_is_taken(void **state)
 {
 	static const uint8_t good[] = {
-		't', 'e', 's', 't', 1, 3, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 9, 8, 7, 6, 5, 4, 3, 2, 'a', 'b', 'c',
+		't', 'e', 's', 't', 1, 3, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0,
+		9, 8, 7, 6, 5, 4, 3, 2, 'a', 'b', 'c',
 	};
 	/* Offset and value of each byte that is wrong by itself. */
 	static const struct {
 		size_t at;
 		uint8_t value;
-	} bad[] = { { 0, 'T' }, { 3, 0 }, { 4, 0 }, { 4, 2 }, { 5, NODE_LEVELS }, { 5, 255 }, { 6, 1 },
-		{ 7, 1 }, { 8, 0 }, { 8, 4 }, { 8, 13 }, { 11, 1 }, { 12, 2 }, { 12, 4 }, { 15, 1 } };
+	} bad[] = {
+		{ 0, 'T' }, { 3, 0 }, { 4, 0 }, { 4, 2 }, { 5, NODE_LEVELS }, { 5, 255 }, { 6, 1 },
+		{ 7, 1 }, { 8, 0 }, { 8, 4 }, { 8, 13 }, { 11, 1 }, { 12, 2 }, { 12, 4 }, { 15, 1 },
+	};
 	struct node_header h;
 	const uint8_t *entries;
 	uint8_t out[NODE_HEADER_LEN];

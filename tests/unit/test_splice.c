@@ -238,13 +238,24 @@ static void edit_push(struct edit *e, struct piece p, const struct model *of)
 	e->list[e->count++] = p;
 }
 
+static void push_ref(struct edit *e, const struct model *of, const struct ref *ref, uint64_t off,
+    uint64_t len)
+{
+	edit_push(e, (struct piece){ .type = PIECE_REF, .ref = *ref, .off = off, .len = len }, of);
+}
+
+static void push_chunk(struct edit *e, struct chunk *c, uint64_t off, uint64_t len)
+{
+	edit_push(e, (struct piece){ .type = PIECE_BYTES, .bytes = c, .off = off, .len = len }, NULL);
+}
+
 /* A range of a file, sometimes in several pieces that must behave as one. */
 static void push_range(struct edit *e, const struct model *m, uint64_t off, uint64_t len)
 {
 	while (len > 0) {
 		uint64_t n = below(4) ? len : 1 + below(len);
 
-		edit_push(e, (struct piece){ .type = PIECE_REF, .ref = m->ref, .off = off, .len = n }, m);
+		push_ref(e, m, &m->ref, off, n);
 		off += n;
 		len -= n;
 	}
@@ -258,7 +269,9 @@ static void push_zeros(struct edit *e, uint64_t len)
 /* Lengths of every size, and often one at the edge of a rule. */
 static uint64_t some_len(uint64_t max)
 {
-	static const uint64_t edges[] = { 1, 4096, CUT_HOLE_MIN, CUT_MEAN, CUT_MAX, CUT_WINDOW, 131072 };
+	static const uint64_t edges[] = {
+		1, 4096, CUT_HOLE_MIN, CUT_MEAN, CUT_MAX, CUT_WINDOW, 131072,
+	};
 	uint64_t n;
 
 	if (below(3) == 0)
@@ -307,8 +320,7 @@ static void push_bytes(struct edit *e, uint64_t len)
 	while (at < len) {
 		uint64_t n = below(3) ? len - at : 1 + below(len - at);
 
-		edit_push(e, (struct piece){ .type = PIECE_BYTES, .bytes = chunk_hold(c),
-		    .off = before + at, .len = n }, NULL);
+		push_chunk(e, chunk_hold(c), before + at, n);
 		at += n;
 	}
 	chunk_drop(c);
@@ -317,8 +329,8 @@ static void push_bytes(struct edit *e, uint64_t len)
 /* A place in a file: anywhere, at an end, or at or near the boundary of an entry. */
 static uint64_t some_place(struct chunkset *set, const struct model *m)
 {
-	static const int64_t near[] = { 0, 1, -1, CUT_HOLE_MIN, -(int64_t)CUT_HOLE_MIN, CUT_HOLE_MIN + 1,
-		-(int64_t)CUT_HOLE_MIN - 1, CUT_HOLE_MIN - 1 };
+	const int64_t hole = CUT_HOLE_MIN;
+	const int64_t near[] = { 0, 1, -1, hole, -hole, hole + 1, hole - 1, -hole - 1 };
 	uint64_t off = below(m->size + 1), way = below(4);
 	struct extent e;
 
@@ -331,10 +343,11 @@ static uint64_t some_place(struct chunkset *set, const struct model *m)
 	return off <= m->size ? off : e.off;
 }
 
-static void push_something(struct edit *e, struct chunkset *set, const struct model *files, bool sparse)
+static void push_something(struct edit *e, struct chunkset *set, const struct model *files,
+    bool sparse)
 {
 	const struct model *m = &files[below(FILES)];
-	uint64_t off;
+	uint64_t off, n;
 
 	switch (below(8)) {
 	case 0:		/* nothing: what was there is left out */
@@ -344,7 +357,8 @@ static void push_something(struct edit *e, struct chunkset *set, const struct mo
 		break;
 	case 2:		/* a clone */
 		off = some_place(set, m);
-		push_range(e, m, off, below(2) ? some_len(m->size - off) : below(m->size - off + 1));
+		n = m->size - off;
+		push_range(e, m, off, below(2) ? some_len(n) : below(n + 1));
 		break;
 	case 3:
 		for (uint64_t i = below(200); i > 0; i--)
@@ -365,7 +379,8 @@ static void make_edit(struct edit *e, struct chunkset *set, const struct model *
 	e->pieces.next = edit_next;
 	e->count = e->at = 0;
 	while (count-- > 0 && at < m->size) {
-		uint64_t from = small ? at + below(1 << 17) : some_place(set, m), before = e->count, n = 0;
+		uint64_t from = small ? at + below(1 << 17) : some_place(set, m);
+		uint64_t before = e->count, n = 0;
 
 		if (from < at || from > m->size)
 			continue;
@@ -416,7 +431,7 @@ static bool apply(struct edit *e, struct chunkset *set, struct model *out)
 		if (p->type == PIECE_REF)
 			model_range(&b, e->of[i], p->off, p->len);
 		else
-			model_add(&b, p->type == PIECE_BYTES ? p->bytes->data + p->off : NULL, p->len);
+			model_add(&b, p->bytes ? p->bytes->data + p->off : NULL, p->len);
 	}
 	model_end(&b);
 	expected = from_scratch(set, out);
@@ -501,18 +516,12 @@ static struct ref make_random(struct chunkset *set, size_t len)
 		memcpy(data + i, &v, len - i < 8 ? len - i : 8);
 	}
 	edit_new();
-	edit_push(&edit, (struct piece){ .type = PIECE_BYTES, .bytes = c, .len = len }, NULL);
+	push_chunk(&edit, c, 0, len);
 	assert_int_equal(splice_all(&edit.pieces, &set->source, &set->sink, &ref), 0);
 	edit_free(&edit);
 	edit_new();
 	return ref;
 }
-
-static void push_ref(struct edit *e, const struct ref *ref, uint64_t off, uint64_t len)
-{
-	edit_push(e, (struct piece){ .type = PIECE_REF, .ref = *ref, .off = off, .len = len }, NULL);
-}
-
 
 static void pieces_that_continue_each_other_are_kept_as_one(void **state)
 {
@@ -525,7 +534,7 @@ static void pieces_that_continue_each_other_are_kept_as_one(void **state)
 	chunkset_init(&set);
 	ref = make_random(&set, 4 << 20);
 	for (uint64_t at = 0; at < ref.size; at += 1024)
-		push_ref(&edit, &ref, at, 1024);
+		push_ref(&edit, NULL, &ref, at, 1024);
 	set.gets = 0;
 	s = splice_new(&edit.pieces, &set.source);
 	assert_int_equal(splice_next(s, &item), 1);
@@ -559,7 +568,7 @@ static void new_bytes_are_sliced_and_not_copied(void **state)
 
 			memcpy(data + k, &v, 8);
 		}
-		edit_push(&edit, (struct piece){ .type = PIECE_BYTES, .bytes = pieces[i], .len = len }, NULL);
+		push_chunk(&edit, pieces[i], 0, len);
 	}
 	s = splice_new(&edit.pieces, &set.source);
 	while (splice_next(s, &item) > 0) {
@@ -567,7 +576,8 @@ static void new_bytes_are_sliced_and_not_copied(void **state)
 
 		assert_int_equal(item.type, ITEM_CHUNK);
 		for (int i = 0; i < 8; i++)
-			within |= item.chunk->data >= pieces[i]->data && item.chunk->data < pieces[i]->data + len;
+			within |= item.chunk->data >= pieces[i]->data &&
+				  item.chunk->data < pieces[i]->data + len;
 		sliced += within;
 		copied += !within;
 		chunk_drop(item.chunk);
@@ -591,9 +601,9 @@ static void a_small_write_loads_and_cuts_a_few_chunks(void **state)
 	ref = make_random(&set, 64 << 20);
 	for (uint64_t off = 1 << 20; off < ref.size; off += 5555555) {
 		edit_new();
-		push_ref(&edit, &ref, 0, off);
+		push_ref(&edit, NULL, &ref, 0, off);
 		push_bytes(&edit, 4096);
-		push_ref(&edit, &ref, off + 4096, ref.size - off - 4096);
+		push_ref(&edit, NULL, &ref, off + 4096, ref.size - off - 4096);
 		set.gets = set.puts = 0;
 		assert_int_equal(splice_all(&edit.pieces, &set.source, &set.sink, &got), 0);
 		edit_free(&edit);
@@ -613,7 +623,7 @@ static void thousands_of_small_pieces_load_each_chunk_once(void **state)
 	chunkset_init(&set);
 	ref = make_random(&set, 200 * 4000);
 	for (uint64_t off = 0; off < ref.size; off += 200) {
-		push_ref(&edit, &ref, off, 199);
+		push_ref(&edit, NULL, &ref, off, 199);
 		push_bytes(&edit, 1);
 	}
 	set.gets = 0;
@@ -636,8 +646,8 @@ static void a_tebibyte_made_of_clones_is_opened_by_its_path_alone(void **state)
 	ref = make_random(&set, 64 << 20);
 	while (ref.size < (uint64_t)1 << 40) {
 		edit_new();
-		push_ref(&edit, &ref, 0, ref.size);
-		push_ref(&edit, &ref, 0, ref.size);
+		push_ref(&edit, NULL, &ref, 0, ref.size);
+		push_ref(&edit, NULL, &ref, 0, ref.size);
 		set.gets = set.puts = 0;
 		assert_int_equal(splice_all(&edit.pieces, &set.source, &set.sink, &ref), 0);
 	}
@@ -677,11 +687,11 @@ static void zeros_of_any_length_cost_nothing(void **state)
 	assert_int_equal(index_find(&set.source, &ref, huge, &e), 0);
 	assert_true(e.hole && e.off == 0 && e.len >= huge + huge / 2);
 
-	push_ref(&edit, &ref, 0, ref.size);
+	push_ref(&edit, NULL, &ref, 0, ref.size);
 	push_zeros(&edit, huge / 2 - 4);
 	assert_int_equal(splice_list(&set, &longer), 0);
 	assert_true(longer.size == INT64_MAX);
-	push_ref(&edit, &ref, 0, ref.size);
+	push_ref(&edit, NULL, &ref, 0, ref.size);
 	push_zeros(&edit, huge / 2 - 3);
 	assert_int_equal(splice_list(&set, &longer), -EFBIG);
 	chunkset_free(&set);
@@ -721,21 +731,21 @@ static void what_is_wrong_with_pieces_or_chunks_is_said(void **state)
 	chunkset_init(&bare);
 	ref = make_random(&set, 1000);
 	assert_int_equal(splice_all(&failing, &set.source, &set.sink, &got), -EIO);
-	push_ref(&edit, &ref, 1, 1000);
+	push_ref(&edit, NULL, &ref, 1, 1000);
 	assert_int_equal(splice_list(&set, &got), -EINVAL);
-	push_ref(&edit, &ref, 1001, 1);
+	push_ref(&edit, NULL, &ref, 1001, 1);
 	assert_int_equal(splice_list(&set, &got), -EINVAL);
-	edit_push(&edit, (struct piece){ .type = PIECE_BYTES, .bytes = chunk_hold(c), .off = 1, .len = 3 }, NULL);
+	push_chunk(&edit, chunk_hold(c), 1, 3);
 	assert_int_equal(splice_list(&set, &got), -EINVAL);
 	edit.count = 1;
 	edit.list[0] = (struct piece){ .type = PIECE_ZEROS };
 	assert_int_equal(splice_list(&set, &got), -EINVAL);
-	push_ref(&edit, &ref, 1, 999);
+	push_ref(&edit, NULL, &ref, 1, 999);
 	assert_int_equal(splice_list(&bare, &got), -ENOENT);
 	/* A ref that says more than its chunk has. */
 	chunkset_add(&set, KIND_DATA, "abc", 3, &a);
-	ref = (struct ref){ .hash = HASH_BLAKE2B_256, .kind = KIND_DATA, .address = a, .size = 1000 };
-	push_ref(&edit, &ref, 1, 999);
+	ref.address = a;
+	push_ref(&edit, NULL, &ref, 1, 999);
 	assert_int_equal(splice_list(&set, &got), -EBADMSG);
 	chunk_drop(c);
 	chunkset_free(&set);
@@ -763,8 +773,8 @@ static void any_edits_give_the_ref_that_cutting_from_scratch_gives(void **state)
 		if (!run_sequence(&edit, (base + i) % 4 == 0))
 			fail_msg("replay with SEED=%ju", (uintmax_t)(base + i));
 	}
-	print_message("# %ju sequences of %d edits from SEED=%ju, %.1f s\n", (uintmax_t)sequences, STEPS,
-	    (uintmax_t)base, now_s() - start);
+	print_message("# %ju sequences of %d edits from SEED=%ju, %.1f s\n", (uintmax_t)sequences,
+	    STEPS, (uintmax_t)base, now_s() - start);
 }
 
 int main(void)
