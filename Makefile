@@ -11,7 +11,7 @@ B       := build$(if $(SAN),-$(subst $(comma),-,$(SAN)))
 
 CHUNKER := address chunk gear cut codec codec_zlib codec_libdeflate node builder index_path index_cursor index_builder feed splice entry directory_node directory directory_update xattrs snapshot
 DHT     := io record scan segment ledger recent format lock append sync commit recover check listing store open work dht
-FS      := log jobs lookups cache fetch options size place fs tree tree_view tree_change tree_names tree_rename tree_attr tree_xattr tree_checkpoint tree_reader acl channel control_wire control_call control_commands control_data control
+FS      := log jobs lookups cache fetch options size place fs tree tree_view tree_change tree_names tree_rename tree_attr tree_xattr tree_checkpoint tree_reader acl channel control_wire control_call control_commands control_data control session parked loop checkpoint ops ops_name ops_attr ops_dir ops_file ops_io people keep snapshot_write snapshots view byhash byhash_list byhash_xattr
 UNIT_CHUNKER := test_address test_cut test_codec test_xattrs test_snapshot test_entry test_directory test_directory_update test_node test_index test_splice
 UNIT_DHT     := test_dht
 UNIT_FS      := test_options test_cache test_fetch test_jobs test_control_wire
@@ -66,7 +66,7 @@ $(B)/%.o: %.c
 
 $(B)/dhtfs: $(B)/fs/main.o $(B)/libfs.a $(B)/libdht.a $(B)/libchunker.a
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_FS)
-$(B)/dhtctl: $(B)/tools/dhtctl.o $(B)/libfs.a $(B)/libdht.a $(B)/libchunker.a
+$(B)/dhtctl: $(B)/tools/dhtctl.o $(B)/tools/ask.o $(B)/tools/show.o $(B)/libfs.a $(B)/libdht.a $(B)/libchunker.a
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_DHT)
 $(B)/chunkbench: $(B)/tools/chunkbench.o $(B)/libchunker.a
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_CHUNKER)

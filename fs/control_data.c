@@ -37,20 +37,48 @@ struct upload {
 	struct pieces pieces;
 	struct call *call;
 	struct chunk *last;
+	uint64_t size;		/* bytes that came */
 };
+
+/* The frame's bytes, or zeros, as a piece.  A length of 0: no piece. */
+static int read_piece(struct upload *u, enum frame_type type, uint32_t len, struct piece *out)
+{
+	struct channel *channel = &u->call->channel;
+	uint8_t hole[8], *bytes;
+	int r;
+
+	*out = (struct piece){ .type = PIECE_ZEROS };
+	if (type == FRAME_HOLE && len == sizeof(hole)) {
+		r = channel_payload(channel, CHANNEL_FOREVER, hole, len);
+		out->len = get_le64(hole);
+	} else if (type == FRAME_DATA) {
+		u->last = chunk_new(len, &bytes);
+		if (!u->last)
+			return -ENOMEM;
+		r = channel_payload(channel, CHANNEL_FOREVER, bytes, len);
+		*out = (struct piece){ .type = PIECE_BYTES, .len = len, .bytes = u->last };
+	} else {
+		return call_fail(u->call, -EPROTO, "no frame of a put: %d", (int)type);
+	}
+	if (r < 0)
+		return r;
+	if (out->len > FILE_SIZE_MAX - u->size)
+		return -EFBIG;
+	u->size += out->len;
+	return 0;
+}
 
 static int next_piece(struct pieces *p, struct piece *out)
 {
 	struct upload *u = (struct upload *)p;
 	struct channel *channel = &u->call->channel;
 	enum frame_type type;
-	uint8_t *bytes;
 	uint32_t len;
 	int r;
 
-	chunk_drop(u->last);
-	u->last = NULL;
 	do {
+		chunk_drop(u->last);
+		u->last = NULL;
 		r = channel_gone(channel);
 		if (r == 0)
 			r = channel_header(channel, CHANNEL_FOREVER, &type, &len);
@@ -58,16 +86,10 @@ static int next_piece(struct pieces *p, struct piece *out)
 			return r;
 		if (type == FRAME_END)
 			return 0;
-		if (type != FRAME_DATA)
-			return call_fail(u->call, -EPROTO, "no frame of a put: %d", (int)type);
-	} while (len == 0);
-	u->last = chunk_new(len, &bytes);
-	if (!u->last)
-		return -ENOMEM;
-	r = channel_payload(channel, CHANNEL_FOREVER, bytes, len);
-	if (r < 0)
-		return r;
-	*out = (struct piece){ .type = PIECE_BYTES, .len = len, .bytes = u->last };
+		r = read_piece(u, type, len, out);
+		if (r < 0)
+			return r;
+	} while (out->len == 0);
 	return 1;
 }
 

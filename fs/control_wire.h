@@ -5,7 +5,7 @@
  *
  *	dhtctl				dhtfs
  *	COMMAND
- *	(put: DATA..., END)
+ *	(put: DATA and HOLE..., END)
  *					RECORD, PROGRESS, DATA, HOLE ... as the command has them
  *					END, or ERROR; then it closes
  *

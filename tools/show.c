@@ -1,0 +1,266 @@
+#include "tools/show.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs/control_wire.h"
+#include "fs/size.h"
+
+#define BAR_LEN		30
+#define LINE_EVERY_S	5.0	/* where no terminal shows a bar */
+#define BAR_EVERY_S	0.1
+
+/* The length of the well-formed UTF-8 sequence at ${s}, 0 if there is none (Unicode 15, table 3-7). */
+static size_t utf8_len(const unsigned char *s)
+{
+	unsigned char low = 0x80, high = 0xbf;
+	size_t len;
+
+	if (s[0] < 0x80)
+		return 1;
+	if (s[0] < 0xc2 || s[0] > 0xf4)
+		return 0;
+	len = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+	if (s[0] == 0xe0)
+		low = 0xa0;
+	else if (s[0] == 0xed)
+		high = 0x9f;
+	else if (s[0] == 0xf0)
+		low = 0x90;
+	else if (s[0] == 0xf4)
+		high = 0x8f;
+	for (size_t i = 1; i < len; i++, low = 0x80, high = 0xbf) {
+		if (s[i] < low || s[i] > high)
+			return 0;
+	}
+	return len;
+}
+
+static void put_json_text(const char *text)
+{
+	const unsigned char *s = (const unsigned char *)text;
+
+	putchar('"');
+	while (*s) {
+		size_t len = utf8_len(s);
+
+		if (len == 0)
+			printf("\\udc%02x", *s);
+		else if (*s == '"' || *s == '\\')
+			printf("\\%c", *s);
+		else if (*s < ' ' || *s == 0x7f)
+			printf("\\u%04x", *s);
+		else
+			fwrite(s, 1, len, stdout);
+		s += len ? len : 1;
+	}
+	putchar('"');
+}
+
+int show_json(const uint8_t *b, size_t len)
+{
+	const uint8_t *p = b;
+	const char *divide = "";
+	struct field f;
+	int r;
+
+	putchar('{');
+	while ((r = record_next(&p, b + len, &f)) > 0) {
+		printf("%s\"%s\": ", divide, f.name);
+		if (f.type == FIELD_TEXT)
+			put_json_text(f.value);
+		else
+			fputs(f.value, stdout);
+		divide = ", ";
+	}
+	putchar('}');
+	return r;
+}
+
+uint64_t show_number(const uint8_t *b, size_t len, const char *name)
+{
+	struct field f;
+
+	return record_find(b, len, name, &f) ? f.number : 0;
+}
+
+static const char *text_of(const uint8_t *b, size_t len, const char *name)
+{
+	struct field f;
+
+	return record_find(b, len, name, &f) ? f.value : "";
+}
+
+/* A path may have what would move a terminal's cursor. */
+static void put_text(const char *text)
+{
+	for (; *text; text++)
+		putchar((unsigned char)*text < ' ' || *text == 0x7f ? '?' : *text);
+}
+
+static void put_time(uint64_t seconds)
+{
+	time_t t = (time_t)seconds;
+	struct tm local;
+	char text[32];
+
+	if (localtime_r(&t, &local) && strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &local) > 0)
+		fputs(text, stdout);
+}
+
+static void put_duration(FILE *out, uint64_t seconds)
+{
+	if (seconds >= 86400)
+		fprintf(out, "%llu d %llu h", (unsigned long long)(seconds / 86400),
+		    (unsigned long long)(seconds / 3600 % 24));
+	else if (seconds >= 3600)
+		fprintf(out, "%llu h %llu min", (unsigned long long)(seconds / 3600),
+		    (unsigned long long)(seconds / 60 % 60));
+	else if (seconds >= 60)
+		fprintf(out, "%llu min %llu s", (unsigned long long)(seconds / 60),
+		    (unsigned long long)(seconds % 60));
+	else
+		fprintf(out, "%llu s", (unsigned long long)seconds);
+}
+
+static void show_state(const uint8_t *b, size_t len)
+{
+	if (show_number(b, len, "failed"))
+		puts("  state      FAILED: read-only, at its last checkpoint; see the log, "
+		     "then mount it again");
+	else
+		printf("  state      %s\n", show_number(b, len, "read_only") ? "read-only" : "read-write");
+}
+
+static void show_space(const uint8_t *b, size_t len)
+{
+	uint64_t raw = show_number(b, len, "raw_bytes"), stored = show_number(b, len, "stored_bytes");
+	char a[SIZE_TEXT_LEN], c[SIZE_TEXT_LEN], d[SIZE_TEXT_LEN];
+
+	printf("  chunks     %llu: %s, stored in %s",
+	    (unsigned long long)show_number(b, len, "chunks"), size_format(raw, a),
+	    size_format(stored, c));
+	if (raw > 0)
+		printf(" (%.0f %%)", 100.0 * (double)stored / (double)raw);
+	printf("\n  space      %s used of %s, %s available\n",
+	    size_format(show_number(b, len, "space_used_bytes"), a),
+	    size_format(show_number(b, len, "space_limit_bytes"), c),
+	    size_format(show_number(b, len, "space_available_bytes"), d));
+}
+
+void show_status(const uint8_t *b, size_t len)
+{
+	uint64_t failed = show_number(b, len, "failed_files");
+	uint64_t set_aside = show_number(b, len, "set_aside");
+	char text[SIZE_TEXT_LEN];
+
+	put_text(text_of(b, len, "mountpoint"));
+	fputs("\n  store      ", stdout);
+	put_text(text_of(b, len, "store"));
+	printf("\n  process    %llu, dhtfs %s, up ", (unsigned long long)show_number(b, len, "pid"),
+	    text_of(b, len, "version"));
+	put_duration(stdout, show_number(b, len, "uptime_s"));
+	putchar('\n');
+	show_state(b, len);
+	show_space(b, len);
+	printf("  tree       %llu files and directories\n",
+	    (unsigned long long)show_number(b, len, "inodes"));
+	printf("  waiting    %s of %llu files in memory",
+	    size_format(show_number(b, len, "dirty_bytes"), text),
+	    (unsigned long long)show_number(b, len, "dirty_files"));
+	if (failed > 0)
+		printf("; %llu could not be kept until now: see the log", (unsigned long long)failed);
+	fputs("\n  snapshot   ", stdout);
+	if (*text_of(b, len, "snapshot")) {
+		put_time(show_number(b, len, "snapshot_time"));
+		printf(" %s\n", text_of(b, len, "snapshot"));
+	} else {
+		puts("none yet");
+	}
+	printf("  set aside  %llu damaged records\n", (unsigned long long)set_aside);
+}
+
+void show_snapshot(const uint8_t *b, size_t len)
+{
+	put_time(show_number(b, len, "time"));
+	printf(" %s\n", text_of(b, len, "address"));
+}
+
+void show_pin(const uint8_t *b, size_t len)
+{
+	char text[SIZE_TEXT_LEN];
+
+	printf("%s %s\n", text_of(b, len, "address"),
+	    size_format(show_number(b, len, "size_bytes"), text));
+}
+
+void show_address(const uint8_t *b, size_t len)
+{
+	puts(text_of(b, len, "address"));
+}
+
+void show_checked(const uint8_t *b, size_t len)
+{
+	uint64_t bad = show_number(b, len, "bad");
+	char text[SIZE_TEXT_LEN];
+
+	printf("%llu chunks, %s: ", (unsigned long long)show_number(b, len, "chunks"),
+	    size_format(show_number(b, len, "done_bytes"), text));
+	if (bad > 0)
+		printf("%llu damaged records were set aside: the log names them\n",
+		    (unsigned long long)bad);
+	else
+		puts("each is what its address says");
+}
+
+static double seconds_since(const struct timespec *t)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)(now.tv_sec - t->tv_sec) + 1e-9 * (double)(now.tv_nsec - t->tv_nsec);
+}
+
+void progress_start(struct progress *p, const char *verb)
+{
+	*p = (struct progress){ .verb = verb, .terminal = isatty(STDERR_FILENO) };
+	clock_gettime(CLOCK_MONOTONIC, &p->start);
+	p->last = p->start;
+}
+
+void progress_update(struct progress *p, uint64_t done, uint64_t total)
+{
+	char bar[BAR_LEN + 1], a[SIZE_TEXT_LEN], b[SIZE_TEXT_LEN], c[SIZE_TEXT_LEN];
+	double share = total > 0 ? (double)done / (double)total : 1;
+	double seconds = seconds_since(&p->start), rate = seconds > 0 ? (double)done / seconds : 0;
+	int full;
+
+	if (seconds_since(&p->last) < (p->terminal ? BAR_EVERY_S : LINE_EVERY_S))
+		return;
+	clock_gettime(CLOCK_MONOTONIC, &p->last);
+	share = share > 1 ? 1 : share;
+	full = (int)(share * BAR_LEN);
+	memset(bar, '#', (size_t)full);
+	memset(bar + full, '.', (size_t)(BAR_LEN - full));
+	bar[BAR_LEN] = '\0';
+	size_format(done, a);
+	size_format(total, b);
+	size_format((uint64_t)rate, c);
+	if (p->terminal)
+		fprintf(stderr, "\r[%s] %3.0f %%  %s of %s  %s/s  ", bar, 100 * share, a, b, c);
+	else
+		fprintf(stderr, "%s: %.0f %%, %s of %s, %s/s, ", p->verb, 100 * share, a, b, c);
+	if (rate > 0 && total > done)
+		put_duration(stderr, (uint64_t)((double)(total - done) / rate));
+	fputs(rate > 0 && total > done ? " left" : "done", stderr);
+	fputs(p->terminal ? "\033[K" : "\n", stderr);
+	p->shown = true;
+}
+
+void progress_end(struct progress *p)
+{
+	if (p->terminal && p->shown)
+		fputc('\n', stderr);
+}
