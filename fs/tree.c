@@ -265,6 +265,7 @@ int tree_open(const char *dir, bool read_only, struct tree **out, char *why_text
 	if (!t)
 		return say(&why, -ENOMEM, "out of memory");
 	pthread_mutex_init(&t->lock, NULL);
+	pthread_cond_init(&t->turned, NULL);
 	t->next_number = TREE_NUMBER_FIRST;
 	t->epoch = 1;
 	rc = -ENOMEM;
@@ -290,6 +291,7 @@ void tree_close(struct tree *t)
 	view_close(&t->last);
 	if (t->env)
 		mdb_env_close(t->env);
+	pthread_cond_destroy(&t->turned);
 	pthread_mutex_destroy(&t->lock);
 	free(t->scratch);
 	free(t->seen);

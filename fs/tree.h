@@ -38,6 +38,7 @@ struct inode {
 	uint64_t parent;	/* directory: its parent; else the directory of one of its names; 0: orphan */
 	uint64_t cookie;	/* of that name in parent */
 	uint64_t link_id;	/* random, once it has had two names; else 0 */
+	uint64_t changed;	/* the tree's own: the checkpoint in which all its names were recorded */
 	uint32_t flags;		/* INODE_* */
 };
 

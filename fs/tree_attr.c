@@ -78,12 +78,10 @@ static int set_attr(struct tree *t, uint64_t ino, const struct inode *in, unsign
 		rc = xattr_drop(t, out, XATTR_CAPS);
 	if (rc == 0 && (which & SET_MODE))
 		rc = chmod_acl(t, out);
-	if (rc == 0)
-		rc = tree_put_inode(t, out);
-	/* A snapshot keeps no atime. */
-	if (rc || (which & ~SET_ATIME) == 0)
+	if (rc)
 		return rc;
-	return tree_changed_all(t, out);
+	/* A snapshot keeps no atime. */
+	return which & ~SET_ATIME ? tree_put_changed(t, out) : tree_put_inode(t, out);
 }
 
 int tree_set_attr(struct tree *t, uint64_t ino, const struct inode *in, unsigned int which,

@@ -59,6 +59,8 @@ void tree_show_last(struct tree *t)
 void tree_start(struct tree *t)
 {
 	pthread_mutex_lock(&t->lock);
+	while (t->turning)
+		pthread_cond_wait(&t->turned, &t->lock);
 	t->puts = 0;
 }
 
@@ -278,17 +280,12 @@ static int changed_at(struct tree *t, uint64_t dir, uint64_t cookie)
 	return tree_changed(t, dir, name.name, name.name_len);
 }
 
-int tree_changed_all(struct tree *t, const struct inode *i)
+static int changed_everywhere(struct tree *t, const struct inode *i)
 {
 	struct key prefix = key_of(i->ino);
 	MDB_val k, v;
-	int rc;
+	int rc = view_seek(&t->live, LINKS, &prefix, &k, &v);
 
-	if (i->ino == TREE_ROOT || i->nlink == 0)
-		return 0;
-	if (!i->link_id)
-		return changed_at(t, i->parent, i->cookie);
-	rc = view_seek(&t->live, LINKS, &prefix, &k, &v);
 	while (rc == 0 && key_begins(&k, &prefix)) {
 		const uint8_t *p = k.mv_data;
 
@@ -297,6 +294,21 @@ int tree_changed_all(struct tree *t, const struct inode *i)
 			rc = view_next(&t->live, LINKS, &k, &v);
 	}
 	return rc == -ENOENT ? 0 : rc;
+}
+
+/*
+ * Once is enough in a checkpoint: a name that the inode gets later is recorded as it comes.
+ * Else the thousandth link would look at a thousand names.
+ */
+int tree_put_changed(struct tree *t, struct inode *i)
+{
+	int rc = 0;
+
+	if (i->changed != t->epoch && i->ino != TREE_ROOT && i->nlink > 0) {
+		rc = i->link_id ? changed_everywhere(t, i) : changed_at(t, i->parent, i->cookie);
+		i->changed = t->epoch;
+	}
+	return rc ? rc : tree_put_inode(t, i);
 }
 
 /*

@@ -6,15 +6,12 @@
 
 #include "fs/tree_internal.h"
 
-/* Begin the write transaction; from now on it answers.  LMDB's errors. */
-static int begin(struct tree *t)
+/* From now on ${txn} answers and takes changes.  LMDB's errors. */
+static int adopt(struct tree *t, MDB_txn *txn)
 {
-	int rc = mdb_txn_begin(t->env, NULL, 0, &t->live.txn);
+	int rc;
 
-	if (rc) {
-		t->live.txn = NULL;
-		return rc;
-	}
+	t->live = (struct view){ .txn = txn };
 	rc = view_open(&t->live, t->dbi) != 0 ? ENOMEM : -tree_account(t);
 	if (rc) {
 		view_close(&t->live);
@@ -28,15 +25,19 @@ static int begin(struct tree *t)
 int tree_begin(struct tree *t)
 {
 	unsigned int flags;
+	MDB_txn *txn;
 	int rc;
 
 	mdb_env_get_flags(t->env, &flags);
 	if (flags & MDB_RDONLY)
 		return -EROFS;
+	rc = mdb_txn_begin(t->env, NULL, 0, &txn);
+	if (rc)
+		return tree_errno(rc);
 	pthread_mutex_lock(&t->lock);
-	assert(!t->live.txn);
+	assert(!t->live.txn && !t->broken);
 	t->committer = pthread_self();
-	rc = t->broken ? EROFS : begin(t);
+	rc = adopt(t, txn);
 	pthread_mutex_unlock(&t->lock);
 	return rc ? tree_errno(rc) : 0;
 }
@@ -49,7 +50,10 @@ void tree_end(struct tree *t)
 	pthread_mutex_unlock(&t->lock);
 }
 
-/* Commit, move the standing reader on, and begin anew.  LMDB's errors. */
+/*
+ * Commit, move the standing reader on, and begin anew.  LMDB's lock comes before ours, so ours is
+ * given up for the beginning: meanwhile reads see what was committed, and changes wait.
+ */
 static int commit(struct tree *t)
 {
 	MDB_txn *txn = t->live.txn;
@@ -62,7 +66,16 @@ static int commit(struct tree *t)
 	t->epoch++;
 	mdb_txn_reset(t->last.txn);
 	rc = mdb_txn_renew(t->last.txn);
-	return rc ? rc : begin(t);
+	if (rc)
+		return rc;
+	tree_show_last(t);
+	t->turning = true;
+	pthread_mutex_unlock(&t->lock);
+	rc = mdb_txn_begin(t->env, NULL, 0, &txn);
+	pthread_mutex_lock(&t->lock);
+	t->turning = false;
+	pthread_cond_broadcast(&t->turned);
+	return rc ? rc : adopt(t, txn);
 }
 
 static int put_state(struct tree *t)
@@ -92,8 +105,7 @@ static int publish_one(struct tree *t, const struct publication *p)
 		i.mtime = p->mtime;
 		i.ctime = p->ctime;
 	}
-	rc = tree_put_inode(t, &i);
-	return rc ? rc : tree_changed_all(t, &i);
+	return tree_put_changed(t, &i);
 }
 
 /* Room for all of them before the first is written: -ENOSPC is then no harm done. */
@@ -266,8 +278,9 @@ int tree_set_head(struct tree *t, const struct ref *snapshot, uint64_t epoch,
 
 static struct key key_pin(const struct address *a)
 {
-	struct key key = { .len = ADDRESS_LEN };
+	struct key key;
 
+	key.len = ADDRESS_LEN;
 	memcpy(key.b, a->b, ADDRESS_LEN);
 	return key;
 }

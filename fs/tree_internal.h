@@ -11,7 +11,7 @@
 
 #define TREE_FORMAT	1u
 #define TREE_NUMBER_FIRST 3u		/* of what is made after the root; cookies 1 and 2 are "." and ".." */
-#define ROW_LEN		152		/* bytes of an inode's row */
+#define ROW_LEN		160		/* bytes of an inode's row */
 #define NAME_VALUE_LEN	17		/* bytes of a name's value */
 #define STATE_LEN	24
 #define HEAD_LEN	(2 * REF_LEN + 8)
@@ -59,9 +59,11 @@ struct tree {
 	uint64_t map_pages;
 	pthread_t committer;	/* who called tree_begin(), while live.txn */
 
-	pthread_mutex_t lock;
-	struct view live, last, *view;
+	pthread_mutex_t lock;	/* taken inside LMDB's lock of writers, which live.txn holds */
+	pthread_cond_t turned;	/* not turning any more */
+	bool turning;		/* one transaction has ended, the next has not begun: changes wait */
 	bool broken;
+	struct view live, last, *view;
 	uint64_t next_number;	/* of the next inode, or cookie */
 	uint64_t epoch;		/* of the checkpoint that is being made: the last one's + 1 */
 	uint64_t changes;	/* puts and deletes since the last commit */
@@ -135,7 +137,8 @@ int row_decode(uint64_t ino, const MDB_val *row, struct inode *out);
 /* tree_change.c: writing.  The tree is locked.  These fail only where LMDB does. */
 
 /**
- * tree_start(t): lock, for a change; also where there can be none (tree_reserve() says so).
+ * tree_start(t): lock, for a change, when the next transaction has begun.  Where there will be none,
+ * tree_reserve() says so.
  * tree_finish(t, rc): unlock and return ${rc}.  An operation that fails behind its first put
  * has left half of itself in the transaction: then the tree is broken.
  */
@@ -157,9 +160,10 @@ int tree_delete_all(struct tree *t, enum table table, const struct key *prefix);
 
 int tree_put_inode(struct tree *t, const struct inode *i);
 
-/** tree_changed(t, dir, name, len): a change record; tree_changed_all(t, i): for all names of an inode. */
+/** tree_changed(t, dir, name, len): a change record.
+ * tree_put_changed(t, i): one for each name of the inode, and its row. */
 int tree_changed(struct tree *t, uint64_t dir, const char *name, size_t len);
-int tree_changed_all(struct tree *t, const struct inode *i);
+int tree_put_changed(struct tree *t, struct inode *i);
 
 /** tree_drop_changes(t, dir, epoch): delete a directory's change records up to ${epoch}.  Takes the lock,
  * and gives it up from time to time. */

@@ -94,9 +94,7 @@ int inode_unnamed(struct tree *t, struct inode *i, uint64_t dir, uint64_t cookie
 	} else if (rc == 0 && i->parent == dir && i->cookie == cookie) {
 		rc = find_other_name(t, i);
 	}
-	if (rc == 0)
-		rc = tree_changed_all(t, i);
-	return rc ? rc : tree_put_inode(t, i);
+	return rc ? rc : tree_put_changed(t, i);
 }
 
 int directory_count(struct tree *t, struct inode *dir, int names, int directories,
@@ -233,6 +231,7 @@ static int create(struct tree *t, uint64_t parent, const char *name, const struc
 	if (rc)
 		return rc;
 	out->ino = out->cookie = t->next_number++;
+	out->changed = t->epoch;
 	rc = put_inherited(t, dir.ino, out, acl_len, more);
 	if (rc)
 		return rc;
@@ -301,9 +300,7 @@ static int link_to(struct tree *t, uint64_t ino, uint64_t parent, const char *na
 	if (rc == 0)
 		rc = link_add(t, ino, parent, v.cookie);
 	if (rc == 0)
-		rc = tree_changed_all(t, out);
-	if (rc == 0)
-		rc = tree_put_inode(t, out);
+		rc = tree_put_changed(t, out);
 	return rc ? rc : directory_count(t, &dir, 1, 0, now);
 }
 

@@ -81,9 +81,7 @@ static int arrive(struct tree *t, struct end *e, const struct end *there, uint64
 	if (rc == 0)
 		rc = inode_moved(t, &e->inode, e->place.dir, e->value.cookie, there->place.dir, cookie);
 	e->inode.ctime = now;
-	if (rc == 0)
-		rc = tree_put_inode(t, &e->inode);
-	return rc ? rc : tree_changed_all(t, &e->inode);
+	return rc ? rc : tree_put_changed(t, &e->inode);
 }
 
 /* Both directories have changed: by so many names and subdirectories. */

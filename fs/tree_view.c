@@ -8,16 +8,18 @@
 
 struct key key_of(uint64_t a)
 {
-	struct key k = { .len = 8 };
+	struct key k;
 
+	k.len = 8;
 	put_be64(k.b, a);
 	return k;
 }
 
 struct key key_of2(uint64_t a, uint64_t b)
 {
-	struct key k = { .len = 16 };
+	struct key k;
 
+	k.len = 16;
 	put_be64(k.b, a);
 	put_be64(k.b + 8, b);
 	return k;
@@ -25,8 +27,9 @@ struct key key_of2(uint64_t a, uint64_t b)
 
 struct key key_of3(uint64_t a, uint64_t b, uint64_t c)
 {
-	struct key k = { .len = 24 };
+	struct key k;
 
+	k.len = 24;
 	put_be64(k.b, a);
 	put_be64(k.b + 8, b);
 	put_be64(k.b + 16, c);
@@ -45,8 +48,9 @@ struct key key_named(uint64_t a, const char *name, size_t name_len)
 
 struct key key_text(const char *text)
 {
-	struct key k = { .len = strlen(text) };
+	struct key k;
 
+	k.len = strlen(text);
 	memcpy(k.b, text, k.len);
 	return k;
 }
@@ -142,10 +146,11 @@ void row_encode(const struct inode *i, uint8_t out[ROW_LEN])
 	put_le64(out + 80, i->cookie);
 	put_le64(out + 88, i->link_id);
 	put_le64(out + 96, i->data);
+	put_le64(out + 104, i->changed);
 	if (i->ref.hash)
-		ref_encode(&i->ref, out + 104);
+		ref_encode(&i->ref, out + 112);
 	else
-		memset(out + 104, 0, REF_LEN);
+		memset(out + 112, 0, REF_LEN);
 }
 
 /* What the tables hold was written by us: other bytes are a damaged file. */
@@ -177,8 +182,9 @@ int row_decode(uint64_t ino, const MDB_val *row, struct inode *out)
 		.cookie = get_le64(p + 80),
 		.link_id = get_le64(p + 88),
 		.data = get_le64(p + 96),
+		.changed = get_le64(p + 104),
 	};
-	if (p[104] && ref_decode(p + 104, &out->ref) != 0)
+	if (p[112] && ref_decode(p + 112, &out->ref) != 0)
 		return damaged("ref", ino);
 	return 0;
 }

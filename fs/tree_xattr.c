@@ -150,9 +150,7 @@ static int set_xattr(struct tree *t, uint64_t ino, const char *name, const void 
 		return rc;
 	rc = drop ? xattr_drop(t, &i, name) : xattr_put(t, &i, name, value, len);
 	i.ctime = now;
-	if (rc == 0)
-		rc = tree_put_inode(t, &i);
-	return rc ? rc : tree_changed_all(t, &i);
+	return rc ? rc : tree_put_changed(t, &i);
 }
 
 int tree_set_xattr(struct tree *t, uint64_t ino, const char *name, const void *value, size_t len,
@@ -254,9 +252,7 @@ static int remove_xattr(struct tree *t, uint64_t ino, const char *name, struct t
 	if (rc == 0)
 		rc = xattr_drop(t, &i, name);
 	i.ctime = now;
-	if (rc == 0)
-		rc = tree_put_inode(t, &i);
-	return rc ? rc : tree_changed_all(t, &i);
+	return rc ? rc : tree_put_changed(t, &i);
 }
 
 int tree_remove_xattr(struct tree *t, uint64_t ino, const char *name, struct timestamp now)
