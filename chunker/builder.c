@@ -98,16 +98,23 @@ static int level_append(struct level *l, const uint8_t *entry, size_t len, uint6
 	return 0;
 }
 
-/* Make a chunk of what a level holds and give it to the sink. */
-static int level_emit(struct builder *b, unsigned int level, struct address *address)
+static struct node_header level_header(const struct builder *b, unsigned int level)
 {
 	const struct level *l = &b->levels[level];
-	struct node_header header = {
+
+	return (struct node_header){
 		.level = (uint8_t)level,
 		.entries = l->entries,
 		.entries_len = (uint32_t)l->len,
 		.total = l->total,
 	};
+}
+
+/* Make a chunk of what a level holds and give it to the sink. */
+static int level_emit(struct builder *b, unsigned int level, struct address *address)
+{
+	const struct level *l = &b->levels[level];
+	struct node_header header = level_header(b, level);
 	struct chunk *chunk;
 	uint8_t *data;
 	int rc;
@@ -129,13 +136,14 @@ static int level_close(struct builder *b, unsigned int level, uint8_t *parent, s
     uint64_t *total)
 {
 	struct level *l = &b->levels[level];
+	struct node_header header = level_header(b, level);
 	struct address address;
 	int rc;
 
 	rc = level_emit(b, level, &address);
 	if (rc < 0)
 		return rc;
-	*len = b->type->parent(level, l->buf, l->first_len, l->total, &address, parent);
+	*len = b->type->parent(&header, l->buf, l->first_len, &address, parent);
 	assert(*len > 0 && *len <= NODE_PARENT_LEN_MAX);
 	*total = l->total;
 	l->len = 0;

@@ -67,6 +67,9 @@ int entry_encode(const struct entry *e, uint8_t *out, size_t cap);
 /** entry_decode(in, len, out): one entry that takes all of ${len} bytes.  0 or -EBADMSG. */
 int entry_decode(const uint8_t *in, size_t len, struct entry *out);
 
+/** directory_size(root, names): how many names a directory with this root says that it has.  0 or -EBADMSG. */
+int directory_size(const struct chunk *root, uint64_t *names);
+
 /** directory_lookup(source, ref, name, name_len, out, holder): the entry of that name; *${holder} is
  * the chunk it points into, to be dropped.  -ENOENT, -EBADMSG, or what the source said. */
 int directory_lookup(struct source *source, const struct ref *ref, const char *name,

@@ -46,18 +46,18 @@ static int item_parse(unsigned int level, const uint8_t *p, size_t left, struct 
 	return 0;
 }
 
-static size_t upper_item(unsigned int level, const uint8_t *first, size_t len, uint64_t names,
+static size_t upper_item(const struct node_header *node, const uint8_t *entries, size_t first_len,
     const struct address *address, uint8_t *out)
 {
 	struct item item;
 	size_t n;
 
-	if (item_parse(level, first, len, &item) != 0)
+	if (item_parse(node->level, entries, first_len, &item) != 0)
 		assert(!"a node was made of what is no item");
 	n = item.name.len;
 	out[0] = (uint8_t)n;
 	memcpy(out + 1, item.name.s, n);
-	put_le64(out + 1 + n, names);
+	put_le64(out + 1 + n, node->total);
 	memcpy(out + 1 + n + 8, address->b, ADDRESS_LEN);
 	return UPPER_ITEM_FIXED + n;
 }
@@ -191,4 +191,15 @@ void directory_node_child(const struct directory_node *n, const struct item *ite
 	};
 	if (directory_node_next(n, &p, &next))
 		out->bound = next.name;
+}
+
+int directory_size(const struct chunk *root, uint64_t *names)
+{
+	struct node_header h;
+	const uint8_t *entries;
+
+	if (node_open(&directory_type, root, &h, &entries) < 0)
+		return -EBADMSG;
+	*names = h.total;
+	return 0;
 }

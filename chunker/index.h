@@ -9,14 +9,15 @@
 #include "chunker/chunk.h"
 
 /*
- * Node: the header of node.h, then entries of 40 bytes: le64 length, address (or 32
- * zero bytes with bit 63 of the length set: a hole, in leaves only).  Lengths are at
- * least 1; a data entry's at most CHUNK_MAX; a hole's at least CUT_HOLE_MIN; two
+ * Node: the header of node.h, then entries of 48 bytes: le64 length, le64 how many of
+ * these bytes are not in holes, address.  In a leaf the second is the length, at most
+ * CHUNK_MAX, or 0: a hole, whose address is 32 zero bytes and whose length is at least
+ * CUT_HOLE_MIN.  Above, it is the sum of those below.  Lengths are at least 1; two
  * holes never touch; the sum of the lengths is the header's total, at most INT64_MAX.
  * A node ends behind an entry whose address has its last 8 bits zero once it has 256
  * entries (mean 512), and at 2048.  A root has at least two, or one hole.
  */
-#define INDEX_ENTRY_LEN		40
+#define INDEX_ENTRY_LEN		48
 #define INDEX_ENTRIES_MIN	256
 #define INDEX_ENTRIES_MAX	2048
 
@@ -24,6 +25,7 @@
 struct extent {
 	uint64_t off;		/* bytes from the start of the file */
 	uint64_t len;
+	uint64_t data;		/* bytes of it that are not in a hole: len, or 0 */
 	bool hole;
 	struct address address;	/* of the data chunk; zeros for a hole */
 };
@@ -35,6 +37,10 @@ struct extent {
  * source said (-EAGAIN).
  */
 int index_find(struct source *source, const struct ref *ref, uint64_t off, struct extent *out);
+
+/** index_size(root, size, data): of the file whose index has this root: bytes, and how many of them are not
+ * in holes.  0 or -EBADMSG. */
+int index_size(const struct chunk *root, uint64_t *size, uint64_t *data);
 
 /*
  * A cursor walks the entries in order and keeps one path of nodes.
@@ -71,6 +77,9 @@ int index_builder_hole(struct index_builder *b, uint64_t len);
  * After an error the builder can only be freed; so ${source} must not say -EAGAIN.  0 or -errno. */
 int index_builder_keep(struct index_builder *b, struct source *source, const struct ref *ref,
     uint64_t off, uint64_t len);
+
+/** index_builder_data_bytes(b): how many bytes of what was given are not in holes. */
+uint64_t index_builder_data_bytes(const struct index_builder *b);
 
 /** index_builder_finish(b, out): the file's ref: its one chunk, or the root of its index. */
 int index_builder_finish(struct index_builder *b, struct ref *out);

@@ -9,6 +9,7 @@
 struct index_builder {
 	struct builder *nodes;
 	uint64_t total;		/* bytes of the file so far, with the hole below */
+	uint64_t data;		/* of them, those not in holes */
 	uint64_t hole;		/* zeros at the end, held back since more may follow */
 	uint64_t entries;	/* given to the nodes; a subtree is never the only one */
 	struct extent first;	/* the first of them */
@@ -50,7 +51,8 @@ static int add(struct index_builder *b, unsigned int level, const struct extent 
 
 	if (b->entries++ == 0)
 		b->first = *e;
-	index_entry_encode(e->len, e->hole, &e->address, entry);
+	b->data += e->data;
+	index_entry_encode(e->len, e->data, e->hole ? NULL : &e->address, entry);
 	return builder_add(b->nodes, level, entry, sizeof(entry), e->len);
 }
 
@@ -68,7 +70,7 @@ static int flush_hole(struct index_builder *b)
 
 int index_builder_data(struct index_builder *b, uint32_t len, const struct address *address)
 {
-	struct extent e = { .len = len, .address = *address };
+	struct extent e = { .len = len, .data = len, .address = *address };
 	int rc;
 
 	if (len == 0 || len > CHUNK_MAX)
@@ -156,6 +158,11 @@ int index_builder_keep(struct index_builder *b, struct source *source, const str
 		rc = keep_one(b, &path, at, off + len, &step);
 	index_path_free(&path);
 	return rc;
+}
+
+uint64_t index_builder_data_bytes(const struct index_builder *b)
+{
+	return b->data;
 }
 
 int index_builder_finish(struct index_builder *b, struct ref *out)

@@ -8,11 +8,10 @@
 #include "chunker/index.h"
 #include "chunker/node.h"
 
-#define INDEX_HOLE_BIT (UINT64_C(1) << 63)	/* in an entry's length */
-
 extern const struct node_type index_node_type;
 
-void index_entry_encode(uint64_t len, bool hole, const struct address *address,
+/** index_entry_encode(len, data, address, out): ${address} is not looked at where it is a hole (NULL). */
+void index_entry_encode(uint64_t len, uint64_t data, const struct address *address,
     uint8_t out[INDEX_ENTRY_LEN]);
 
 /* A node on the path, checked against the entry that lists it, and one place in it. */

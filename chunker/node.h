@@ -47,12 +47,12 @@ struct node_type {
 	uint32_t bytes_max;	/* or with this many bytes of entries (the entry that reaches it is
 				 * in); more than any one entry has, and all fits CHUNK_MAX */
 	/*
-	 * parent(level, first, len, total, address, out): the entry that lists a finished
-	 * node in the level above: ${first} is that node's first entry (${len} bytes).
-	 * Returns its length, at most NODE_PARENT_LEN_MAX.
+	 * parent(node, entries, first_len, address, out): the entry that lists a finished node
+	 * in the level above.  The first of its entries has ${first_len} bytes.  Returns the
+	 * length of what it wrote, at most NODE_PARENT_LEN_MAX.
 	 */
-	size_t (*parent)(unsigned int level, const uint8_t *first, size_t len, uint64_t total,
-	    const struct address *address, uint8_t *out);
+	size_t (*parent)(const struct node_header *node, const uint8_t *entries,
+	    size_t first_len, const struct address *address, uint8_t *out);
 	/* child(entry, len, out): the address in an entry that parent() made. */
 	void (*child)(const uint8_t *entry, size_t len, struct address *out);
 	/* ends(level, entry, len): does a node of ${level} end behind this entry? */

@@ -104,7 +104,7 @@ static void the_root_of_a_known_list_has_a_known_address(void **state)
 	assert_int_equal(ref.kind, KIND_INDEX);
 	assert_int_equal(ref.hash, HASH_BLAKE2B_256);
 	assert_true(ref.size == UINT64_C(1300393400));
-	assert_string_equal(text, "d96782a51fa7b03c686955ab5f22f6f26df35a71e11d2550f73aebb07232e2ec");
+	assert_string_equal(text, "c349fd75fa65e82480db9edeca692443d4bf011f7f8ac7ddad61abd72bf3ebeb");
 	assert_int_equal(root_level(&set, &ref), 1);
 	free(list);
 	chunkset_free(&set);
@@ -447,10 +447,11 @@ static struct ref hostile(struct chunkset *set, unsigned int level, const struct
 	put_le32(node + 12, count * INDEX_ENTRY_LEN);
 	put_le64(node + 16, total);
 	for (uint32_t i = 0; i < count; i++) {
-		put_le64(node + NODE_HEADER_LEN + i * INDEX_ENTRY_LEN,
-		    list[i].len | (uint64_t)list[i].hole << 63);
-		memcpy(node + NODE_HEADER_LEN + i * INDEX_ENTRY_LEN + 8, list[i].address.b,
-		    ADDRESS_LEN);
+		uint8_t *entry = node + NODE_HEADER_LEN + i * INDEX_ENTRY_LEN;
+
+		put_le64(entry, list[i].len);
+		put_le64(entry + 8, list[i].hole ? 0 : level > 0 ? list[i].data : list[i].len);
+		memcpy(entry + 16, list[i].address.b, ADDRESS_LEN);
 	}
 	chunkset_add(set, KIND_INDEX, node, NODE_HEADER_LEN + count * INDEX_ENTRY_LEN, &ref.address);
 	free(node);
@@ -550,7 +551,7 @@ static void hostile_nodes_above_the_leaves_are_refused(void **state)
 	chunkset_init(&set);
 	below_ref = hostile(&set, 0, leaf, 2, n);
 	for (int i = 0; i < 2; i++)
-		e[i] = (struct extent){ .len = n, .address = below_ref.address };
+		e[i] = (struct extent){ .len = n, .data = 100, .address = below_ref.address };
 	ref = hostile(&set, 1, e, 2, 2 * n);
 	assert_int_equal(index_find(&set.source, &ref, n, &got), 0);
 	ref = hostile(&set, 1, e, 1, n);
@@ -561,19 +562,24 @@ static void hostile_nodes_above_the_leaves_are_refused(void **state)
 	ref = hostile(&set, NODE_LEVELS, e, 2, 2 * n);
 	assert_refused(&set, &ref);
 	below_ref = hostile(&set, 1, e, 2, 2 * n);
-	e[1] = (struct extent){ .len = 2 * n, .address = below_ref.address };
+	e[1] = (struct extent){ .len = 2 * n, .data = 200, .address = below_ref.address };
 	ref = hostile(&set, 1, e, 2, 3 * n);
 	assert_refused_at(&set, &ref, n);
-	/* A length that is not what is below; a hole; no bytes. */
+	/* A length that is not what is below; so for what is not in holes; no bytes. */
 	e[1] = e[0];
 	e[1].len++;
 	ref = hostile(&set, 1, e, 2, 2 * n + 1);
 	assert_refused_at(&set, &ref, n);
 	e[1] = e[0];
-	e[0] = hole;
-	ref = hostile(&set, 1, e, 2, n + CUT_HOLE_MIN);
+	for (uint64_t wrong = 99; wrong <= 101; wrong += 2) {
+		e[1].data = wrong;
+		ref = hostile(&set, 1, e, 2, 2 * n);
+		assert_refused_at(&set, &ref, n);
+	}
+	e[1].data = n + 1;
+	ref = hostile(&set, 1, e, 2, 2 * n);
 	assert_refused(&set, &ref);
-	e[0] = e[1];
+	e[1] = e[0];
 	e[0].len = 0;
 	ref = hostile(&set, 1, e, 2, n);
 	assert_refused(&set, &ref);

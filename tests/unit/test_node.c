@@ -15,13 +15,12 @@
 /* An entry is a le64 and an address; it ends a node where the first byte of the latter is < 64. */
 #define ENTRY 40
 
-static size_t parent(unsigned int level, const uint8_t *first, size_t len, uint64_t total,
+static size_t parent(const struct node_header *node, const uint8_t *entries, size_t first_len,
     const struct address *address, uint8_t *out)
 {
-	(void)level;
-	(void)first;
-	assert_int_equal(len, ENTRY);
-	put_le64(out, total);
+	(void)entries;
+	assert_int_equal(first_len, ENTRY);
+	put_le64(out, node->total);
 	memcpy(out + 8, address->b, ADDRESS_LEN);
 	return ENTRY;
 }
