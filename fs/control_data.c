@@ -5,7 +5,6 @@
 
 #include "chunker/bytes.h"
 #include "chunker/index.h"
-#include "chunker/node.h"
 #include "chunker/splice.h"
 #include "fs/control_call.h"
 #include "fs/fetch.h"
@@ -229,6 +228,7 @@ int command_get(struct call *c)
 	struct ref ref = { .hash = HASH_BLAKE2B_256, .kind = KIND_INDEX };
 	struct waited_lookup w;
 	struct chunk *chunk;
+	uint64_t data;
 	int r = call_address(c, &ref.address);
 
 	if (r < 0)
@@ -243,12 +243,8 @@ int command_get(struct call *c)
 		r = channel_send(&c->channel, FRAME_DATA, chunk->data, chunk->len);
 		break;
 	case KIND_INDEX:
-		/* Its total; whether that is true, and all else, the cursor sees. */
-		r = chunk->len < NODE_HEADER_LEN ? get_failed(c, -EBADMSG, &ref.address) : 0;
-		if (r == 0) {
-			ref.size = get_le64(chunk->data + 16);
-			r = send_file(c, &ref);
-		}
+		r = index_size(chunk, &ref.size, &data);
+		r = r < 0 ? get_failed(c, r, &ref.address) : send_file(c, &ref);
 		break;
 	default:
 		r = call_fail(c, -EISDIR, "this is a %s and no file: look into %s/by-hash/%s",

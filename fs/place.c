@@ -184,6 +184,9 @@ static int check_system(void)
 	if (access("/dev/fuse", F_OK) < 0)
 		return say("/dev/fuse", "is missing: load it with 'modprobe fuse', or start the container "
 		    "with '--device /dev/fuse --cap-add SYS_ADMIN'");
+	if (access("/dev/fuse", R_OK | W_OK) < 0)
+		return say("/dev/fuse", "is closed to you: mount as root, or have root run "
+		    "'chmod 666 /dev/fuse'");
 	/* Root mounts by itself; others need the set-user-id helper, which libfuse finds here too. */
 	if (geteuid() != 0 && !in_path("fusermount3") && access("/usr/bin/fusermount3", X_OK) < 0)
 		return say("fusermount3", "is missing: install what is called fuse3, "

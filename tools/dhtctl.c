@@ -156,8 +156,9 @@ static int parse_options(int argc, char **argv, struct request *o)
 		case 'V':
 			printf("dhtctl %s\n", DHTFS_VERSION);
 			return EXIT_SUCCESS;
-		default:
-			return mistake("unknown option", NULL);
+		default:	/* getopt has named it */
+			fputs("see dhtctl -h\n", stderr);
+			return EXIT_USAGE;
 		}
 	}
 	return -1;
