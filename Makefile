@@ -14,8 +14,10 @@ DHT     := io record scan segment ledger recent format lock append sync commit r
 FS      := log jobs lookups cache fetch options size place fs tree tree_view tree_change tree_names tree_rename tree_attr tree_xattr tree_checkpoint tree_reader acl channel control_wire control_call control_commands control_data control session parked loop checkpoint ops ops_name ops_attr ops_dir ops_file ops_io people keep snapshot_write snapshots view byhash byhash_list byhash_xattr
 UNIT_CHUNKER := test_address test_cut test_codec test_xattrs test_snapshot test_entry test_directory test_directory_update test_node test_index test_splice
 UNIT_DHT     := test_dht
-UNIT_FS      := test_options test_cache test_fetch test_jobs test_control_wire
+FAULT        := test_power test_disk
+UNIT_FS      := test_options test_cache test_fetch test_jobs test_control_wire test_keep
 FUZZ         := fuzz_codec fuzz_snapshot fuzz_directory fuzz_index
+MOUNT_HELPERS := exercise stall.so
 
 VERSION  := 0.1
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual
@@ -35,7 +37,7 @@ UNIT := $(UNIT_CHUNKER) $(UNIT_DHT) $(UNIT_FS)
 PROGRAMS := $(B)/dhtfs $(B)/dhtctl $(B)/nullfs $(B)/benchio
 
 .SECONDARY:
-.PHONY: all help deps deps-test deps-bench deps-fuzz mount test check-programs unit bench soak fuzz install clean
+.PHONY: all help deps deps-test deps-bench deps-fuzz mount test check-programs unit mount-helpers bench soak fuzz install clean
 all: $(PROGRAMS)
 
 help:
@@ -78,7 +80,9 @@ $(B)/benchio: $(B)/tools/benchio.o
 $(addprefix $(B)/tests/unit/,test_node test_index test_splice): $(B)/tests/lib/chunkset.o
 $(addprefix $(B)/tests/unit/,test_directory test_directory_update): $(B)/tests/lib/chunkset.o $(B)/tests/lib/change_list.o
 $(addprefix $(B)/tests/unit/,test_cache test_fetch test_file test_files test_files_threads): $(B)/tests/lib/fakedht.o
-$(addprefix $(B)/tests/unit/,$(UNIT_DHT)): $(B)/tests/lib/dhttest.o
+$(addprefix $(B)/tests/unit/,test_file test_files test_files_threads): $(B)/tests/lib/filekit.o
+$(addprefix $(B)/tests/unit/,$(UNIT_DHT)) $(addprefix $(B)/tests/fault/,$(FAULT)): $(B)/tests/lib/dhttest.o
+$(addprefix $(B)/tests/fault/,$(FAULT)): $(B)/tests/lib/faultio.o $(B)/libdht.a $(B)/libchunker.a
 $(addprefix $(B)/tests/unit/,$(UNIT_CHUNKER)): $(B)/libchunker.a
 $(addprefix $(B)/tests/unit/,$(UNIT_DHT)): $(B)/libdht.a $(B)/libchunker.a
 $(addprefix $(B)/tests/unit/,$(UNIT_FS)): $(B)/libfs.a $(B)/libdht.a $(B)/libchunker.a
@@ -86,14 +90,24 @@ $(B)/tests/unit/%: $(B)/tests/unit/%.o
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka \
 	    $(if $(filter $*,$(UNIT_CHUNKER)),$(LIBS_CHUNKER),$(if $(filter $*,$(UNIT_DHT)),$(LIBS_DHT),$(LIBS_FS)))
 
-unit: $(addprefix $(B)/tests/unit/,$(UNIT))
+$(B)/tests/fault/%: $(B)/tests/fault/%.o
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LIBS_DHT)
+
+$(B)/tests/mount/helpers/exercise: $(B)/tests/mount/helpers/exercise.o
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
+$(B)/tests/mount/helpers/%.so: tests/mount/helpers/%.c
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -D_GNU_SOURCE $(WARN) -O2 -fPIC -shared -o $@ $<
+
+unit: $(addprefix $(B)/tests/unit/,$(UNIT)) $(addprefix $(B)/tests/fault/,$(FAULT))
+mount-helpers: $(addprefix $(B)/tests/mount/helpers/,$(MOUNT_HELPERS))
 
 test: deps-test
-	$(Q)$(MAKE) --no-print-directory all unit
+	$(Q)$(MAKE) --no-print-directory all unit mount-helpers
 	$(Q)B=$(B) tests/run unit fault mount
 
 soak: deps-test
-	$(Q)$(MAKE) --no-print-directory all unit
+	$(Q)$(MAKE) --no-print-directory all unit mount-helpers
 	$(Q)B=$(B) SOAK=1 tests/run unit fault mount soak
 
 bench: deps-bench

@@ -107,13 +107,14 @@ static int found(void *arg, const struct record *r, const uint8_t *stored)
 	if (rc == 0)
 		chunk_drop(f.held);
 	if (rc == 0 && !f.record.bad && record_same_place(&f.record, r)) {
-		w->found_good++;
 		w->progress.chunks++;
 		if (w->verify && !stored)
 			w->error = -EIO;
 		if (w->verify && stored && !verifies(w, r, stored)) {
 			w->progress.bad++;
 			store_set_aside(w->s, r, "its bytes are not those of its address");
+		} else {
+			w->found_good++;
 		}
 	} else if (rc < 0 || f.record.bad || !header_there(w->s, &f.record)) {
 		if (verifies(w, r, stored)) {
@@ -196,7 +197,7 @@ static uint32_t end_of(struct store *s, struct segment *g)
 	uint32_t end;
 
 	pthread_mutex_lock(&s->lock);
-	end = g->durable_end;
+	end = g->keep_end;
 	pthread_mutex_unlock(&s->lock);
 	return end;
 }

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-#define BATCH_MIN 64
+#define BATCH_MIN 64	/* records; with fewer no commit is tried on a full disk */
 
 struct batch {
 	struct record *records;
@@ -28,8 +28,10 @@ static int by_address(const void *a, const void *b)
 /* Under the lock: all of ${g} before this can be found through the ledger, once it has the batch. */
 static uint32_t row_end(struct segment *g)
 {
-	uint32_t end = g->end;
+	uint32_t end = g->failed ? g->keep_end : g->end;
 
+	if (!g->scanned)
+		return g->ledger_end;
 	for (struct list *l = g->unsynced.next; l != &g->unsynced; l = l->next) {
 		struct recent *e = list_item(l, struct recent, place);
 
@@ -121,7 +123,7 @@ static int commit_batch(struct store *s, size_t max)
 
 int commit_round(struct store *s)
 {
-	size_t max = COMMIT_RECORDS, left;
+	size_t max = s->commit_records, left;
 	int rc;
 
 	do {
@@ -133,7 +135,7 @@ int commit_round(struct store *s)
 		pthread_mutex_lock(&s->lock);
 		left = s->durable_count;
 		pthread_mutex_unlock(&s->lock);
-	} while (rc == -ENOSPC ? max > BATCH_MIN : rc == 0 && left >= COMMIT_RECORDS);
+	} while (rc == -ENOSPC ? max > BATCH_MIN : rc == 0 && left >= s->commit_records);
 	return rc;
 }
 
@@ -147,7 +149,7 @@ static void await_work(struct store *s)
 	while (!s->stopping) {
 		/* After a failure only the clock says when to try again. */
 		if (s->commit_result == 0 && s->durable_count > 0 &&
-		    (s->durable_count >= COMMIT_RECORDS || s->durable_bytes >= COMMIT_BYTES ||
+		    (s->durable_count >= s->commit_records || s->durable_bytes >= COMMIT_BYTES ||
 			s->recents.count >= RECENTS_MAX))
 			return;
 		if (pthread_cond_timedwait(&s->commit_wanted, &s->lock, &until) == ETIMEDOUT)

@@ -28,6 +28,7 @@ enum { ENTRY_LEN = 20, ROW_LEN = 4, META_LEN = 48 };
 static const char meta_key[] = "ledger";
 
 struct ledger {
+	char *mark;			/* path of the file that says: not to be used again */
 	MDB_env *env;
 	MDB_dbi table[TABLES];
 	uint64_t store_id;
@@ -65,6 +66,21 @@ static int error_of(int rc)
 static void path_of(char *out, size_t size, const char *dir, const char *suffix)
 {
 	snprintf(out, size, "%s/ledger%s", dir, suffix);
+}
+
+/* A word to whoever opens it next, perhaps because LMDB is about to abort this process. */
+static void condemn(const struct ledger *l)
+{
+	int fd = open(l->mark, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	if (fd >= 0)
+		close(fd);
+}
+
+static void condemn_on_assert(MDB_env *env, const char *text)
+{
+	(void)text;
+	condemn(mdb_env_get_userctx(env));
 }
 
 static void entry_encode(const struct record *r, uint8_t out[ENTRY_LEN])
@@ -209,18 +225,23 @@ int ledger_open(const char *dir, uint64_t store_id, struct ledger **out)
 	int rc, dead;
 
 	*out = NULL;
-	path_of(path, sizeof(path), dir, "");
-	rc = check_stub(path);
-	if (rc < 0)
-		return rc;
+	path_of(path, sizeof(path), dir, "-damaged");
+	if (access(path, F_OK) == 0)
+		return -EUCLEAN;
 	l = calloc(1, sizeof(*l));
 	if (!l)
 		return -ENOMEM;
 	l->store_id = store_id;
 	pthread_mutex_init(&l->lock, NULL);
-	rc = error_of(mdb_env_create(&l->env));
+	l->mark = strdup(path);
+	path_of(path, sizeof(path), dir, "");
+	rc = l->mark ? check_stub(path) : -ENOMEM;
+	if (rc == 0)
+		rc = error_of(mdb_env_create(&l->env));
 	if (rc < 0)
 		goto err;
+	mdb_env_set_userctx(l->env, l);
+	mdb_env_set_assert(l->env, condemn_on_assert);
 	mdb_env_set_mapsize(l->env, MAP_SIZE);
 	mdb_env_set_maxdbs(l->env, TABLES);
 	mdb_env_set_maxreaders(l->env, READERS_MAX);
@@ -251,15 +272,16 @@ void ledger_close(struct ledger *l)
 	if (l->env)
 		mdb_env_close(l->env);
 	pthread_mutex_destroy(&l->lock);
+	free(l->mark);
 	free(l);
 }
 
 int ledger_remove(const char *dir)
 {
-	static const char *const suffixes[] = { "", "-lock" };
+	static const char *const suffixes[] = { "", "-lock", "-damaged" };
 	char path[4096];
 
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
 		path_of(path, sizeof(path), dir, suffixes[i]);
 		if (unlink(path) < 0 && errno != ENOENT)
 			return -errno;
@@ -313,6 +335,8 @@ int ledger_get(struct ledger *l, const struct address *a, struct record *out)
 	if (rc == 0)
 		rc = entry_decode(&key, &value, out);
 	reader_end(l, txn);
+	if (rc == -EUCLEAN)
+		condemn(l);
 	return rc;
 }
 
@@ -410,6 +434,8 @@ static int finish(struct ledger *l, MDB_txn *txn, int rc, const struct ledger_to
 {
 	if (rc == 0)
 		rc = meta_put(l, txn, t);
+	if (rc == -EUCLEAN)
+		condemn(l);
 	if (rc < 0) {
 		mdb_txn_abort(txn);
 		return rc;

@@ -40,7 +40,7 @@ void ledger_close(struct ledger *l);
 int ledger_remove(const char *dir);
 
 /** ledger_get(l, a, out): 0, -ENOENT, -EBADMSG (this entry is nonsense), -EUCLEAN (the file is
- * damaged), -EIO, ... */
+ * damaged: ledger_open() will say so the next time), -EIO, ... */
 int ledger_get(struct ledger *l, const struct address *a, struct record *out);
 
 /**

@@ -107,7 +107,7 @@ struct contents {
 
 static int look_at(void *arg, const char *name)
 {
-	static const char *const ours[] = { "lock", "format", "ledger", "ledger-lock" };
+	static const char *const ours[] = { "lock", "format", "ledger", "ledger-lock", "ledger-damaged" };
 	struct contents *c = arg;
 
 	if (segment_parse(name) != 0) {
@@ -254,6 +254,7 @@ static struct store *store_new(const struct dht_options *options)
 	s->io = options->io ? options->io : &io_system;
 	s->size_max = options->size_max;
 	s->read_only = options->read_only;
+	s->commit_records = options->ledger_batch ? options->ledger_batch : COMMIT_RECORDS;
 	s->log = options->log;
 	s->log_arg = options->log_arg;
 	list_init(&s->astray);

@@ -94,7 +94,8 @@ static int measure(struct store *s, struct segment *g, uint64_t *scan_bytes)
 		return rc;
 	if (size > SEGMENT_MAX)
 		size = SEGMENT_MAX;
-	g->named = true;
+	/* A row was made after the folder was synced; of others nobody knows. */
+	g->named = g->ledger_end > 0;
 	g->end = (uint32_t)size;
 	if (g->end < g->ledger_end) {
 		rc = forget(s, g->number, g->end);
@@ -103,67 +104,55 @@ static int measure(struct store *s, struct segment *g, uint64_t *scan_bytes)
 		g->ledger_end = g->end;
 		g->sealed = true;
 	}
-	g->durable_end = g->ledger_end;
 	s->segment_bytes += g->end;
 	*scan_bytes += g->end - g->ledger_end;
 	return 0;
 }
 
 /* Without threads: everything found so far, durable and in the ledger. */
-static int flush(struct store *s)
+static int flush(struct recovery *v)
 {
+	struct store *s = v->s;
 	int rc = sync_round(s);
 
 	while (rc == 0 && s->durable_count > 0)
 		rc = commit_round(s);
-	return rc;
-}
-
-/* Does the ledger, or a record found before, already lead to a good one? */
-static bool superfluous(struct store *s, const struct record *r)
-{
-	struct recent *e = recents_find(&s->recents, &r->address);
-	struct record known;
-
-	if (e)
-		return !e->record.bad;
-	return ledger_get(s->ledger, &r->address, &known) == 0 && !known.bad &&
-	    (segments_find(s->segments, known.segment) != NULL);
+	v->flush_at = s->recents.count + ENTRIES_MAX;
+	/* A full disk keeps nobody from reading: the ledger is told when there is room again. */
+	return rc == -ENOSPC && s->recents.count < RECENTS_MAX ? 0 : rc;
 }
 
 static int enter_good(struct recovery *v, const struct record *r)
 {
 	struct store *s = v->s;
+	struct record old;
 	struct recent *e;
 	int rc = 0;
+	bool known;
 
 	pthread_mutex_lock(&s->lock);
-	if (!superfluous(s, r)) {
-		e = entry_for(s, r);
+	e = recents_find(&s->recents, &r->address);
+	known = ledger_get(s->ledger, &r->address, &old) == 0;
+	if (e ? e->record.bad : !known || old.bad) {
+		e = entry_for(s, r, known ? &old : NULL);
 		rc = e ? unsynced_add(s, v->g, &e->place) : -ENOMEM;
 		if (rc == 0)
 			e->state = RECENT_WRITTEN;
 	}
 	pthread_mutex_unlock(&s->lock);
-	if (rc == 0 && s->recents.count >= v->flush_at) {
-		rc = flush(s);
-		/* A full disk keeps nobody from reading; the ledger is told when there is room. */
-		if (rc == -ENOSPC && s->recents.count < RECENTS_MAX)
-			rc = 0;
-		v->flush_at = s->recents.count + ENTRIES_MAX;
-	}
-	return rc;
+	return rc == 0 && s->recents.count >= v->flush_at ? flush(v) : rc;
 }
 
 static int enter_bad(struct recovery *v, const struct record *r)
 {
 	struct store *s = v->s;
-	struct record bad = *r;
+	struct record bad = *r, old;
 	int rc = 0;
 
 	bad.bad = true;
 	pthread_mutex_lock(&s->lock);
-	if (!recents_find(&s->recents, &r->address) && !superfluous(s, r))
+	if (!recents_find(&s->recents, &r->address) &&
+	    ledger_get(s->ledger, &r->address, &old) == -ENOENT)
 		rc = store_enter(s, &bad);
 	pthread_mutex_unlock(&s->lock);
 	return rc;
@@ -207,7 +196,8 @@ static void cut_tail(struct recovery *v, const struct scan *scan)
 
 	if (end == g->end || g->sealed)
 		return;
-	if (scan->error < 0) {
+	/* Without a ledger nobody knows what was durable, and bytes that can't be read may be good. */
+	if (scan->error < 0 || v->from_nothing) {
 		g->sealed = true;
 		return;
 	}
@@ -218,6 +208,12 @@ static void cut_tail(struct recovery *v, const struct scan *scan)
 		g->sealed = true;
 }
 
+static void scanned(struct segment *g)
+{
+	g->scanned = true;
+	g->keep_end = g->end;
+}
+
 static int scan_segment(struct recovery *v, struct segment *g)
 {
 	struct store *s = v->s;
@@ -225,8 +221,10 @@ static int scan_segment(struct recovery *v, struct segment *g)
 		.from = g->ledger_end, .end = g->end, .found = found, .arg = v };
 	int rc;
 
-	if (g->end == g->ledger_end)
+	if (g->end == g->ledger_end) {
+		scanned(g);
 		return 0;
+	}
 	v->g = g;
 	v->good_end = 0;
 	v->torn = 0;
@@ -243,6 +241,7 @@ static int scan_segment(struct recovery *v, struct segment *g)
 		    (unsigned long long)scan.skipped, g->ledger_end,
 		    scan.error < 0 ? ", and some could not be read" : "");
 	cut_tail(v, &scan);
+	scanned(g);
 	return 0;
 }
 
@@ -254,10 +253,13 @@ static void choose_active(struct store *s)
 	for (size_t i = 0; i < n; i++) {
 		struct segment *g = segments_at(s->segments, i);
 
-		if (i + 1 == n && !g->sealed && g->end % RECORD_ALIGN == 0 && g->end < SEGMENT_MAX)
+		g->sealed |= i + 1 < n || g->end % RECORD_ALIGN != 0;
+		if (!g->sealed) {
+			/* What a crash left set aside behind its end. */
+			g->allocated = SEGMENT_MAX;
+			segment_trim(s, g);
 			s->active = g;
-		else
-			g->sealed = true;
+		}
 	}
 }
 
@@ -278,7 +280,7 @@ static int recover_all(struct recovery *v)
 		return rc;
 	choose_active(s);
 	/* A scan of everything is not done twice; the little that a crash leaves can wait. */
-	return v->from_nothing ? flush(s) : 0;
+	return v->from_nothing ? flush(v) : 0;
 }
 
 int recover(struct store *s, bool from_nothing, dht_tell *tell, void *arg,

@@ -152,6 +152,7 @@ int segments_create(struct segments *s, struct segment **out)
 	}
 	g = insert(s, number);
 	if (g) {
+		g->scanned = true;
 		g->fd = fd;
 		list_append(&s->idle, &g->idle);
 		s->idle_count++;

@@ -17,8 +17,9 @@ struct segment {
 	uint32_t number;
 	/* Under the store's lock: */
 	uint32_t end;		/* bytes: where the next record goes; the file ends here or before */
-	uint32_t durable_end;	/* where the last durable record ends */
+	uint32_t keep_end;	/* where the last durable record ends: it is never cut shorter */
 	uint32_t ledger_end;	/* what the ledger's row says */
+	bool scanned;		/* what lies behind ledger_end is known: the row may move on */
 	bool sealed;		/* nothing more is appended */
 	bool failed;		/* an fdatasync failed: nothing that is not yet durable is trusted */
 	bool named;		/* the folder's entry is durable */

@@ -9,6 +9,8 @@
 
 #include "chunker/bytes.h"
 
+#define ATTEMPTS 4	/* places at which a chunk is looked for */
+
 void store_say(struct store *s, int priority, const char *format, ...)
 {
 	char text[512];
@@ -85,10 +87,9 @@ void entry_count(struct store *s, const struct recent *e, int sign)
 	s->more_stored += (int64_t)good * e->record.stored_len - (int64_t)old * e->counted_stored;
 }
 
-struct recent *entry_for(struct store *s, const struct record *r)
+struct recent *entry_for(struct store *s, const struct record *r, const struct record *in_ledger)
 {
 	struct recent *e = recents_find(&s->recents, &r->address);
-	struct record old;
 
 	if (e) {
 		entry_replace(s, e, r);
@@ -97,10 +98,10 @@ struct recent *entry_for(struct store *s, const struct record *r)
 	e = recents_add(&s->recents, r);
 	if (!e)
 		return NULL;
-	if (ledger_get(s->ledger, &r->address, &old) == 0 && !old.bad) {
+	if (in_ledger && !in_ledger->bad) {
 		e->counted = true;
-		e->counted_raw = old.raw_len;
-		e->counted_stored = old.stored_len;
+		e->counted_raw = in_ledger->raw_len;
+		e->counted_stored = in_ledger->stored_len;
 	}
 	entry_count(s, e, 1);
 	return e;
@@ -125,7 +126,7 @@ void entry_durable(struct store *s, struct recent *e)
 	list_append(&s->durable, &e->place);
 	s->durable_count++;
 	s->durable_bytes += e->record.stored_len;
-	if (s->durable_count >= COMMIT_RECORDS || s->durable_bytes >= COMMIT_BYTES)
+	if (s->durable_count >= s->commit_records || s->durable_bytes >= COMMIT_BYTES)
 		pthread_cond_signal(&s->commit_wanted);
 }
 
@@ -138,7 +139,9 @@ void entry_astray(struct store *s, struct recent *e)
 
 int store_enter(struct store *s, const struct record *r)
 {
-	struct recent *e = entry_for(s, r);
+	struct record old;
+	bool known = ledger_get(s->ledger, &r->address, &old) == 0;
+	struct recent *e = entry_for(s, r, known ? &old : NULL);
 
 	if (!e)
 		return -ENOMEM;
@@ -223,22 +226,57 @@ int store_read(struct store *s, const struct record *r, enum kind kind, struct c
 	return rc;
 }
 
-void store_set_aside(struct store *s, const struct record *r, const char *why)
+/*
+ * Under the lock: an entry that is not durable yet goes bad.  Its bytes are written again where
+ * they are still in memory, else it must be inserted again.
+ */
+static void spoil(struct store *s, struct recent *e, const struct record *bad)
 {
+	unsynced_remove(s, segments_find(s->segments, e->record.segment), &e->place);
+	if (e->chunk) {
+		entry_astray(s, e);
+		sync_kick(s);
+		return;
+	}
+	entry_replace(s, e, bad);
+	entry_durable(s, e);
+}
+
+/* Under the lock: is ${r} still where its address leads, and was it set aside now? */
+static bool set_aside(struct store *s, const struct record *r)
+{
+	struct recent *e = recents_find(&s->recents, &r->address);
 	struct record bad = *r, now;
-	char text[ADDRESS_TEXT_LEN + 1];
-	struct recent *e;
-	int rc = -ENOENT;
 
 	bad.bad = true;
+	if (!e)
+		return ledger_get(s->ledger, &r->address, &now) == 0 && !now.bad &&
+		    record_same_place(&now, r) && store_enter(s, &bad) == 0;
+	if (e->record.bad || !record_same_place(&e->record, r))
+		return false;
+	switch (e->state) {
+	case RECENT_DURABLE:
+		return store_enter(s, &bad) == 0;
+	case RECENT_WRITTEN:
+	case RECENT_SYNCING:
+		spoil(s, e, &bad);
+		return true;
+	case RECENT_WRITING:
+	case RECENT_ASTRAY:	/* no sync succeeds until it has been written again */
+		return false;
+	}
+	return false;
+}
+
+void store_set_aside(struct store *s, const struct record *r, const char *why)
+{
+	char text[ADDRESS_TEXT_LEN + 1];
+	bool done;
+
 	pthread_mutex_lock(&s->lock);
-	e = recents_find(&s->recents, &r->address);
-	/* Only a durable record: a sync still has to say what becomes of another. */
-	if (e ? e->state == RECENT_DURABLE && !e->record.bad && record_same_place(&e->record, r)
-	      : ledger_get(s->ledger, &r->address, &now) == 0 && !now.bad && record_same_place(&now, r))
-		rc = store_enter(s, &bad);
+	done = set_aside(s, r);
 	pthread_mutex_unlock(&s->lock);
-	if (rc == -ENOENT)
+	if (!done)
 		return;
 	verified_set(s, &r->address, false);
 	address_format(&r->address, text);
@@ -322,27 +360,37 @@ static int get_found(struct store *s, const struct found *f, enum kind *kind, st
 
 int store_get(struct store *s, enum kind *kind, const struct address *a, struct chunk **out)
 {
-	struct record before = { .segment = 0 };
+	struct record doubted = { .segment = 0 };
 	struct found f;
-	int rc;
+	int rc, last = -EBADMSG;
 
 	*out = NULL;
 	__atomic_fetch_add(&s->counts.lookups, 1, __ATOMIC_RELAXED);
-	for (;;) {
+	for (int i = 0; i < ATTEMPTS; i++) {
 		rc = store_find(s, a, &f);
 		if (rc == -EBADMSG)
 			return mend_start(s) ? -EINPROGRESS : -EBADMSG;
+		if (rc == -EUCLEAN) {
+			if (!__atomic_exchange_n(&s->told_damage, true, __ATOMIC_RELAXED))
+				store_say(s, LOG_CRIT, "the ledger is damaged; no chunk is lost, but what it "
+				    "leads to is found again only when the store is opened next");
+			return -EIO;
+		}
 		if (rc < 0)
-			return rc == -EUCLEAN ? -EIO : rc;
+			return rc;
 		rc = get_found(s, &f, kind, out);
 		chunk_drop(f.held);
 		if ((rc != -EBADMSG && rc != -ENXIO) || f.record.bad)
-			return rc;
-		/* It may have been written again elsewhere meanwhile: look once more. */
-		if (record_same_place(&before, &f.record))
-			return doubt(s, &f.record, kind, out);
-		before = f.record;
+			return rc == -EBADMSG ? last : rc;
+		/* It may have been written again elsewhere meanwhile, or be so now: look once more. */
+		if (record_same_place(&doubted, &f.record))
+			return last;
+		doubted = f.record;
+		last = doubt(s, &f.record, kind, out);
+		if (last != -EBADMSG && last != -EINPROGRESS)
+			return last;
 	}
+	return -EIO;
 }
 
 bool store_has(struct store *s, const struct address *a, enum kind *kind, uint32_t *len)
@@ -361,15 +409,19 @@ bool store_has(struct store *s, const struct address *a, enum kind *kind, uint32
 	return true;
 }
 
-/* 1: it is there and can be read; 0: it must be stored. */
-static int known(struct store *s, enum kind kind, const struct address *a)
+/* 1: it is there and can be read; 0: it must be stored.  *${in_ledger}: has the ledger
+ * *${old} of it? */
+static int known(struct store *s, enum kind kind, const struct address *a, struct record *old,
+    bool *in_ledger)
 {
 	struct chunk *c;
 	struct found f;
 	int rc = store_find(s, a, &f);
 
+	*in_ledger = rc == 0 && !f.recent;
 	if (rc < 0)
 		return 0;
+	*old = f.record;
 	chunk_drop(f.held);
 	if (f.record.bad || f.record.kind != kind)
 		return 0;
@@ -408,8 +460,8 @@ static int await_room(struct store *s)
 }
 
 /* Under the lock: an entry that is WRITING, with a place; or 1: somebody else was faster. */
-static int begin(struct store *s, struct record *r, struct chunk *c, struct segment **g,
-    struct recent **out)
+static int begin(struct store *s, struct record *r, const struct record *in_ledger,
+    struct chunk *c, struct segment **g, struct recent **out)
 {
 	struct recent *e;
 	int rc;
@@ -434,7 +486,7 @@ static int begin(struct store *s, struct record *r, struct chunk *c, struct segm
 	rc = append_reserve(s, r, g);
 	if (rc < 0)
 		return rc;
-	e = entry_for(s, r);
+	e = entry_for(s, r, in_ledger);
 	rc = e ? unsynced_add(s, *g, &e->place) : -ENOMEM;
 	if (rc < 0) {
 		append_undo(s, *g, r);
@@ -471,14 +523,15 @@ static void finish(struct store *s, struct recent *e, struct segment *g, int rc)
 	pthread_cond_broadcast(&s->written);
 }
 
-static int put(struct store *s, struct record *r, struct chunk *c, const void *stored)
+static int put(struct store *s, struct record *r, const struct record *in_ledger,
+    struct chunk *c, const void *stored)
 {
 	struct segment *g;
 	struct recent *e;
 	int rc;
 
 	pthread_mutex_lock(&s->lock);
-	rc = begin(s, r, c, &g, &e);
+	rc = begin(s, r, in_ledger, c, &g, &e);
 	pthread_mutex_unlock(&s->lock);
 	if (rc != 0)
 		return rc;
@@ -495,13 +548,15 @@ int store_put(struct store *s, enum kind kind, const struct address *a, struct c
 	struct record r = { .address = *a, .raw_len = c->len, .stored_len = c->len,
 		.hash = HASH_BLAKE2B_256, .kind = (uint8_t)kind, .codec = CODEC_RAW };
 	struct scratch *x = NULL;
+	struct record old;
+	bool in_ledger;
 	size_t len = 0;
 	int rc;
 
 	assert(kind_valid(kind) && c->len <= CHUNK_MAX);
 	if (s->read_only)
 		return -EROFS;
-	rc = known(s, kind, a);
+	rc = known(s, kind, a, &old, &in_ledger);
 	if (rc == 0) {
 		/* Without the memory to compress it is stored as it is. */
 		x = deflate ? scratch_borrow(s) : NULL;
@@ -510,7 +565,7 @@ int store_put(struct store *s, enum kind kind, const struct address *a, struct c
 			r.stored_len = (uint32_t)len;
 			r.codec = CODEC_ZLIB;
 		}
-		rc = put(s, &r, c, len > 0 ? x->bytes : c->data);
+		rc = put(s, &r, in_ledger ? &old : NULL, c, len > 0 ? x->bytes : c->data);
 		if (x)
 			scratch_return(s, x);
 	}

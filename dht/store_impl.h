@@ -22,7 +22,7 @@
 #define HELD_MAX (64u << 20)
 /* Entries that the ledger may lag behind; more wait. */
 #define RECENTS_MAX (512u * 1024)
-/* As many records, or bytes of them, or seconds after the first: then the ledger is committed. */
+/* As many records, or bytes of them, or seconds: then the ledger is told of what is durable. */
 #define COMMIT_RECORDS (16u * 1024)
 #define COMMIT_BYTES   (1024ull << 20)
 #define COMMIT_SECONDS 5
@@ -36,7 +36,9 @@ struct store {
 	int dirfd, lock_fd;
 	uint64_t id;
 	uint64_t size_max;
+	size_t commit_records;		/* COMMIT_RECORDS, or fewer */
 	bool read_only;
+	bool told_damage;		/* atomic: the log knows that the ledger is damaged */
 	void (*log)(void *arg, int priority, const char *text);
 	void *log_arg;
 	struct store_listener listener;
@@ -125,9 +127,10 @@ int store_enter(struct store *s, const struct record *r);
 /** store_set_aside(s, r, why): never hand out ${r} again, if it is still where its address leads. */
 void store_set_aside(struct store *s, const struct record *r, const char *why);
 
-/** entry_for(s, r): the entry of ${r}'s address, now about ${r}, in no list; made where there is
- * none.  Not for one that is not durable yet.  Under the lock.  NULL: no memory. */
-struct recent *entry_for(struct store *s, const struct record *r);
+/** entry_for(s, r, in_ledger): the entry of ${r}'s address, now about ${r}, in no list; made where
+ * there is none: ${in_ledger} is what the ledger has of it, or NULL.  Not for one that is
+ * not durable yet.  Under the lock.  NULL: no memory. */
+struct recent *entry_for(struct store *s, const struct record *r, const struct record *in_ledger);
 
 /** entry_replace(s, e, r): ${e}, in no list, is about ${r} now.  Under the lock. */
 void entry_replace(struct store *s, struct recent *e, const struct record *r);

@@ -43,8 +43,8 @@ static void synced(struct store *s, struct segment *g)
 			continue;
 		unsynced_remove(s, g, l);
 		end = e->record.offset + record_span(e->record.stored_len);
-		if (end > g->durable_end)
-			g->durable_end = end;
+		if (end > g->keep_end)
+			g->keep_end = end;
 		entry_durable(s, e);
 	}
 }
@@ -78,8 +78,8 @@ static void cut_failed(struct store *s)
 	for (size_t i = 0; i < segments_count(s->segments); i++) {
 		struct segment *g = segments_at(s->segments, i);
 
-		if (g->failed && list_empty(&g->unsynced) && g->end > g->durable_end)
-			segment_cut(s, g, g->durable_end);
+		if (g->failed && list_empty(&g->unsynced) && g->end > g->keep_end)
+			segment_cut(s, g, g->keep_end);
 	}
 }
 

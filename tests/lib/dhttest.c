@@ -117,6 +117,50 @@ int dhttest_put(struct dhttest *t, uint64_t seed, size_t len)
 	return rc;
 }
 
+static void one_done(struct dht_op *op)
+{
+	struct dhttest_burst *b = op->user;
+
+	pthread_mutex_lock(&b->lock);
+	b->done[op - b->ops] = true;
+	b->left--;
+	pthread_cond_signal(&b->changed);
+	pthread_mutex_unlock(&b->lock);
+}
+
+void dhttest_burst(struct dhttest *t, struct dhttest_burst *b, uint64_t first, size_t n,
+    const size_t *len)
+{
+	assert_true(n <= BURST_MAX);
+	memset(b, 0, sizeof(*b));
+	pthread_mutex_init(&b->lock, NULL);
+	pthread_cond_init(&b->changed, NULL);
+	b->n = b->left = n;
+	for (size_t i = 0; i < n; i++) {
+		b->ops[i] = (struct dht_op){ .kind = KIND_DATA, .done = one_done, .user = b,
+			.chunk = dhttest_chunk(first + i, len[i]) };
+		dht_insert(t->dht, &b->ops[i]);
+	}
+}
+
+void dhttest_burst_done(struct dhttest_burst *b, bool *done)
+{
+	pthread_mutex_lock(&b->lock);
+	for (size_t i = 0; i < b->n; i++)
+		done[i] = b->done[i] && b->ops[i].result == 0;
+	pthread_mutex_unlock(&b->lock);
+}
+
+void dhttest_burst_end(struct dhttest_burst *b)
+{
+	pthread_mutex_lock(&b->lock);
+	while (b->left > 0)
+		pthread_cond_wait(&b->changed, &b->lock);
+	pthread_mutex_unlock(&b->lock);
+	for (size_t i = 0; i < b->n; i++)
+		chunk_drop(b->ops[i].chunk);
+}
+
 void dhttest_address(uint64_t seed, size_t len, struct address *out)
 {
 	struct chunk *c = dhttest_chunk(seed, len);

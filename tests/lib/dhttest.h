@@ -2,6 +2,7 @@
 #ifndef TESTS_LIB_DHTTEST_H
 #define TESTS_LIB_DHTTEST_H
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -35,6 +36,24 @@ struct chunk *dhttest_chunk(uint64_t seed, size_t len);
 
 /** dhttest_put(t, seed, len): insert dhttest_chunk(${seed}, ${len}) as data; what that said. */
 int dhttest_put(struct dhttest *t, uint64_t seed, size_t len);
+
+#define BURST_MAX 32
+
+/* Inserts that run at once. */
+struct dhttest_burst {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	size_t n, left;		/* left: under lock */
+	struct dht_op ops[BURST_MAX];
+	bool done[BURST_MAX];	/* under lock */
+};
+
+/** dhttest_burst(t, b, first, n, len): insert seeds ${first}..., of the lengths ${len}.
+ * dhttest_burst_done(b, done): which are done by now; dhttest_burst_end(b): wait for all. */
+void dhttest_burst(struct dhttest *t, struct dhttest_burst *b, uint64_t first, size_t n,
+    const size_t *len);
+void dhttest_burst_done(struct dhttest_burst *b, bool *done);
+void dhttest_burst_end(struct dhttest_burst *b);
 
 /** dhttest_get(t, seed, len): look it up.  0 only with the right bytes; wrong ones fail the test. */
 int dhttest_get(struct dhttest *t, uint64_t seed, size_t len);

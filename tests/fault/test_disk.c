@@ -1,0 +1,522 @@
+/* A disk that fails, fills up or rots: nothing wrong is read, what can be kept is kept, and who asked is told. */
+#include "tests/lib/dhttest.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "dht/record.h"
+#include "tests/lib/faultio.h"
+
+#define SEGMENT "segment-00000001"
+
+struct disk {
+	struct dhttest t;
+	struct faultio *files;
+};
+
+static int begin(void **state)
+{
+	struct disk *d = calloc(1, sizeof(*d));
+
+	assert_non_null(d);
+	dhttest_begin(&d->t);
+	d->files = faultio_new();
+	d->t.options.io = faultio_io(d->files);
+	if (dhttest_open(&d->t) < 0)
+		fail_msg("%s", d->t.why);
+	*state = d;
+	return 0;
+}
+
+static int end(void **state)
+{
+	struct disk *d = *state;
+
+	dhttest_end(&d->t);
+	faultio_free(d->files);
+	free(d);
+	return 0;
+}
+
+static void close_store(struct disk *d)
+{
+	assert_int_equal(dht_close(d->t.dht), 0);
+	d->t.dht = NULL;
+}
+
+static void open_store(struct disk *d)
+{
+	if (dhttest_open(&d->t) < 0)
+		fail_msg("%s\n%s", d->t.why, d->t.log);
+}
+
+static size_t len_of(uint64_t seed)
+{
+	return 100 + seed * 37 % 5000;
+}
+
+static void put_all(struct disk *d, uint64_t from, uint64_t to)
+{
+	for (uint64_t i = from; i < to; i++)
+		assert_int_equal(dhttest_put(&d->t, i, len_of(i)), 0);
+}
+
+static void get_all(struct disk *d, uint64_t from, uint64_t to)
+{
+	for (uint64_t i = from; i < to; i++) {
+		int rc = dhttest_get(&d->t, i, len_of(i));
+
+		if (rc < 0)
+			fail_msg("chunk %d: %s\n%s", (int)i, strerror(-rc), d->t.log);
+	}
+}
+
+/* Where a chunk's record starts in the first segment. */
+static size_t offset_of(struct disk *d, uint64_t seed)
+{
+	uint8_t *bytes = faultio_bytes(d->files, SEGMENT);
+	size_t len = (size_t)faultio_size(d->files, SEGMENT);
+	struct address a;
+
+	dhttest_address(seed, len_of(seed), &a);
+	for (size_t at = 0; at + RECORD_HEADER <= len; at += RECORD_ALIGN)
+		if (record_magic(bytes + at) && memcmp(bytes + at + 16, a.b, ADDRESS_LEN) == 0)
+			return at;
+	fail();
+	return 0;
+}
+
+static void a_failed_fdatasync_costs_nothing_that_memory_still_holds(void **state)
+{
+	struct disk *d = *state;
+
+	put_all(d, 0, 10);
+	assert_int_equal(dht_sync_now(d->t.dht), 0);
+	put_all(d, 10, 20);
+	faultio_fail(d->files, FAULT_SYNC, 0, 1, -EIO);
+	assert_int_equal(dht_sync_now(d->t.dht), 0);
+	/* What the kernel had promised to write is gone; a copy elsewhere must have been made. */
+	faultio_forget(d->files);
+	get_all(d, 0, 20);
+	close_store(d);
+	faultio_power_cut(d->files, 1);
+	open_store(d);
+	get_all(d, 0, 20);
+	assert_non_null(strstr(d->t.log, "could not be made durable"));
+}
+
+static void a_sync_fails_as_long_as_the_disk_does_and_then_succeeds(void **state)
+{
+	struct disk *d = *state;
+
+	put_all(d, 0, 10);
+	faultio_fail(d->files, FAULT_SYNC, 0, 1000, -EIO);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(dht_sync_now(d->t.dht), -EIO);
+	get_all(d, 0, 10);
+	faultio_fail(d->files, FAULT_SYNC, 0, 0, 0);
+	assert_int_equal(dht_sync_now(d->t.dht), 0);
+	faultio_forget(d->files);
+	get_all(d, 0, 10);
+	close_store(d);
+	faultio_power_cut(d->files, 2);
+	open_store(d);
+	get_all(d, 0, 10);
+}
+
+static void a_restart_does_not_believe_what_a_failed_fdatasync_left_in_memory(void **state)
+{
+	struct disk *d = *state;
+
+	put_all(d, 0, 10);
+	faultio_fail(d->files, FAULT_SYNC, 0, 1000, -EIO);
+	assert_int_equal(dht_close(d->t.dht), -EIO);
+	d->t.dht = NULL;
+	faultio_fail(d->files, FAULT_SYNC, 0, 0, 0);
+	open_store(d);
+	put_all(d, 0, 10);
+	assert_int_equal(dht_sync_now(d->t.dht), 0);
+	close_store(d);
+	faultio_forget(d->files);
+	faultio_power_cut(d->files, 3);
+	open_store(d);
+	get_all(d, 0, 10);
+}
+
+static void a_folder_that_can_not_be_synced_counts_as_a_failed_sync(void **state)
+{
+	struct disk *d = *state;
+
+	put_all(d, 0, 3);
+	faultio_fail(d->files, FAULT_SYNC_DIR, 0, 2, -EIO);
+	assert_int_equal(dht_sync_now(d->t.dht), -EIO);
+	assert_int_equal(dht_sync_now(d->t.dht), 0);
+	close_store(d);
+	faultio_power_cut(d->files, 4);
+	open_store(d);
+	get_all(d, 0, 3);
+}
+
+static void no_failing_write_loses_another_chunk(void **state)
+{
+	static const int errors[] = { -ENOSPC, -EIO };
+	struct disk *d = *state;
+	uint64_t seed = 0;
+
+	for (unsigned int after = 0; after < 12; after++) {
+		int error = errors[after % 2];
+
+		faultio_fail(d->files, FAULT_WRITE, after, 1, error);
+		for (uint64_t i = 0; i < 12; i++)
+			assert_int_equal(dhttest_put(&d->t, seed + i, len_of(seed + i)), i == after ? error : 0);
+		assert_int_equal(dhttest_get(&d->t, seed + after, len_of(seed + after)), -ENOENT);
+		assert_int_equal(dhttest_put(&d->t, seed + after, len_of(seed + after)), 0);
+		seed += 12;
+	}
+	get_all(d, 0, seed);
+	assert_int_equal(dht_sync_now(d->t.dht), 0);
+	/* Also without the ledger, over what the failed writes left. */
+	close_store(d);
+	unlink(dhttest_path(&d->t, "ledger"));
+	faultio_power_cut(d->files, 5);
+	open_store(d);
+	get_all(d, 0, seed);
+}
+
+static void writes_that_fail_among_others_leave_holes_that_cost_nothing(void **state)
+{
+	struct dhttest_burst b;
+	struct disk *d = *state;
+	size_t len[BURST_MAX];
+	bool done[8][BURST_MAX];
+
+	for (size_t i = 0; i < BURST_MAX; i++)
+		len[i] = len_of(i);
+	for (unsigned int round = 0; round < 8; round++) {
+		faultio_fail(d->files, FAULT_WRITE, 3 + round, 2, -EIO);
+		dhttest_burst(&d->t, &b, round * BURST_MAX, BURST_MAX, len);
+		dhttest_burst_end(&b);
+		dhttest_burst_done(&b, done[round]);
+	}
+	faultio_fail(d->files, FAULT_WRITE, 0, 0, 0);
+	for (int pass = 0; pass < 2; pass++) {
+		for (unsigned int round = 0; round < 8; round++)
+			for (size_t i = 0; i < BURST_MAX; i++)
+				assert_int_equal(dhttest_get(&d->t, round * BURST_MAX + i, len[i]),
+				    done[round][i] ? 0 : -ENOENT);
+		close_store(d);
+		unlink(dhttest_path(&d->t, "ledger"));
+		open_store(d);
+	}
+}
+
+static void a_full_disk_is_told_and_passes(void **state)
+{
+	struct disk *d = *state;
+	struct dht_space space;
+	uint64_t i, full;
+
+	faultio_disk(d->files, 300000);
+	for (i = 0; dhttest_put(&d->t, i, len_of(i)) == 0; i++)
+		assert_true(i < 1000);
+	full = i;
+	assert_true(full > 20);
+	assert_int_equal(dhttest_put(&d->t, full, len_of(full)), -ENOSPC);
+	assert_int_equal(dht_reserve(d->t.dht, 1 << 20), -ENOSPC);
+	dht_space(d->t.dht, &space);
+	assert_true(space.available < 10000);
+	get_all(d, 0, full);
+	assert_int_equal(dht_sync_now(d->t.dht), 0);
+	/* What is there already needs no space. */
+	put_all(d, 0, full);
+	close_store(d);
+	open_store(d);
+	get_all(d, 0, full);
+	assert_int_equal(dhttest_put(&d->t, full, len_of(full)), -ENOSPC);
+	faultio_disk(d->files, 3000000);
+	put_all(d, full, full + 20);
+	get_all(d, 0, full + 20);
+}
+
+static void no_failing_read_gives_wrong_bytes_or_loses_a_chunk(void **state)
+{
+	struct disk *d = *state;
+
+	put_all(d, 0, 20);
+	assert_int_equal(dht_sync_now(d->t.dht), 0);
+	for (unsigned int after = 0; after < 20; after++) {
+		faultio_fail(d->files, FAULT_READ, after, 1, -EIO);
+		for (uint64_t i = 0; i < 20; i++)
+			assert_int_equal(dhttest_get(&d->t, i, len_of(i)), i == after ? -EIO : 0);
+	}
+	get_all(d, 0, 20);
+	close_store(d);
+	/* Whichever read of an open fails: it says so, or goes without, and the next finds all. */
+	for (unsigned int after = 0; after < 12; after++) {
+		if (after % 2)
+			unlink(dhttest_path(&d->t, "ledger"));
+		faultio_fail(d->files, FAULT_READ, after, 1, -EIO);
+		if (dhttest_open(&d->t) == 0)
+			close_store(d);
+		else
+			assert_true(strlen(d->t.why) > 0);
+		faultio_fail(d->files, FAULT_READ, 0, 0, 0);
+		unlink(dhttest_path(&d->t, "ledger"));
+		open_store(d);
+		get_all(d, 0, 20);
+		close_store(d);
+	}
+	open_store(d);
+}
+
+static void a_copy_that_can_not_be_read_is_no_reason_not_to_store_it(void **state)
+{
+	struct disk *d = *state;
+
+	put_all(d, 0, 2);
+	close_store(d);
+	open_store(d);
+	faultio_fail(d->files, FAULT_READ, 0, 1, -EIO);
+	put_all(d, 0, 1);
+	memset(faultio_bytes(d->files, SEGMENT) + offset_of(d, 0) + RECORD_HEADER, 0, 10);
+	get_all(d, 0, 2);
+}
+
+/* One bit at a time, in the header and in the bytes. */
+static void a_flipped_bit_is_noticed_set_aside_and_healed(void **state)
+{
+	struct disk *d = *state;
+	struct dht_status status;
+	struct address a;
+	char text[ADDRESS_TEXT_LEN + 1], line[256];
+	size_t at;
+
+	put_all(d, 0, 5);
+	close_store(d);
+	open_store(d);
+	at = offset_of(d, 2);
+	faultio_bytes(d->files, SEGMENT)[at + RECORD_HEADER + 7] ^= 0x10;
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(dhttest_get(&d->t, 2, len_of(2)), -EBADMSG);
+	dhttest_address(2, len_of(2), &a);
+	assert_false(dht_has(d->t.dht, &a, NULL, NULL));
+	address_format(&a, text);
+	snprintf(line, sizeof(line), "chunk %s in segment 00000001 at %zu", text, at);
+	assert_non_null(strstr(d->t.log, line));
+	assert_null(strstr(strstr(d->t.log, line) + 1, line));
+	dht_status(d->t.dht, &status);
+	assert_int_equal(status.set_aside, 1);
+	assert_int_equal(status.chunks, 4);
+	dhttest_reopen(&d->t);
+	assert_int_equal(dhttest_get(&d->t, 2, len_of(2)), -EBADMSG);
+	assert_int_equal(dhttest_get(&d->t, 3, len_of(3)), 0);
+	put_all(d, 2, 3);
+	get_all(d, 0, 5);
+	dhttest_reopen(&d->t);
+	get_all(d, 0, 5);
+	dht_status(d->t.dht, &status);
+	assert_int_equal(status.chunks, 5);
+	assert_int_equal(status.set_aside, 1);
+}
+
+static void an_insert_does_not_trust_a_rotten_copy(void **state)
+{
+	struct disk *d = *state;
+
+	put_all(d, 0, 3);
+	close_store(d);
+	open_store(d);
+	faultio_bytes(d->files, SEGMENT)[offset_of(d, 1) + RECORD_HEADER] ^= 1;
+	put_all(d, 1, 2);
+	get_all(d, 0, 3);
+}
+
+static void rot_before_the_first_sync_is_healed_from_memory(void **state)
+{
+	struct disk *d = *state;
+
+	put_all(d, 0, 3);
+	faultio_bytes(d->files, SEGMENT)[offset_of(d, 1) + RECORD_HEADER] ^= 1;
+	get_all(d, 0, 3);
+	assert_int_equal(dht_sync_now(d->t.dht), 0);
+	close_store(d);
+	faultio_power_cut(d->files, 6);
+	open_store(d);
+	get_all(d, 0, 3);
+}
+
+static void a_rotten_header_hides_no_other_chunk_from_a_rebuild(void **state)
+{
+	struct disk *d = *state;
+
+	for (size_t byte = 0; byte < RECORD_HEADER; byte += 3) {
+		size_t at;
+
+		put_all(d, 0, 6);
+		at = offset_of(d, 3);
+		close_store(d);
+		faultio_bytes(d->files, SEGMENT)[at + byte] ^= 0x40;
+		unlink(dhttest_path(&d->t, "ledger"));
+		open_store(d);
+		get_all(d, 0, 3);
+		get_all(d, 4, 6);
+		assert_int_equal(dhttest_get(&d->t, 3, len_of(3)), -ENOENT);
+		close_store(d);
+		faultio_bytes(d->files, SEGMENT)[at + byte] ^= 0x40;
+		unlink(dhttest_path(&d->t, "ledger"));
+		open_store(d);
+		get_all(d, 0, 6);
+	}
+}
+
+static void a_rotten_header_is_no_loss_while_the_ledger_knows(void **state)
+{
+	struct disk *d = *state;
+
+	put_all(d, 0, 4);
+	close_store(d);
+	faultio_bytes(d->files, SEGMENT)[offset_of(d, 1) + 5] ^= 2;
+	open_store(d);
+	get_all(d, 0, 4);
+}
+
+static void a_segment_cut_in_the_middle_costs_only_what_was_cut(void **state)
+{
+	struct disk *d = *state;
+	struct dht_status status;
+	size_t at;
+
+	put_all(d, 0, 20);
+	assert_int_equal(dht_sync_now(d->t.dht), 0);
+	at = offset_of(d, 10);
+	close_store(d);
+	faultio_resize(d->files, SEGMENT, at + 100);
+	open_store(d);
+	get_all(d, 0, 10);
+	for (uint64_t i = 10; i < 20; i++)
+		assert_int_equal(dhttest_get(&d->t, i, len_of(i)), -ENOENT);
+	dht_status(d->t.dht, &status);
+	assert_int_equal(status.chunks, 10);
+	put_all(d, 0, 20);
+	dhttest_reopen(&d->t);
+	get_all(d, 0, 20);
+}
+
+static void a_segment_that_is_gone_costs_only_what_it_held(void **state)
+{
+	struct disk *d = *state;
+
+	put_all(d, 0, 5);
+	assert_int_equal(dht_sync_now(d->t.dht), 0);
+	put_all(d, 5, 10);
+	/* Its second half goes to another segment. */
+	faultio_fail(d->files, FAULT_SYNC, 0, 1, -EIO);
+	assert_int_equal(dht_sync_now(d->t.dht), 0);
+	close_store(d);
+	faultio_remove(d->files, SEGMENT);
+	open_store(d);
+	for (uint64_t i = 0; i < 5; i++)
+		assert_int_equal(dhttest_get(&d->t, i, len_of(i)), -ENOENT);
+	get_all(d, 5, 10);
+	put_all(d, 0, 10);
+	dhttest_reopen(&d->t);
+	get_all(d, 0, 10);
+}
+
+static void a_segment_cut_while_the_store_is_open_costs_only_what_was_cut(void **state)
+{
+	struct disk *d = *state;
+
+	put_all(d, 0, 10);
+	dhttest_reopen(&d->t);
+	faultio_resize(d->files, SEGMENT, offset_of(d, 5));
+	get_all(d, 0, 5);
+	for (uint64_t i = 5; i < 10; i++)
+		assert_int_equal(dhttest_get(&d->t, i, len_of(i)), -EBADMSG);
+	put_all(d, 5, 10);
+	get_all(d, 0, 10);
+}
+
+static bool count(void *arg, const struct dht_progress *p)
+{
+	(void)p;
+	(*(unsigned int *)arg)++;
+	return true;
+}
+
+static void a_check_finds_all_that_is_rotten_or_missing(void **state)
+{
+	struct disk *d = *state;
+	struct dht_progress p;
+	unsigned int told = 0;
+
+	put_all(d, 0, 20);
+	dhttest_reopen(&d->t);
+	assert_int_equal(dht_check(d->t.dht, 0, count, &told, &p), 0);
+	assert_int_equal(p.chunks, 20);
+	assert_int_equal(p.bad, 0);
+	assert_int_equal(p.done, p.total);
+	assert_true(told > 0);
+	faultio_bytes(d->files, SEGMENT)[offset_of(d, 4) + RECORD_HEADER] ^= 1;
+	memset(faultio_bytes(d->files, SEGMENT) + offset_of(d, 9), 0, RECORD_HEADER + len_of(9));
+	assert_int_equal(dht_check(d->t.dht, 0, NULL, NULL, &p), 0);
+	assert_int_equal(p.bad, 2);
+	assert_int_equal(dhttest_get(&d->t, 4, len_of(4)), -EBADMSG);
+	assert_int_equal(dhttest_get(&d->t, 9, len_of(9)), -EBADMSG);
+	put_all(d, 0, 20);
+	assert_int_equal(dht_check(d->t.dht, 0, NULL, NULL, &p), 0);
+	assert_int_equal(p.bad, 0);
+	assert_int_equal(p.chunks, 20);
+	get_all(d, 0, 20);
+}
+
+static bool stop(void *arg, const struct dht_progress *p)
+{
+	(void)arg;
+	(void)p;
+	return false;
+}
+
+static void a_check_keeps_to_its_rate_and_can_be_stopped(void **state)
+{
+	struct disk *d = *state;
+	struct dht_progress p;
+
+	put_all(d, 0, 20);
+	assert_int_equal(dht_sync_now(d->t.dht), 0);
+	/* At a byte a second it would take a day: it has to ask, and hear the answer, before. */
+	assert_int_equal(dht_check(d->t.dht, 1, stop, NULL, &p), -ECANCELED);
+	assert_true(p.done < p.total);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+	const struct CMUnitTest tests[] = {
+		TEST(a_failed_fdatasync_costs_nothing_that_memory_still_holds),
+		TEST(a_sync_fails_as_long_as_the_disk_does_and_then_succeeds),
+		TEST(a_restart_does_not_believe_what_a_failed_fdatasync_left_in_memory),
+		TEST(a_folder_that_can_not_be_synced_counts_as_a_failed_sync),
+		TEST(no_failing_write_loses_another_chunk),
+		TEST(writes_that_fail_among_others_leave_holes_that_cost_nothing),
+		TEST(a_full_disk_is_told_and_passes),
+		TEST(no_failing_read_gives_wrong_bytes_or_loses_a_chunk),
+		TEST(a_copy_that_can_not_be_read_is_no_reason_not_to_store_it),
+		TEST(a_flipped_bit_is_noticed_set_aside_and_healed),
+		TEST(an_insert_does_not_trust_a_rotten_copy),
+		TEST(rot_before_the_first_sync_is_healed_from_memory),
+		TEST(a_rotten_header_hides_no_other_chunk_from_a_rebuild),
+		TEST(a_rotten_header_is_no_loss_while_the_ledger_knows),
+		TEST(a_segment_cut_in_the_middle_costs_only_what_was_cut),
+		TEST(a_segment_that_is_gone_costs_only_what_it_held),
+		TEST(a_segment_cut_while_the_store_is_open_costs_only_what_was_cut),
+		TEST(a_check_finds_all_that_is_rotten_or_missing),
+		TEST(a_check_keeps_to_its_rate_and_can_be_stopped),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
