@@ -100,14 +100,15 @@ static int describe(enum kind kind, const struct address *a, struct chunk *c,
 {
 	struct snapshot snap;
 	struct ref ref = { .hash = HASH_BLAKE2B_256, .kind = (uint8_t)kind, .address = *a };
+	uint64_t data = 0;
 	int r = 0;
 
 	switch (kind) {
 	case KIND_DATA:
-		ref.size = c->len;
+		ref.size = data = c->len;
 		break;
 	case KIND_INDEX:
-		r = index_size(c, &ref.size);
+		r = index_size(c, &ref.size, &data);
 		break;
 	case KIND_DIRECTORY:
 		r = directory_size(c, &ref.size);
@@ -132,7 +133,7 @@ static int describe(enum kind kind, const struct address *a, struct chunk *c,
 			.st_gid = getgid(),
 			.st_size = (off_t)ref.size,
 			.st_blksize = 128 * 1024,
-			.st_blocks = (blkcnt_t)((ref.size + 511) / 512),
+			.st_blocks = (blkcnt_t)((data + 511) / 512),
 		},
 	};
 	return 0;

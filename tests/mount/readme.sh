@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Every command of the README's example works as it stands there, in its order.
+. "$(dirname "$0")/../lib/mount.sh"
+
+export XDG_DATA_HOME=$TEST_DIR/data
+MNT=$TEST_DIR/mnt
+top=$(cd "$(dirname "$0")/../.." && pwd)
+cd "$top" || exit 1
+
+# The first sh block, for a mount and a build of the test's own.
+awk '/^```sh$/ { in_it = 1; next } /^```$/ { exit } in_it && NF' README.md |
+	sed -e "s,/mnt/dht,$MNT,g" -e "s,\bbuild/,$B/,g" -e 's/ *#.*//' >"$TEST_DIR/commands"
+
+wanted() {
+	case $1 in
+	'b2sum '*) diff <(cut -d' ' -f1 <<<"$2") <(getfattr --only-values -n user.dhtfs.address "$MNT/include/stdio.h") ;;
+	'cat '*) diff <(echo "$2") "$MNT/include/stdio.h" ;;
+	'ls -l '*) grep -q ' stdio.h$' <<<"$2" ;;
+	*'/dhtctl status') grep -qi chunks <<<"$2" ;;
+	*) ;;
+	esac
+}
+
+[ "$(wc -l <"$TEST_DIR/commands")" -gt 8 ]
+tap $? 'the README has an example'
+while read -r -u 3 command; do
+	command=${command/#make mount/make --no-print-directory mount}
+	[ -z "${SAN:-}" ] || command=${command/#make/make SAN=$SAN}
+	output=$(timeout 200 bash -c "$command" 2>&1)
+	status=$?
+	[ "$status" = 0 ] && wanted "$command" "$output"
+	tap $? "${command//$TEST_DIR/}" || diag "status $status: ${output:0:2000}"
+done 3<"$TEST_DIR/commands"
+wait_until 60 eval '! pgrep -f "dhtfs.*$TEST_DIR" >/dev/null'
+tap $? 'nothing runs on after the last unmount'
+done_testing
