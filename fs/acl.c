@@ -28,11 +28,9 @@ bool acl_empty(const uint8_t *acl, size_t len)
 	return len == HEADER_LEN && get_le32(acl) == ACL_VERSION;
 }
 
-/* What may follow an entry of ${tag}, which may itself follow what ${allowed} says; 0: nothing fits. */
-static unsigned int after(unsigned int tag, unsigned int allowed)
+/* The tags that may follow ${tag}. */
+static unsigned int after(unsigned int tag)
 {
-	if (!(tag & allowed))
-		return 0;
 	switch (tag) {
 	case USER_OBJ:
 	case USER:
@@ -63,7 +61,7 @@ int acl_check(const uint8_t *acl, size_t len)
 			return -EINVAL;
 		if ((tag & (USER | GROUP)) && get_le32(e + 4) == NO_ID)
 			return -EINVAL;
-		allowed = after(tag, allowed);
+		allowed = after(tag);
 		tags |= tag;
 	}
 	if (!(tags & OTHER) || ((tags & (USER | GROUP)) && !(tags & MASK)))

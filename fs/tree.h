@@ -180,7 +180,8 @@ int tree_commit(struct tree *t, const struct publications *publish, bool (*ready
     void *arg);
 
 /** tree_dirty(t): are there changes that are not committed?  About how many pages have changed
- * (at TREE_PAGES_MAX a commit is due at once). */
+ * (at TREE_PAGES_MAX a commit is due at once; so many too after a change was refused with
+ * -ENOSPC: a commit may make room). */
 #define TREE_PAGES_MAX 7168u
 bool tree_dirty(struct tree *t, unsigned int *pages);	/* ${pages} may be NULL */
 

@@ -62,26 +62,30 @@ static int set_attr(struct tree *t, uint64_t ino, const struct inode *in, unsign
     struct inode *out)
 {
 	uint8_t before[ROW_LEN], after[ROW_LEN];
+	struct inode i;		/* ${out} may be ${in} */
 	bool caps;
-	int rc = view_inode(t->view, ino, out);
+	int rc = view_inode(t->view, ino, &i);
 
 	if (rc)
 		return rc;
-	row_encode(out, before);
-	apply(in, which, out);
-	row_encode(out, after);
-	caps = (which & SET_KILL_PRIV) && (out->flags & INODE_CAPS) && !S_ISDIR(out->mode);
+	row_encode(&i, before);
+	apply(in, which, &i);
+	row_encode(&i, after);
+	*out = i;
+	caps = (which & SET_KILL_PRIV) && (i.flags & INODE_CAPS) && !S_ISDIR(i.mode);
 	if (!caps && memcmp(before, after, ROW_LEN) == 0)
 		return 0;
-	rc = tree_reserve(t, false, out->nlink + 1);
+	rc = tree_reserve(t, false, i.nlink + 1);
 	if (rc == 0 && caps)
-		rc = xattr_drop(t, out, XATTR_CAPS);
+		rc = xattr_drop(t, &i, XATTR_CAPS);
 	if (rc == 0 && (which & SET_MODE))
-		rc = chmod_acl(t, out);
+		rc = chmod_acl(t, &i);
 	if (rc)
 		return rc;
 	/* A snapshot keeps no atime. */
-	return which & ~SET_ATIME ? tree_put_changed(t, out) : tree_put_inode(t, out);
+	rc = which & ~SET_ATIME ? tree_put_changed(t, &i) : tree_put_inode(t, &i);
+	*out = i;
+	return rc;
 }
 
 int tree_set_attr(struct tree *t, uint64_t ino, const struct inode *in, unsigned int which,

@@ -16,10 +16,9 @@
 #include "fs/log.h"
 #include "fs/tree_internal.h"
 
-#define COUNT_EVERY	32u	/* puts between two looks at what the transaction costs */
 #define SPARE_PAGES	1024u	/* what COUNT_EVERY puts and the free list can take at most */
-#define RESERVE_PAGES	256u	/* kept for what frees space: unlink on a full disk */
-#define STEP_PAGES	2048u	/* the file grows by so many */
+#define RESERVE_PAGES	2048u	/* kept for what frees space: unlink on a full disk */
+#define STEP_PAGES	1024u	/* the file grows by so many */
 #define NAME_PAGES	6u	/* that a change of one more name can touch */
 #define DROP_BATCH	256u	/* change records deleted in one turn of the lock */
 
@@ -126,14 +125,47 @@ int tree_account(struct tree *t)
 	memset(t->seen, 0, SEEN_BITS / 8);
 	t->touched = t->dirty = 0;
 	t->changes = t->counted_at = 0;
+	t->multi = 0;
+	t->reusable = UINT64_MAX;
+	t->tight = false;
 	return 0;
 }
 
+/*
+ * Pages that this transaction can use again: those that were freed by transactions which no
+ * reader looks behind any more.  Table 0 is LMDB's own: transaction -> count, pages.
+ */
+static uint64_t count_reusable(struct tree *t)
+{
+	size_t oldest = mdb_txn_id(t->last.txn), id, n;
+	MDB_cursor *cursor;
+	uint64_t total = 0;
+	MDB_val k, v;
+
+	for (struct tree_reader *r = t->readers; r; r = r->next)
+		if (mdb_txn_id(r->view.txn) < oldest)
+			oldest = mdb_txn_id(r->view.txn);
+	if (mdb_cursor_open(t->last.txn, 0, &cursor) != 0)
+		return 0;
+	while (mdb_cursor_get(cursor, &k, &v, MDB_NEXT) == 0) {
+		if (k.mv_size != sizeof id || v.mv_size < sizeof n)
+			break;
+		memcpy(&id, k.mv_data, sizeof id);
+		memcpy(&n, v.mv_data, sizeof n);
+		if (id >= oldest)
+			break;
+		total += n;
+	}
+	mdb_cursor_close(cursor);
+	return total;
+}
+
+/* Make the file at least ${pages} long. */
 static int allocate(struct tree *t, uint64_t pages)
 {
 	uint64_t step = pages + STEP_PAGES;
 	mdb_filehandle_t fd;
-	off_t from;
+	off_t from = (off_t)(t->allocated * t->page_size);
 	int rc;
 
 	if (pages > t->map_pages)
@@ -143,7 +175,6 @@ static int allocate(struct tree *t, uint64_t pages)
 	rc = mdb_env_get_fd(t->env, &fd);
 	if (rc)
 		return tree_errno(rc);
-	from = (off_t)(t->allocated * t->page_size);
 	rc = posix_fallocate(fd, from, (off_t)(step * t->page_size) - from);
 	if (rc && step > pages) {
 		step = pages;
@@ -157,15 +188,27 @@ static int allocate(struct tree *t, uint64_t pages)
 
 int tree_reserve(struct tree *t, bool grows, unsigned int names)
 {
-	uint64_t pages;
+	uint64_t need, at_end;
+	int rc;
 
 	if (t->broken || !t->live.txn)
 		return -EROFS;
 	if (t->changes - t->counted_at >= COUNT_EVERY)
 		tree_count_pages(t);
-	pages = t->used + t->dirty + t->dirty / 64 + SPARE_PAGES + (uint64_t)names * NAME_PAGES +
+	need = t->dirty + t->dirty / 64 + SPARE_PAGES + (uint64_t)names * NAME_PAGES +
 	    (grows ? RESERVE_PAGES : 0);
-	return pages <= t->allocated ? 0 : allocate(t, pages);
+	at_end = t->allocated > t->used ? t->allocated - t->used : 0;
+	if (need <= at_end)
+		return 0;
+	if (t->reusable == UINT64_MAX)
+		t->reusable = count_reusable(t);
+	/* Pages that are used again seldom lie in a row. */
+	if (SPARE_PAGES + t->multi <= at_end && need <= at_end + t->reusable)
+		return 0;
+	rc = allocate(t, t->used + need);
+	if (rc == -ENOSPC)
+		t->tight = true;
+	return rc;
 }
 
 static int failed(struct tree *t, int rc, const char *what)
@@ -187,8 +230,10 @@ static int put(struct tree *t, enum table table, const struct key *key, const vo
 
 	t->puts++;
 	t->changes++;
-	if (len > t->page_size / 2)
+	if (len > t->page_size / 2) {
 		t->touched += (unsigned int)(len / t->page_size) + 1;
+		t->multi += (unsigned int)(len / t->page_size) + 1;
+	}
 	return rc ? failed(t, rc, "put") : 0;
 }
 

@@ -169,10 +169,11 @@ bool tree_dirty(struct tree *t, unsigned int *pages)
 
 	pthread_mutex_lock(&t->lock);
 	dirty = t->live.txn && !t->broken && t->changes > 0;
-	if (dirty && t->changes != t->counted_at)
+	if (dirty && t->changes - t->counted_at >= COUNT_EVERY)
 		tree_count_pages(t);
+	/* A commit makes the pages free that the last one could not yet give up. */
 	if (pages)
-		*pages = dirty ? t->dirty : 0;
+		*pages = !dirty ? 0 : t->tight && t->dirty < TREE_PAGES_MAX ? TREE_PAGES_MAX : t->dirty;
 	pthread_mutex_unlock(&t->lock);
 	return dirty;
 }

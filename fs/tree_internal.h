@@ -17,6 +17,7 @@
 #define HEAD_LEN	(2 * REF_LEN + 8)
 #define PIN_LEN		(REF_LEN + 16)
 #define SEEN_BITS	(1u << 18)
+#define COUNT_EVERY	32u		/* puts between two looks at what a transaction costs */
 #define TREE_FILE	"tree"		/* in the store's folder; LMDB adds tree-lock */
 
 /* The tables; fs/DESIGN.md has their bytes. */
@@ -75,8 +76,13 @@ struct tree {
 	uint64_t allocated;	/* of the file */
 	uint64_t counted_at;	/* changes, when dirty was last estimated */
 	unsigned int dirty, touched;
+	unsigned int multi;	/* pages of values that need several in a row */
+	uint64_t reusable;	/* pages that the last commits have freed; UINT64_MAX: not counted yet */
+	bool tight;		/* a change was refused for want of room */
 	uint64_t pages_before[TABLES];
 	uint64_t *seen;		/* a bitmap: pages of the map that were touched, by a hash of their number */
+
+	struct tree_reader *readers;
 
 	uint8_t *scratch;	/* TREE_XATTRS_MAX bytes */
 };
@@ -91,6 +97,13 @@ struct key key_of2(uint64_t a, uint64_t b);
 struct key key_of3(uint64_t a, uint64_t b, uint64_t c);
 struct key key_named(uint64_t a, const char *name, size_t name_len);
 struct key key_text(const char *text);
+
+struct tree_reader {
+	struct view view;
+	uint64_t epoch;
+	struct tree *tree;
+	struct tree_reader *next, *prev;	/* protected by tree->lock */
+};
 
 /* What a name says. */
 struct name_value {

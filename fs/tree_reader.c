@@ -7,10 +7,25 @@
 
 #include "fs/tree_internal.h"
 
-struct tree_reader {
-	struct view view;
-	uint64_t epoch;
-};
+/* It is in the list before anyone can commit: the oldest reader decides what can be used again. */
+static int begin(struct tree *t, struct tree_reader *r)
+{
+	int rc;
+
+	r->tree = t;
+	pthread_mutex_lock(&t->lock);
+	rc = mdb_txn_begin(t->env, NULL, MDB_RDONLY, &r->view.txn);
+	if (rc) {
+		r->view.txn = NULL;
+	} else {
+		r->next = t->readers;
+		if (r->next)
+			r->next->prev = r;
+		t->readers = r;
+	}
+	pthread_mutex_unlock(&t->lock);
+	return rc ? tree_errno(rc) : 0;
+}
 
 int tree_reader_open(struct tree *t, struct tree_reader **out)
 {
@@ -22,33 +37,38 @@ int tree_reader_open(struct tree *t, struct tree_reader **out)
 	*out = NULL;
 	if (!r)
 		return -ENOMEM;
-	rc = mdb_txn_begin(t->env, NULL, MDB_RDONLY, &r->view.txn);
+	rc = begin(t, r);
 	if (rc) {
-		r->view.txn = NULL;
-		rc = tree_errno(rc);
-		goto err;
+		free(r);
+		return rc;
 	}
 	rc = view_open(&r->view, t->dbi);
-	if (rc)
-		goto err;
-	rc = view_get(&r->view, META, &key, &v);
+	if (rc == 0)
+		rc = view_get(&r->view, META, &key, &v);
 	if (rc == 0 && v.mv_size != STATE_LEN)
 		rc = -EIO;
-	if (rc)
-		goto err;
+	if (rc) {
+		tree_reader_close(r);
+		return rc;
+	}
 	r->epoch = get_le64((const uint8_t *)v.mv_data + 16);
 	*out = r;
 	return 0;
-err:
-	tree_reader_close(r);
-	return rc;
 }
 
 void tree_reader_close(struct tree_reader *r)
 {
 	if (!r)
 		return;
+	pthread_mutex_lock(&r->tree->lock);
 	view_close(&r->view);
+	if (r->next)
+		r->next->prev = r->prev;
+	if (r->prev)
+		r->prev->next = r->next;
+	else
+		r->tree->readers = r->next;
+	pthread_mutex_unlock(&r->tree->lock);
 	free(r);
 }
 
