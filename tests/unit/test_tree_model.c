@@ -10,6 +10,11 @@
 
 #define NODES	120
 #define NAMES_N	200
+#ifdef __SANITIZE_THREAD__
+#define STEPS	20000
+#else
+#define STEPS	60000
+#endif
 #define KEYS	4	/* xattrs of an inode: user.0 to user.3 */
 
 struct node {
@@ -690,7 +695,7 @@ static void the_tree_does_what_the_model_does(void **state)
 {
 	const char *s = getenv("SEED");
 	uint64_t seed = s ? strtoull(s, NULL, 0) : 1;
-	unsigned int steps = getenv("SOAK") ? 2000000 : 60000;
+	unsigned int steps = getenv("SOAK") ? 2000000 : STEPS;
 	struct inode root = get(TREE_ROOT);
 
 	(void)state;
