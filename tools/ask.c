@@ -97,6 +97,7 @@ static int send_hole(struct dialogue *d, int fd)
 	return channel_send(&d->channel, FRAME_HOLE, payload, sizeof(payload));
 }
 
+/* 0, -errno of the dialogue, or an exit status where the file can't be read. */
 static int send_file(struct dialogue *d)
 {
 	const char *name = d->request->argument;
@@ -125,8 +126,7 @@ static int send_file(struct dialogue *d)
 		return EXIT_FAILURE;
 	if (r == 0)
 		r = channel_send(&d->channel, FRAME_END, NULL, 0);
-	/* Who refuses the rest has said why. */
-	return r == -EPIPE ? 0 : r;
+	return r;
 }
 
 static int write_all(const uint8_t *p, size_t len)
@@ -269,6 +269,11 @@ int ask(const struct request *o, const struct command *command)
 	r = send_command(&d);
 	if (r == 0 && strcmp(command->name, "put") == 0)
 		r = send_file(&d);
+	/* Who closed before it had heard all has said why. */
+	if (r == -EPIPE)
+		r = 0;
+	if (r > 0)
+		status = r;
 	while (r == 0)
 		r = take_frame(&d, &status);
 	close(d.channel.fd);
