@@ -121,6 +121,9 @@ static int found(void *arg, const struct record *r, const uint8_t *stored)
 			w->found_good++;
 			w->progress.chunks++;
 			adopt(w, r);
+		} else if (rc == 0 && record_same_place(&f.record, r)) {
+			/* Set aside before, and nobody has brought it again. */
+			w->progress.bad++;
 		}
 	}
 	return pace(w, record_span(r->stored_len));
@@ -158,7 +161,28 @@ static int collect(void *arg, const struct record *r)
 	return b->count == BATCH;
 }
 
-/* Entries whose record the walk did not meet: is anything there? */
+/* ${r} is what the ledger says: does it lead there still, and to nothing? */
+static void check_entry(struct walk *w, const struct record *r)
+{
+	struct chunk *c;
+	struct found f;
+	int rc;
+
+	if (r->bad || header_there(w->s, r) || store_find(w->s, &r->address, &f) < 0)
+		return;
+	chunk_drop(f.held);
+	if (f.record.bad || !record_same_place(&f.record, r))
+		return;
+	rc = store_read(w->s, r, r->kind, &c);
+	if (rc == 0)
+		chunk_drop(c);
+	if (rc == -EBADMSG || rc == -ENXIO) {
+		w->progress.bad++;
+		store_set_aside(w->s, r, "it is not there");
+	}
+}
+
+/* Entries whose record the walk did not meet. */
 static int check_entries(struct walk *w)
 {
 	struct batch b = { .count = BATCH };
@@ -170,19 +194,7 @@ static int check_entries(struct walk *w)
 		b.count = 0;
 		rc = ledger_each(w->s->ledger, first ? NULL : &last, collect, &b);
 		for (size_t i = 0; rc >= 0 && i < b.count; i++) {
-			const struct record *r = &b.records[i];
-			struct chunk *c;
-			int read;
-
-			if (r->bad || header_there(w->s, r))
-				continue;
-			read = store_read(w->s, r, r->kind, &c);
-			if (read == 0)
-				chunk_drop(c);
-			if (read == -EBADMSG || read == -ENXIO) {
-				w->progress.bad++;
-				store_set_aside(w->s, r, "it is not there");
-			}
+			check_entry(w, &b.records[i]);
 			rc = pace(w, 0);
 		}
 		if (b.count > 0)

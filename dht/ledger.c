@@ -396,12 +396,16 @@ static int put_record(struct ledger *l, MDB_txn *txn, const struct record *r,
 	struct record old;
 	int rc = error_of(mdb_get(txn, l->table[TABLE_CHUNKS], &key, &value));
 
-	/* An entry that can't be decoded is replaced like any other. */
-	if (rc == 0 && entry_decode(&key, &value, &old) == 0) {
+	if (rc == 0) {
+		/* One that can't be read was counted as the same chunk that replaces it now. */
+		if (entry_decode(&key, &value, &old) < 0) {
+			old = *r;
+			old.bad = false;
+		}
 		if (r->bad && !old.bad && !record_same_place(r, &old))
 			return 0;
 		count(t, &old, -1);
-	} else if (rc < 0 && rc != -ENOENT) {
+	} else if (rc != -ENOENT) {
 		return rc;
 	}
 	if (r->bad)

@@ -140,8 +140,9 @@ void entry_astray(struct store *s, struct recent *e)
 int store_enter(struct store *s, const struct record *r)
 {
 	struct record old;
-	bool known = ledger_get(s->ledger, &r->address, &old) == 0;
-	struct recent *e = entry_for(s, r, known ? &old : NULL);
+	int rc = ledger_get(s->ledger, &r->address, &old);
+	/* An entry that can't be read was counted as the same chunk. */
+	struct recent *e = entry_for(s, r, rc == 0 ? &old : rc == -EBADMSG ? r : NULL);
 
 	if (!e)
 		return -ENOMEM;
@@ -410,7 +411,7 @@ bool store_has(struct store *s, const struct address *a, enum kind *kind, uint32
 }
 
 /* 1: it is there and can be read; 0: it must be stored.  *${in_ledger}: has the ledger
- * *${old} of it? */
+ * *${old} of it?  (Unchanged where the ledger's entry can't be read.) */
 static int known(struct store *s, enum kind kind, const struct address *a, struct record *old,
     bool *in_ledger)
 {
@@ -418,7 +419,7 @@ static int known(struct store *s, enum kind kind, const struct address *a, struc
 	struct found f;
 	int rc = store_find(s, a, &f);
 
-	*in_ledger = rc == 0 && !f.recent;
+	*in_ledger = rc == -EBADMSG || (rc == 0 && !f.recent);
 	if (rc < 0)
 		return 0;
 	*old = f.record;
@@ -548,7 +549,7 @@ int store_put(struct store *s, enum kind kind, const struct address *a, struct c
 	struct record r = { .address = *a, .raw_len = c->len, .stored_len = c->len,
 		.hash = HASH_BLAKE2B_256, .kind = (uint8_t)kind, .codec = CODEC_RAW };
 	struct scratch *x = NULL;
-	struct record old;
+	struct record old = r;
 	bool in_ledger;
 	size_t len = 0;
 	int rc;

@@ -128,14 +128,30 @@ static void one_done(struct dht_op *op)
 	pthread_mutex_unlock(&b->lock);
 }
 
-void dhttest_burst(struct dhttest *t, struct dhttest_burst *b, uint64_t first, size_t n,
-    const size_t *len)
+static void burst_init(struct dhttest_burst *b, size_t n)
 {
 	assert_true(n <= BURST_MAX);
 	memset(b, 0, sizeof(*b));
 	pthread_mutex_init(&b->lock, NULL);
 	pthread_cond_init(&b->changed, NULL);
 	b->n = b->left = n;
+}
+
+void dhttest_lookups(struct dhttest *t, struct dhttest_burst *b, uint64_t first, size_t n,
+    size_t (*len_of)(uint64_t seed))
+{
+	burst_init(b, n);
+	for (size_t i = 0; i < n; i++) {
+		b->ops[i] = (struct dht_op){ .kind = KIND_DATA, .done = one_done, .user = b };
+		dhttest_address(first + i, len_of(first + i), &b->ops[i].address);
+		dht_lookup(t->dht, &b->ops[i]);
+	}
+}
+
+void dhttest_burst(struct dhttest *t, struct dhttest_burst *b, uint64_t first, size_t n,
+    const size_t *len)
+{
+	burst_init(b, n);
 	for (size_t i = 0; i < n; i++) {
 		b->ops[i] = (struct dht_op){ .kind = KIND_DATA, .done = one_done, .user = b,
 			.chunk = dhttest_chunk(first + i, len[i]) };

@@ -49,9 +49,12 @@ struct dhttest_burst {
 };
 
 /** dhttest_burst(t, b, first, n, len): insert seeds ${first}..., of the lengths ${len}.
+ * dhttest_lookups(t, b, first, n, len_of): look them up instead.
  * dhttest_burst_done(b, done): which are done by now; dhttest_burst_end(b): wait for all. */
 void dhttest_burst(struct dhttest *t, struct dhttest_burst *b, uint64_t first, size_t n,
     const size_t *len);
+void dhttest_lookups(struct dhttest *t, struct dhttest_burst *b, uint64_t first, size_t n,
+    size_t (*len_of)(uint64_t seed));
 void dhttest_burst_done(struct dhttest_burst *b, bool *done);
 void dhttest_burst_end(struct dhttest_burst *b);
 
