@@ -121,7 +121,7 @@ void fetch_clear(struct fetch *f)
 	free(f->slots);
 	f->slots = NULL;
 	f->room = 0;
-	pthread_mutex_destroy(&f->lock);
+	/* The lock stays as it is: fetch_cancel() may still come. */
 }
 
 static void slot_done(struct lookup_waiter *w, int result, struct chunk *chunk);

@@ -158,7 +158,9 @@ struct file_seek {
 	bool hole;		/* else data */
 	void (*done)(struct file_seek *s, int result);
 	void *user;
+	bool started;		/* private */
 };
+/** file_seek(s): done() may be called before it returns.  Errors as file_read(). */
 void file_seek(struct file_seek *s);
 
 /*

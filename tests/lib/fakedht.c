@@ -88,7 +88,6 @@ static int lookup(struct dht *d, struct dht_op *op)
 	struct stored *s = *place(d, &op->address);
 
 	d->counts.lookups += !op->ahead;
-	d->counts.aheads += op->ahead;
 	if (fails(d, d->fail_lookups))
 		return d->fail_lookups;
 	if (!s || (op->kind != KIND_ANY && op->kind != s->kind))
@@ -187,6 +186,7 @@ static void start(struct dht *d, struct dht_op *op, enum verb verb)
 		op->chunk = NULL;
 	list_append(verb == LOOKUP && op->ahead ? &d->aheads : &d->queue, &op->link);
 	d->queued++;
+	d->counts.aheads += verb == LOOKUP && op->ahead;
 	pthread_cond_broadcast(&d->changed);
 	pthread_mutex_unlock(&d->lock);
 }

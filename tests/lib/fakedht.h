@@ -39,7 +39,8 @@ void fakedht_fail_after(struct dht *d, unsigned int n);
 void fakedht_space(struct dht *d, uint64_t bytes);
 
 struct fakedht_counts {
-	unsigned int inserts, lookups, aheads, cancels, syncs;
+	unsigned int inserts, lookups, syncs;	/* done; lookups that somebody waited for */
+	unsigned int aheads, cancels;		/* asked for */
 	uint64_t insert_bytes;
 	uint64_t reserved;	/* now */
 };
