@@ -98,7 +98,8 @@ static int open_parts(struct fs *fs, char *why, size_t why_size)
 	if (r == 0)
 		r = checkpoint_start(fs->tree, fs->files, fs->dht, &fs->checkpoint);
 	if (r == 0)
-		r = snapshots_start(fs->tree, fs->checkpoint, fs->dht, fs->cache, &fs->snapshots);
+		r = snapshots_start(fs->tree, fs->checkpoint, fs->dht, fs->cache, o->read_only,
+		    &fs->snapshots);
 	if (r < 0)
 		return r;
 	fs->jobs = jobs_new(JOB_THREADS);
@@ -144,7 +145,8 @@ static int first_error(int first, int then)
 /*
  * Who gives work is stopped before who does it.  A snapshot is recorded by a checkpoint, so
  * the last checkpoint is behind the last snapshot; the set goes before the cache, since a
- * lookup for which nobody waits ends in it.
+ * lookup for which nobody waits ends in it.  A snapshot that failed costs nothing that was
+ * written here, so it is not among the errors.
  */
 int fs_close(struct fs *fs)
 {
@@ -159,7 +161,7 @@ int fs_close(struct fs *fs)
 	if (fs->interrupts)
 		jobs_free(fs->interrupts);
 	if (fs->snapshots)
-		r = snapshots_stop(fs->snapshots);
+		snapshots_stop(fs->snapshots);
 	if (fs->checkpoint)
 		r = first_error(r, checkpoint_stop(fs->checkpoint));
 	if (fs->byhash)

@@ -22,6 +22,7 @@ struct dir {
 
 struct writer {
 	struct tree_reader *reader;
+	bool all;
 	struct source *source;
 	struct sink *sink;
 	struct dir **buckets;
@@ -119,7 +120,15 @@ static int add_dir(struct writer *w, uint64_t ino, struct dir **out)
 	return 0;
 }
 
-/* All directories with change records. */
+/* The names to be written, in the order of directories. */
+static int next_of(struct writer *w, uint64_t dir, const char *name, size_t name_len,
+    struct tree_name *out)
+{
+	return w->all ? tree_reader_next(w->reader, dir, name, name_len, out) :
+	    tree_reader_changed(w->reader, dir, name, name_len, out);
+}
+
+/* All directories with such names. */
 static int collect(struct writer *w)
 {
 	static const char last[NAME_LEN_MAX] = { [0 ... NAME_LEN_MAX - 1] = (char)0xff };
@@ -128,7 +137,7 @@ static int collect(struct writer *w)
 	uint64_t ino = 0;
 	int r;
 
-	while ((r = tree_reader_changed(w->reader, ino, last, sizeof(last), &changed)) == 0) {
+	while ((r = next_of(w, ino, last, sizeof(last), &changed)) == 0) {
 		ino = changed.ino;
 		r = add_dir(w, ino, &d);
 		if (r < 0 && r != -ENOENT)
@@ -231,7 +240,7 @@ static int directory_ref(struct writer *w, const struct inode *inode, struct ref
 	int r;
 
 	*out = d ? d->ref : inode->ref;
-	if (out->hash != 0)
+	if (out->hash != 0 && (d || !w->all))
 		return 0;
 	r = directory_update(w->source, w->sink, NULL, &none, out);
 	return r < 0 ? r : written(w, inode->ino, out);
@@ -333,8 +342,7 @@ struct dir_changes {
 
 static void next_record(struct dir_changes *c, const char *name, size_t name_len)
 {
-	c->record_result = tree_reader_changed(c->w->reader, c->dir->ino, name, name_len,
-	    &c->record);
+	c->record_result = next_of(c->w, c->dir->ino, name, name_len, &c->record);
 	if (c->record_result == 0 && c->record.ino != c->dir->ino)
 		c->record_result = -ENOENT;
 }
@@ -391,8 +399,8 @@ static int write_dir(struct writer *w, struct dir *d)
 	c->w = w;
 	c->dir = d;
 	next_record(c, "", 0);
-	r = directory_update(w->source, w->sink, d->inode.ref.hash ? &d->inode.ref : NULL,
-	    &c->changes, &d->ref);
+	r = directory_update(w->source, w->sink,
+	    d->inode.ref.hash && !w->all ? &d->inode.ref : NULL, &c->changes, &d->ref);
 	free(c->memory.xattrs);
 	free(c);
 	return r < 0 ? r : written(w, d->ino, &d->ref);
@@ -420,10 +428,12 @@ static int write_all(struct writer *w)
 	return r;
 }
 
-int snapshot_write(struct tree_reader *reader, struct source *source, struct sink *sink,
-    struct written *out)
+int snapshot_write(struct tree_reader *reader, bool all, struct source *source,
+    struct sink *sink, struct written *out)
 {
-	struct writer w = { .reader = reader, .source = source, .sink = sink, .out = out };
+	struct writer w = {
+		.reader = reader, .all = all, .source = source, .sink = sink, .out = out
+	};
 	int r;
 
 	*out = (struct written){ .n = 0 };

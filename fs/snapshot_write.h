@@ -8,6 +8,7 @@
 #ifndef FS_SNAPSHOT_WRITE_H
 #define FS_SNAPSHOT_WRITE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,10 +25,11 @@ struct written {
 	uint8_t *root_xattrs;
 };
 
-/** snapshot_write(reader, source, sink, out): 0, -ENOMEM, or what source or sink said.  ${source} must not
- * say -EAGAIN.  snapshot_written_free(): of whatever it returned. */
-int snapshot_write(struct tree_reader *reader, struct source *source, struct sink *sink,
-    struct written *out);
+/** snapshot_write(reader, all, source, sink, out): 0, -ENOMEM, or what source or sink said.  With ${all}
+ * every directory is written, and none is read: for where an old one is lost.  ${source} must not say
+ * -EAGAIN.  snapshot_written_free(): of whatever it returned. */
+int snapshot_write(struct tree_reader *reader, bool all, struct source *source,
+    struct sink *sink, struct written *out);
 void snapshot_written_free(struct written *w);
 
 #endif

@@ -24,6 +24,7 @@ struct snapshots {
 	struct dht *dht;
 	struct waiting_source source;
 	struct dht_sink sink;
+	bool read_only;
 	pthread_t thread;
 
 	pthread_mutex_t lock;	/* all below */
@@ -179,6 +180,19 @@ static int record(struct snapshots *s, const struct entry *root, uint64_t epoch,
 	return 0;
 }
 
+/* Lost directories cost no snapshot: the tree knows all that was in them. */
+static int write_tree(struct snapshots *s, struct tree_reader *reader, struct written *out)
+{
+	int r = snapshot_write(reader, false, &s->source.source, &s->sink.sink, out);
+
+	if (r != -EBADMSG && r != -ENOENT && r != -EIO)
+		return r;
+	log_line(LOG_WARNING, "directories of the last snapshot can't be read (%s): all are "
+	    "written anew", strerror(-r));
+	snapshot_written_free(out);
+	return snapshot_write(reader, true, &s->source.source, &s->sink.sink, out);
+}
+
 /*
  * The order: checkpoint, so that there is something to read; chunks; sync; then the tree
  * learns of them, and the next checkpoint makes that durable.
@@ -197,7 +211,7 @@ static int take(struct snapshots *s, const char *note, struct ref *ref)
 		r = tree_reader_open(s->tree, &reader);
 	if (r < 0)
 		return r;
-	r = snapshot_write(reader, &s->source.source, &s->sink.sink, &w);
+	r = write_tree(s, reader, &w);
 	if (r < 0)
 		goto out;
 	r = newest(s, ref, &chunk, &old);
@@ -269,6 +283,8 @@ static void *snapshots_thread(void *arg)
 
 	do {
 		more = next_snapshot(s, &w);
+		if (!w && s->read_only)
+			continue;
 		r = take(s, w ? w->note : NULL, &ref);
 		if (r < 0 && r != s->last_result)
 			log_line(LOG_ERR, "snapshot failed: %s", strerror(-r));
@@ -332,7 +348,7 @@ static int load(struct snapshots *s)
 }
 
 int snapshots_start(struct tree *t, struct checkpoint *c, struct dht *dht, struct cache *cache,
-    struct snapshots **out)
+    bool read_only, struct snapshots **out)
 {
 	struct snapshots *s = calloc(1, sizeof(*s));
 	pthread_condattr_t attr;
@@ -344,6 +360,7 @@ int snapshots_start(struct tree *t, struct checkpoint *c, struct dht *dht, struc
 	s->tree = t;
 	s->checkpoint = c;
 	s->dht = dht;
+	s->read_only = read_only;
 	waiting_source_init(&s->source, dht, cache);
 	dht_sink_init(&s->sink, dht);
 	pthread_mutex_init(&s->lock, NULL);

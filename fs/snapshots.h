@@ -18,14 +18,15 @@
 struct snapshots;
 
 /** snapshots_start(...): the thread takes one when changes have rested for 5 s, and at most every 30 s
- * while they go on. */
+ * while they go on; with ${read_only} only when it is asked to. */
 int snapshots_start(struct tree *t, struct checkpoint *c, struct dht *dht, struct cache *cache,
-    struct snapshots **out);
+    bool read_only, struct snapshots **out);
 
 /** snapshots_changed(s): a checkpoint had changes in it (the checkpoint's thread says so). */
 void snapshots_changed(void *s);
 
-/** snapshots_stop(s): one last snapshot if anything changed since the newest, then ends the thread. */
+/** snapshots_stop(s): one last snapshot if anything changed since the newest, then ends the thread.
+ * What became of that one (the log has it too): without it nothing is lost here. */
 int snapshots_stop(struct snapshots *s);
 
 struct snapshot_waiter {

@@ -218,6 +218,10 @@ int tree_reader_xattrs(struct tree_reader *r, uint64_t ino, uint8_t **out, size_
 int tree_reader_changed(struct tree_reader *r, uint64_t dir, const char *name, size_t name_len,
     struct tree_name *out);
 
+/** tree_reader_next(r, dir, name, name_len, out): the same for all names that there are. */
+int tree_reader_next(struct tree_reader *r, uint64_t dir, const char *name, size_t name_len,
+    struct tree_name *out);
+
 /** tree_snapshot_done(t, epoch, dirs, refs, n): these directories have these refs as of checkpoint
  * ${epoch}; their change records up to it are deleted.  The chunks are on stable storage already. */
 int tree_snapshot_done(struct tree *t, uint64_t epoch, const uint64_t *dirs,

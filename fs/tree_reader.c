@@ -147,8 +147,9 @@ int tree_reader_xattrs(struct tree_reader *r, uint64_t ino, uint8_t **out, size_
 	return encode_xattrs(r, ino, *out, len);
 }
 
-int tree_reader_changed(struct tree_reader *r, uint64_t dir, const char *name, size_t name_len,
-    struct tree_name *out)
+/* The first key of ${table}, which are (directory, name), behind this one. */
+static int next_name(struct tree_reader *r, enum table table, uint64_t dir, const char *name,
+    size_t name_len, struct tree_name *out)
 {
 	struct key key = key_named(dir, name, name_len);
 	uint64_t live = dir;	/* a directory that is known to be there */
@@ -156,9 +157,9 @@ int tree_reader_changed(struct tree_reader *r, uint64_t dir, const char *name, s
 	int rc;
 
 	assert(name_len <= NAME_LEN_MAX);
-	rc = view_seek(&r->view, CHANGES, &key, &k, &v);
+	rc = view_seek(&r->view, table, &key, &k, &v);
 	if (rc == 0 && k.mv_size == key.len && key_begins(&k, &key))
-		rc = view_next(&r->view, CHANGES, &k, &v);
+		rc = view_next(&r->view, table, &k, &v);
 	while (rc == 0) {
 		const uint8_t *p = k.mv_data;
 		struct inode i;
@@ -174,7 +175,19 @@ int tree_reader_changed(struct tree_reader *r, uint64_t dir, const char *name, s
 			return rc;
 		/* It was removed: its records wait for tree_forget(). */
 		key = key_of(out->ino + 1);
-		rc = view_seek(&r->view, CHANGES, &key, &k, &v);
+		rc = view_seek(&r->view, table, &key, &k, &v);
 	}
 	return rc;
+}
+
+int tree_reader_changed(struct tree_reader *r, uint64_t dir, const char *name, size_t name_len,
+    struct tree_name *out)
+{
+	return next_name(r, CHANGES, dir, name, name_len, out);
+}
+
+int tree_reader_next(struct tree_reader *r, uint64_t dir, const char *name, size_t name_len,
+    struct tree_name *out)
+{
+	return next_name(r, NAMES, dir, name, name_len, out);
 }
