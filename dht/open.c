@@ -150,6 +150,24 @@ static int make_format(struct store *s, struct opening *o)
 	return rc < 0 ? explain_errno(o, rc, "its file `format' can't be written") : 0;
 }
 
+/* Before anything is put into it: a folder that others use is left as it is. */
+static int check_foreign(struct store *s, struct opening *o)
+{
+	struct contents c = { .segments = false };
+	unsigned int version;
+	int rc = format_read(s->io, s->dirfd, &version, &s->id);
+
+	if (rc != -ENOENT && rc != -EBADMSG)
+		return 0;
+	rc = s->io->list(s->io->ctx, s->dirfd, look_at, &c);
+	if (rc < 0)
+		return explain_errno(o, rc, "the store's folder can't be read");
+	if (!c.other[0] || c.segments)
+		return 0;
+	return explain(o, -ENOTEMPTY, "this is no store, and it holds other files (%s); "
+	    "choose an empty folder", c.other);
+}
+
 /* No format file, or half of one: a store that was being made, a damaged one, or none at all. */
 static int no_format(struct store *s, struct opening *o)
 {
@@ -170,9 +188,6 @@ static int no_format(struct store *s, struct opening *o)
 			    "its file `format'", FORMAT_VERSION);
 		return make_format(s, o);
 	}
-	if (c.other[0])
-		return explain(o, -ENOTEMPTY, "this is no store, and it holds other files (%s); "
-		    "choose an empty folder", c.other);
 	randombytes_buf(&s->id, sizeof(s->id));
 	return make_format(s, o);
 }
@@ -323,6 +338,8 @@ int store_open(const struct dht_options *options, bool rebuild, dht_tell *tell, 
 	if (!s)
 		return explain(&o, -ENOMEM, "no memory");
 	rc = open_folder(s, &o);
+	if (rc == 0)
+		rc = check_foreign(s, &o);
 	if (rc == 0)
 		rc = take_lock(s, &o);
 	if (rc == 0)
