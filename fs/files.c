@@ -178,7 +178,7 @@ static void take_result(struct file *f, const struct flush *fl, struct extents *
 static void take_error(struct file *f, int error)
 {
 	/* One line for all: when a disk is full there would be one of every file, every second. */
-	if (f->fs->in[FILE_FAILED].count == 0)
+	if (f->error == 0 && f->fs->in[FILE_FAILED].count == 0)
 		log_line(LOG_ERR, "inode %" PRIu64 ": could not be stored: %s; it stays in memory "
 		    "and is tried again", f->ino, strerror(-error));
 	f->error = f->fs->error = error;

@@ -9,7 +9,9 @@
 #define BUCKETS 256u
 
 struct lookup {
-	struct dht_op op;
+	struct dht_op op;	/* the dht's while it is under way */
+	enum kind kind;
+	struct address address;
 	struct dht *dht;
 	struct cache *cache;
 	bool hurried;		/* cancelled, to be started again before others */
@@ -32,7 +34,7 @@ static struct lookup **place(struct lookups *ls, enum kind kind, const struct ad
 {
 	struct lookup **p = &ls->buckets[a->b[0]];
 
-	while (*p && ((*p)->op.kind != kind || !address_equal(&(*p)->op.address, a)))
+	while (*p && ((*p)->kind != kind || !address_equal(&(*p)->address, a)))
 		p = &(*p)->chain;
 	return p;
 }
@@ -92,9 +94,9 @@ static void lookup_done(struct dht_op *op)
 	}
 	if (result == 0) {
 		chunk = op->chunk;
-		cache_put(l->cache, op->kind, &op->address, chunk);
+		cache_put(l->cache, l->kind, &l->address, chunk);
 	}
-	*place(ls, op->kind, &op->address) = l->chain;
+	*place(ls, l->kind, &l->address) = l->chain;
 	free(l);
 	pthread_mutex_unlock(&ls->lock);
 	tell(told, result, chunk);
@@ -132,8 +134,8 @@ int lookup_start(struct dht *dht, struct cache *cache, enum kind kind, const str
 		l->cache = cache;
 		l->op.done = lookup_done;
 		l->op.user = l;
-		l->op.kind = kind;
-		l->op.address = *a;
+		l->kind = l->op.kind = kind;
+		l->address = l->op.address = *a;
 		l->op.ahead = !w;
 		*p = l;
 		ls->count++;
