@@ -19,8 +19,8 @@
  * (which must be there where there is a user or a group by id); others.
  */
 
-/** acl_check(acl, len): 0, -EINVAL, or -EOPNOTSUPP (another version).  ${len} of a header alone: -EINVAL.
- * The functions below want one that passed. */
+/** acl_check(acl, len): 0, -EINVAL (a header alone, too), or -EOPNOTSUPP (another version).
+ * The functions below but acl_empty() want one that passed. */
 int acl_check(const uint8_t *acl, size_t len);
 
 /** acl_empty(acl, len): a header alone, which sets no ACL and removes the one that is there. */
@@ -29,15 +29,15 @@ bool acl_empty(const uint8_t *acl, size_t len);
 /** acl_normalize(acl, len): entries that have no id get the one that Linux writes there. */
 void acl_normalize(uint8_t *acl, size_t len);
 
-/** acl_to_mode(acl, len, mode): set the nine permission bits of *${mode}.  Returns whether the ACL says
- * more than they do. */
+/** acl_to_mode(acl, len, mode): set the nine permission bits of *${mode}.  Returns whether the ACL
+ * says more than they do. */
 bool acl_to_mode(const uint8_t *acl, size_t len, uint32_t *mode);
 
 /** acl_chmod(acl, len, mode): the permission bits of ${mode} go into the ACL. */
 void acl_chmod(uint8_t *acl, size_t len, uint32_t mode);
 
-/** acl_inherit(acl, len, mode): ${acl} is the directory's default one; make it the access ACL of a new
- * file that was asked for with *${mode}, which gets what both allow.  The umask plays no part.
+/** acl_inherit(acl, len, mode): ${acl} is the directory's default one; make it the access ACL of a
+ * new file that was asked for with *${mode}, which gets what both allow.  The umask plays no part.
  * Returns whether the ACL says more than the mode. */
 bool acl_inherit(uint8_t *acl, size_t len, uint32_t *mode);
 

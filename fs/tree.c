@@ -77,7 +77,7 @@ static int check_length(struct tree *t, const struct why *why)
 	t->page_size = s.ms_psize;
 	t->map_pages = info.me_mapsize / t->page_size;
 	if ((uint64_t)st.st_size / t->page_size <= info.me_last_pgno && info.me_last_txnid > 0)
-		return say(why, -EBADMSG, "has been cut short: restore the tree from a snapshot");
+		return say(why, -EBADMSG, "has been cut short: put a copy of it back");
 	return 0;
 }
 
@@ -110,7 +110,7 @@ static int open_tables(struct tree *t, bool read_only, const struct why *why)
 		if (rc == MDB_VERSION_MISMATCH)
 			return say(why, -EPROTO, "has another format: use the dhtfs that made it");
 		if (rc == MDB_NOTFOUND)
-			return say(why, -EBADMSG, "lacks a table: restore the tree from a snapshot");
+			return say(why, -EBADMSG, "lacks a table: put a copy of it back");
 		return say_errno(why, rc, "can't open its tables");
 	}
 	rc = mdb_txn_commit(txn);
@@ -139,7 +139,7 @@ static int read_state(struct tree *t, const struct why *why)
 	if (rc == -ENOENT)
 		return rc;
 	if (rc || v.mv_size != STATE_LEN)
-		return say(why, -EBADMSG, "is damaged: restore the tree from a snapshot");
+		return say(why, -EBADMSG, "is damaged: put a copy of it back");
 	find_map(t, v.mv_data);
 	t->next_number = get_le64((const uint8_t *)v.mv_data + 8);
 	t->epoch = get_le64((const uint8_t *)v.mv_data + 16) + 1;
@@ -200,7 +200,10 @@ static int delete_orphan(struct tree *t)
 	if (rc)
 		return -EIO;
 	tree_forget(t, i.ino);
-	return t->broken ? -EIO : 0;
+	if (t->broken)
+		return -EIO;
+	/* On a full disk it stays until the next time. */
+	return tree_is_orphan(t, i.ino) ? -ENOENT : 0;
 }
 
 /* Make what is new, delete what the last run left: in transactions of our own. */

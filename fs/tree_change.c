@@ -160,6 +160,16 @@ static uint64_t count_reusable(struct tree *t)
 	return total;
 }
 
+static int fallocate_all(int fd, off_t from, off_t len)
+{
+	int rc;
+
+	do
+		rc = posix_fallocate(fd, from, len);
+	while (rc == EINTR);
+	return rc;
+}
+
 /* Make the file at least ${pages} long. */
 static int allocate(struct tree *t, uint64_t pages)
 {
@@ -175,10 +185,10 @@ static int allocate(struct tree *t, uint64_t pages)
 	rc = mdb_env_get_fd(t->env, &fd);
 	if (rc)
 		return tree_errno(rc);
-	rc = posix_fallocate(fd, from, (off_t)(step * t->page_size) - from);
+	rc = fallocate_all(fd, from, (off_t)(step * t->page_size) - from);
 	if (rc && step > pages) {
 		step = pages;
-		rc = posix_fallocate(fd, from, (off_t)(step * t->page_size) - from);
+		rc = fallocate_all(fd, from, (off_t)(step * t->page_size) - from);
 	}
 	if (rc)
 		return rc == EFBIG || rc == EDQUOT ? -ENOSPC : -rc;

@@ -1,4 +1,4 @@
-/* tree_checkpoint: the long write transaction from begin to commit, pins, and the snapshots' side. */
+/* tree_checkpoint: the long write transaction from begin to commit; pins; the snapshots' side. */
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
@@ -159,6 +159,7 @@ int tree_commit(struct tree *t, const struct publications *publish, bool (*ready
 		rc = -EAGAIN;
 	} else {
 		rc = commit_locked(t, publish ? publish : &none);
+		rc = rc && t->broken ? -EIO : rc;
 	}
 	return tree_finish(t, rc);
 }
@@ -171,9 +172,11 @@ bool tree_dirty(struct tree *t, unsigned int *pages)
 	dirty = t->live.txn && !t->broken && t->changes > 0;
 	if (dirty && t->changes - t->counted_at >= COUNT_EVERY)
 		tree_count_pages(t);
-	/* A commit makes the pages free that the last one could not yet give up. */
 	if (pages)
-		*pages = !dirty ? 0 : t->tight && t->dirty < TREE_PAGES_MAX ? TREE_PAGES_MAX : t->dirty;
+		*pages = dirty ? t->dirty : 0;
+	/* A commit makes the pages free that the last one could not yet give up. */
+	if (pages && dirty && t->tight && *pages < TREE_PAGES_MAX)
+		*pages = TREE_PAGES_MAX;
 	pthread_mutex_unlock(&t->lock);
 	return dirty;
 }

@@ -10,7 +10,7 @@
 #include "fs/tree.h"
 
 #define TREE_FORMAT	1u
-#define TREE_NUMBER_FIRST 3u		/* of what is made after the root; cookies 1 and 2 are "." and ".." */
+#define TREE_NUMBER_FIRST 3u	/* of what comes after the root; cookies 1 and 2 are "." and ".." */
 #define ROW_LEN		160		/* bytes of an inode's row */
 #define NAME_VALUE_LEN	17		/* bytes of a name's value */
 #define STATE_LEN	24
@@ -62,11 +62,11 @@ struct tree {
 
 	pthread_mutex_t lock;	/* taken inside LMDB's lock of writers, which live.txn holds */
 	pthread_cond_t turned;	/* not turning any more */
-	bool turning;		/* one transaction has ended, the next has not begun: changes wait */
+	bool turning;		/* one transaction has ended, the next has not begun */
 	bool broken;
 	struct view live, last, *view;
 	uint64_t next_number;	/* of the next inode, or cookie */
-	uint64_t epoch;		/* of the checkpoint that is being made: the last one's + 1 */
+	uint64_t epoch;		/* of the next checkpoint: the last one's + 1 */
 	uint64_t changes;	/* puts and deletes since the last commit */
 	unsigned int puts;	/* of the operation that runs */
 
@@ -77,10 +77,10 @@ struct tree {
 	uint64_t counted_at;	/* changes, when dirty was last estimated */
 	unsigned int dirty, touched;
 	unsigned int multi;	/* pages of values that need several in a row */
-	uint64_t reusable;	/* pages that the last commits have freed; UINT64_MAX: not counted yet */
+	uint64_t reusable;	/* pages that commits have freed; UINT64_MAX: not counted yet */
 	bool tight;		/* a change was refused for want of room */
 	uint64_t pages_before[TABLES];
-	uint64_t *seen;		/* a bitmap: pages of the map that were touched, by a hash of their number */
+	uint64_t *seen;		/* a bitmap: pages of the map that were touched, by their number */
 
 	struct tree_reader *readers;
 
@@ -119,10 +119,10 @@ int view_open(struct view *v, const MDB_dbi dbi[TABLES]);
 void view_hide(struct view *v);
 void view_close(struct view *v);
 
-/** view_get(v, table, key, out): 0, -ENOENT, or -EIO.  What ${out} points to lives until the next change. */
+/** view_get(v, table, key, out): 0, -ENOENT, or -EIO.  *${out} lives until the next change. */
 int view_get(struct view *v, enum table table, const struct key *key, MDB_val *out);
 
-/** view_seek(v, table, key, found, out): the first at or behind ${key}.  view_next(): the one after it. */
+/** view_seek(v, table, key, found, out): the first at or behind ${key}; view_next(): the next. */
 int view_seek(struct view *v, enum table table, const struct key *key, MDB_val *found,
     MDB_val *out);
 int view_next(struct view *v, enum table table, MDB_val *found, MDB_val *out);
@@ -150,8 +150,8 @@ int row_decode(uint64_t ino, const MDB_val *row, struct inode *out);
 /* tree_change.c: writing.  The tree is locked.  These fail only where LMDB does. */
 
 /**
- * tree_start(t): lock, for a change, when the next transaction has begun.  Where there will be none,
- * tree_reserve() says so.
+ * tree_start(t): lock, for a change, when the next transaction has begun.  Where there will
+ * be none, tree_reserve() says so.
  * tree_finish(t, rc): unlock and return ${rc}.  An operation that fails behind its first put
  * has left half of itself in the transaction: then the tree is broken.
  */
@@ -165,7 +165,8 @@ int tree_finish(struct tree *t, int rc);
  */
 int tree_reserve(struct tree *t, bool grows, unsigned int names);
 
-int tree_put(struct tree *t, enum table table, const struct key *key, const void *value, size_t len);
+int tree_put(struct tree *t, enum table table, const struct key *key, const void *value,
+    size_t len);
 int tree_append(struct tree *t, enum table table, const struct key *key, const void *value,
     size_t len);	/* behind all other keys */
 int tree_delete(struct tree *t, enum table table, const struct key *key);	/* no such key: 0 */
@@ -178,8 +179,8 @@ int tree_put_inode(struct tree *t, const struct inode *i);
 int tree_changed(struct tree *t, uint64_t dir, const char *name, size_t len);
 int tree_put_changed(struct tree *t, struct inode *i);
 
-/** tree_drop_changes(t, dir, epoch): delete a directory's change records up to ${epoch}.  Takes the lock,
- * and gives it up from time to time. */
+/** tree_drop_changes(t, dir, epoch): delete a directory's change records up to ${epoch}.  Takes the
+ * lock itself, for a while at a time. */
 int tree_drop_changes(struct tree *t, uint64_t dir, uint64_t epoch);
 
 /** tree_delete_inode(t, i): its row, and all that hangs on it, but names and change records. */
@@ -189,7 +190,7 @@ int tree_delete_inode(struct tree *t, const struct inode *i);
 int tree_account(struct tree *t);
 /** tree_count_pages(t): estimate t->dirty. */
 void tree_count_pages(struct tree *t);
-/** tree_break(t, rc, what): ${rc} of LMDB's or errno; the tree is read-only from now on, at its last checkpoint. */
+/** tree_break(t, rc, what): ${rc} is LMDB's or errno's; the tree is read-only from now on. */
 void tree_break(struct tree *t, int rc, const char *what);
 void tree_show_last(struct tree *t);	/* read from the last checkpoint */
 int tree_errno(int rc);		/* LMDB's to -errno */

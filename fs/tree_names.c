@@ -180,7 +180,7 @@ static int inherit(struct tree *t, const struct inode *dir, uint32_t umask, stru
 	memcpy(t->scratch, v.mv_data, v.mv_size);
 	*len = v.mv_size;
 	*more = acl_inherit(t->scratch, *len, &i->mode);
-	if (*more + S_ISDIR(i->mode) > 1 && 2 * (*len + 24) > TREE_XATTRS_MAX)
+	if (*more && S_ISDIR(i->mode) && 2 * (*len + strlen(XATTR_DEFAULT)) > TREE_XATTRS_MAX)
 		return -ENOSPC;
 	return 0;
 }
@@ -354,26 +354,28 @@ int tree_rmdir(struct tree *t, uint64_t parent, const char *name, struct timesta
 	return tree_finish(t, remove_name(t, parent, name, true, now, gone));
 }
 
-static int forget(struct tree *t, uint64_t ino, bool *directory)
+/* 1: it is a directory, whose change records are to go first. */
+static int forget(struct tree *t, uint64_t ino, bool dropped)
 {
 	struct inode i;
 	int rc = view_inode(t->view, ino, &i);
 
 	if (rc || i.nlink > 0)
 		return rc ? rc : -ENOENT;
-	*directory = S_ISDIR(i.mode);
+	if (S_ISDIR(i.mode) && !dropped)
+		return 1;
 	rc = tree_reserve(t, false, 4);
 	return rc ? rc : tree_delete_inode(t, &i);
 }
 
-/* A directory's change records go last: they are found by its number alone. */
 void tree_forget(struct tree *t, uint64_t ino)
 {
-	bool directory = false;
 	int rc;
 
 	tree_start(t);
-	rc = tree_finish(t, forget(t, ino, &directory));
-	if (rc == 0 && directory)
-		tree_drop_changes(t, ino, UINT64_MAX);
+	rc = tree_finish(t, forget(t, ino, false));
+	if (rc <= 0 || tree_drop_changes(t, ino, UINT64_MAX) != 0)
+		return;
+	tree_start(t);
+	tree_finish(t, forget(t, ino, true));
 }

@@ -11,8 +11,8 @@ struct place {
 	size_t len;
 };
 
-/** place_find(t, dir, name, p, d, v): the directory's row into ${d}, what the name says into ${v}: ino 0 if
- * it is free.  -ENAMETOOLONG, -EINVAL, -ENOENT or -ENOTDIR of the directory. */
+/** place_find(t, dir, name, p, d, v): the directory's row into ${d}, what the name says into ${v}
+ * (ino 0: it is free).  -ENAMETOOLONG, -EINVAL, -ENOENT or -ENOTDIR of the directory. */
 int place_find(struct tree *t, uint64_t dir, const char *name, struct place *p, struct inode *d,
     struct name_value *v);
 
@@ -20,15 +20,17 @@ int place_find(struct tree *t, uint64_t dir, const char *name, struct place *p, 
 int name_add(struct tree *t, const struct place *p, const struct name_value *v);
 int name_remove(struct tree *t, const struct place *p, uint64_t cookie);
 
-/** inode_moved(t, i, dir, cookie, new_dir, new_cookie): one of its names is elsewhere now.  Changes ${i}, puts no row. */
+/** inode_moved(t, i, dir, cookie, new_dir, new_cookie): one of its names is elsewhere now.
+ * Changes ${i}, puts no row. */
 int inode_moved(struct tree *t, struct inode *i, uint64_t dir, uint64_t cookie, uint64_t new_dir,
     uint64_t new_cookie);
 
-/** inode_unnamed(t, i, dir, cookie, now): it has lost that name: ${i} and its row, its other names' records, orphans. */
+/** inode_unnamed(t, i, dir, cookie, now): it has lost that name.  Changes ${i} and puts its row and
+ * its other names' records; if it was the last one, it is an orphan. */
 int inode_unnamed(struct tree *t, struct inode *i, uint64_t dir, uint64_t cookie,
     struct timestamp now);
 
-/** directory_count(t, dir, names, directories, now): so many more (or fewer) of each; and its row. */
+/** directory_count(t, dir, names, directories, now): so many more (or fewer); and its row. */
 int directory_count(struct tree *t, struct inode *dir, int names, int directories,
     struct timestamp now);
 

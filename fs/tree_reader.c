@@ -166,7 +166,8 @@ static int next_name(struct tree_reader *r, enum table table, uint64_t dir, cons
 
 		if (k.mv_size < 9 || k.mv_size > 8 + NAME_LEN_MAX)
 			return -EIO;
-		*out = (struct tree_name){ .ino = get_be64(p), .name_len = (uint8_t)(k.mv_size - 8) };
+		*out = (struct tree_name){ .ino = get_be64(p) };
+		out->name_len = (uint8_t)(k.mv_size - 8);
 		memcpy(out->name, p + 8, out->name_len);
 		if (out->ino == live)
 			return 0;

@@ -76,10 +76,11 @@ static int arrive(struct tree *t, struct end *e, const struct end *there, uint64
     struct timestamp now)
 {
 	struct name_value v = { e->value.ino, cookie, e->value.type };
+	uint64_t new_dir = there->place.dir;
 	int rc = name_add(t, &there->place, &v);
 
 	if (rc == 0)
-		rc = inode_moved(t, &e->inode, e->place.dir, e->value.cookie, there->place.dir, cookie);
+		rc = inode_moved(t, &e->inode, e->place.dir, e->value.cookie, new_dir, cookie);
 	e->inode.ctime = now;
 	return rc ? rc : tree_put_changed(t, &e->inode);
 }
@@ -90,8 +91,10 @@ static int leave_and_enter(struct tree *t, struct end *from, struct end *to, int
 {
 	int rc;
 
-	if (from->place.dir == to->place.dir)
-		return directory_count(t, &from->dir, entered - left, entered_dirs - left_dirs, now);
+	if (from->place.dir == to->place.dir) {
+		entered -= left;
+		return directory_count(t, &from->dir, entered, entered_dirs - left_dirs, now);
+	}
 	rc = directory_count(t, &from->dir, -left, -left_dirs, now);
 	return rc ? rc : directory_count(t, &to->dir, entered, entered_dirs, now);
 }
@@ -103,7 +106,8 @@ static int leave_and_enter(struct tree *t, struct end *from, struct end *to, int
 static int replace(struct tree *t, struct end *from, struct end *to, struct timestamp now,
     struct inode *gone)
 {
-	bool replaced = to->value.ino, is_dir = S_ISDIR(from->inode.mode);
+	int one = to->value.ino ? 0 : 1, dir = S_ISDIR(from->inode.mode) ? 1 : 0;
+	bool replaced = to->value.ino;
 	uint64_t cookie = to->value.cookie;
 	int rc = name_remove(t, &from->place, from->value.cookie);
 
@@ -115,7 +119,7 @@ static int replace(struct tree *t, struct end *from, struct end *to, struct time
 	}
 	if (rc == 0)
 		rc = arrive(t, from, to, cookie, now);
-	return rc ? rc : leave_and_enter(t, from, to, 1, is_dir, !replaced, is_dir && !replaced, now);
+	return rc ? rc : leave_and_enter(t, from, to, 1, dir, one, one * dir, now);
 }
 
 static int exchange(struct tree *t, struct end *from, struct end *to, struct timestamp now)

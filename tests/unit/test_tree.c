@@ -370,13 +370,14 @@ static void pins_and_the_head_are_kept(void **state)
 
 static void change_records_of_a_removed_directory_are_not_shown(void **state)
 {
-	uint64_t dir = make(TREE_ROOT, "dir", DIR_MODE);
+	uint64_t dir = make(TREE_ROOT, "dir", DIR_MODE), next = make(TREE_ROOT, "next", DIR_MODE);
 	struct tree_name c = { 0 };
 	struct tree_reader *r;
 	struct inode i;
 
 	(void)state;
 	make(dir, "x", FILE_MODE);
+	make(next, "y", FILE_MODE);
 	tree_test_commit();
 	assert_int_equal(tree_unlink(t, dir, "x", at(5), &i), 0);
 	assert_int_equal(tree_rmdir(t, TREE_ROOT, "dir", at(5), &i), 0);
@@ -385,6 +386,8 @@ static void change_records_of_a_removed_directory_are_not_shown(void **state)
 	assert_int_equal(tree_reader_changed(r, 0, "", 0, &c), 0);
 	assert_int_equal(c.ino, TREE_ROOT);
 	assert_string_equal(c.name, "dir");
+	assert_int_equal(tree_reader_changed(r, TREE_ROOT, "next", 4, &c), 0);
+	assert_int_equal(c.ino, next);
 	assert_int_equal(tree_reader_changed(r, c.ino, c.name, c.name_len, &c), -ENOENT);
 	tree_reader_close(r);
 }

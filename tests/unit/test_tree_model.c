@@ -429,6 +429,19 @@ static void check_inode(struct model *m, const struct node *n, const struct inod
 		assert_int_equal(i->parent, 0);
 }
 
+/* The row says one of the inode's names. */
+static void check_row_name(struct model *m, const struct inode *i)
+{
+	bool found = false;
+
+	for (int k = 0; k < NAMES_N; k++) {
+		struct link *l = &m->link[k];
+
+		found |= l->ino == i->ino && l->dir == i->parent && (!l->cookie || l->cookie == i->cookie);
+	}
+	assert_int_equal(found, i->nlink > 0 && i->ino != TREE_ROOT);
+}
+
 static void check_xattrs(const struct node *n)
 {
 	char name[] = "user.0", list[64];
@@ -491,6 +504,7 @@ static void check_all(struct model *m)
 		expected++;
 		assert_int_equal(tree_get(t, n->ino, &inode), 0);
 		check_inode(m, n, &inode);
+		check_row_name(m, &inode);
 		check_xattrs(n);
 		if (S_ISDIR(n->mode))
 			check_directory(m, n->ino);

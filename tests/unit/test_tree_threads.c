@@ -1,4 +1,7 @@
-/* tree: one thread commits, others change and look, readers see whole checkpoints.  For ThreadSanitizer. */
+/*
+ * tree: one thread commits, others change and look, readers see whole checkpoints.  For
+ * ThreadSanitizer above all.
+ */
 #include "tree_test.h"
 
 #include <pthread.h>
