@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <time.h>
 
-/* Left to others on the disk, and to the ledger, which can't tell of chunks without room. */
+/* Left to others on the disk, and, there and below the limit, to the ledger, which can't be told of
+ * chunks without room. */
 #define RESERVE_MAX  ((uint64_t)64 << 20)
-#define RESERVE_PART 32			/* of a small disk: this part of it */
+#define RESERVE_PART 32			/* of a small disk or limit: this part of it */
+#define LEDGER_MIN   ((uint64_t)256 << 10)	/* what its first commits take */
 
 /* How stale the word of the file system may get. */
 #define LOOK_AGAIN_MS 500
@@ -23,9 +25,9 @@ static int64_t now_ms(void)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-static uint64_t disk_reserve(const struct store *s)
+static uint64_t reserve_of(uint64_t total)
 {
-	uint64_t part = s->disk_total / RESERVE_PART;
+	uint64_t part = total / RESERVE_PART;
 
 	return part < RESERVE_MAX ? part : RESERVE_MAX;
 }
@@ -43,7 +45,7 @@ static void look(struct store *s, bool now)
 	/* What an active segment has set aside is ours already. */
 	if (s->active && s->active->allocated > s->active->end)
 		available += s->active->allocated - s->active->end;
-	reserve = disk_reserve(s);
+	reserve = reserve_of(s->disk_total);
 	s->disk_left = available > reserve ? available - reserve : 0;
 	s->disk_looked_ms = at_ms;
 }
@@ -51,10 +53,13 @@ static void look(struct store *s, bool now)
 /* Under the lock: bytes that can still be written, what is promised among them. */
 static uint64_t left(struct store *s)
 {
-	uint64_t used = s->segment_bytes + ledger_size(s->ledger), most;
+	uint64_t ledger = ledger_size(s->ledger), used, most;
 
 	if (s->size_max == 0)
 		return s->disk_left;
+	if (ledger < LEDGER_MIN)
+		ledger = LEDGER_MIN;
+	used = s->segment_bytes + ledger + reserve_of(s->size_max);
 	most = used < s->size_max ? s->size_max - used : 0;
 	return most < s->disk_left ? most : s->disk_left;
 }

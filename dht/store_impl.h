@@ -1,6 +1,7 @@
 /*
- * store_impl: what the files of the store share: store.c (put, get), append.c (space, segments),
- * sync.c (fdatasync), commit.c (the ledger), recover.c (open), check.c (scrub and mend).
+ * store_impl: what the files of the store share: store.c (entries), put.c, get.c, listing.c,
+ * append.c (segments, space), sync.c (fdatasync), commit.c (the ledger), open.c, recover.c,
+ * check.c (check and mend).
  *
  * Lock order: store.lock, then the locks inside segments, ledger and codecs.  No lock is held
  * across an fdatasync, a read or write of chunks, or a ledger commit.
@@ -23,7 +24,7 @@
 /* Entries that the ledger may lag behind; more wait. */
 #define RECENTS_MAX (512u * 1024)
 /* As many records, or bytes of them, or seconds: then the ledger is told of what is durable. */
-#define COMMIT_RECORDS (16u * 1024)
+#define COMMIT_RECORDS (64u * 1024)
 #define COMMIT_BYTES   (1024ull << 20)
 #define COMMIT_SECONDS 5
 /* Addresses verified in this run; one that is pushed out is verified again. */
@@ -104,28 +105,9 @@ struct scratch {
 struct scratch *scratch_borrow(struct store *s);
 void scratch_return(struct store *s, struct scratch *x);
 
-struct found {
-	struct record record;
-	bool recent;		/* written or verified in this run */
-	struct chunk *held;	/* its bytes, where its place is not to be trusted; to be dropped */
-};
-
-/** store_find(s, a, out): where ${a} lies now.  Waits for one that is being written.
- * 0, -ENOENT, or from the ledger: -EBADMSG, -EUCLEAN, -EIO. */
-int store_find(struct store *s, const struct address *a, struct found *out);
-
-/**
- * store_read(s, r, kind, out): the chunk of ${r}, verified under ${kind}.  -EBADMSG: other bytes;
- * -ENXIO: there is no such place; -EIO, -ENOMEM.
- */
-int store_read(struct store *s, const struct record *r, enum kind kind, struct chunk **out);
-
 /** store_enter(s, r): the ledger is to say ${r} of this address from now on: a durable record,
  * or one set aside.  Under the lock.  0 or -ENOMEM. */
 int store_enter(struct store *s, const struct record *r);
-
-/** store_set_aside(s, r, why): never hand out ${r} again, if it is still where its address leads. */
-void store_set_aside(struct store *s, const struct record *r, const char *why);
 
 /** entry_for(s, r, in_ledger): the entry of ${r}'s address, now about ${r}, in no list; made where
  * there is none: ${in_ledger} is what the ledger has of it, or NULL.  Not for one that is
@@ -143,6 +125,31 @@ void entry_astray(struct store *s, struct recent *e);
 
 /** entry_count(s, e, sign): add it to, or take it from, what the ledger does not count yet. */
 void entry_count(struct store *s, const struct recent *e, int sign);
+
+/* get.c */
+
+struct found {
+	struct record record;
+	bool recent;		/* written or verified in this run */
+	struct chunk *held;	/* its bytes, where its place is not to be trusted; to be dropped */
+};
+
+/** store_find(s, a, out): where ${a} lies now.  Waits for one that is being written.
+ * 0, -ENOENT, or from the ledger: -EBADMSG, -EUCLEAN, -EIO. */
+int store_find(struct store *s, const struct address *a, struct found *out);
+
+/**
+ * store_read(s, r, kind, out): the chunk of ${r}, verified under ${kind}.  -EBADMSG: other bytes;
+ * -ENXIO: there is no such place; -EIO, -ENOMEM.
+ */
+int store_read(struct store *s, const struct record *r, enum kind kind, struct chunk **out);
+
+/** store_set_aside(s, r, why): never hand out ${r} again, if it is still where its address leads. */
+void store_set_aside(struct store *s, const struct record *r, const char *why);
+
+/** verified_has(s, a), verified_set(s, a, good): was it read and verified in this run? */
+bool verified_has(struct store *s, const struct address *a);
+void verified_set(struct store *s, const struct address *a, bool good);
 
 /* append.c */
 

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "dht/dht.h"
+#include "dht/io.h"
 
 struct dhttest {
 	char dir[256];		/* removed at the end */

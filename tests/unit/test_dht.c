@@ -1,3 +1,4 @@
+/* Operations: who completes them, in which order, and what cancelling does. */
 #include "tests/lib/dhttest.h"
 
 #include <errno.h>
@@ -5,85 +6,133 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct waiter {
-	pthread_mutex_t lock;
+#define OPS 200
+
+struct fixture {
+	struct dhttest t;
+	struct io io;		/* the system's, with a gate */
+	pthread_mutex_t lock;	/* covers all that follows */
 	pthread_cond_t changed;
+	bool shut;		/* reads wait at the gate */
+	unsigned int waiting;	/* reads that do */
+	bool shut_sync;		/* the same for fdatasync */
+	unsigned int waiting_sync;
 	unsigned int done;
+	struct dht_op *order[2 * OPS];	/* as they were done */
+	pthread_t starter;
 };
 
-static struct waiter waiter = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0 };
+static void pass(struct fixture *f, const bool *shut, unsigned int *waiting)
+{
+	pthread_mutex_lock(&f->lock);
+	++*waiting;
+	pthread_cond_broadcast(&f->changed);
+	while (*shut)
+		pthread_cond_wait(&f->changed, &f->lock);
+	--*waiting;
+	pthread_mutex_unlock(&f->lock);
+}
+
+static ssize_t gated_pread(void *ctx, int fd, void *buf, size_t len, uint64_t off)
+{
+	struct fixture *f = ctx;
+
+	pass(f, &f->shut, &f->waiting);
+	return io_system.pread(NULL, fd, buf, len, off);
+}
+
+static int gated_fdatasync(void *ctx, int fd)
+{
+	struct fixture *f = ctx;
+
+	pass(f, &f->shut_sync, &f->waiting_sync);
+	return io_system.fdatasync(NULL, fd);
+}
+
+static void set_gate(struct fixture *f, bool *gate, bool shut)
+{
+	pthread_mutex_lock(&f->lock);
+	*gate = shut;
+	pthread_cond_broadcast(&f->changed);
+	pthread_mutex_unlock(&f->lock);
+}
+
+static void await(struct fixture *f, const unsigned int *count, unsigned int n)
+{
+	pthread_mutex_lock(&f->lock);
+	while (*count < n)
+		pthread_cond_wait(&f->changed, &f->lock);
+	pthread_mutex_unlock(&f->lock);
+}
 
 static void tell(struct dht_op *op)
 {
-	struct waiter *w = op->user;
+	struct fixture *f = op->user;
 
-	pthread_mutex_lock(&w->lock);
-	w->done++;
-	pthread_cond_broadcast(&w->changed);
-	pthread_mutex_unlock(&w->lock);
-}
-
-static void await(unsigned int done)
-{
-	pthread_mutex_lock(&waiter.lock);
-	while (waiter.done < done)
-		pthread_cond_wait(&waiter.changed, &waiter.lock);
-	pthread_mutex_unlock(&waiter.lock);
+	assert_false(pthread_equal(pthread_self(), f->starter));
+	pthread_mutex_lock(&f->lock);
+	f->order[f->done++] = op;
+	pthread_cond_broadcast(&f->changed);
+	pthread_mutex_unlock(&f->lock);
 }
 
 static int begin(void **state)
 {
-	struct dhttest *t = malloc(sizeof(*t));
+	struct fixture *f = calloc(1, sizeof(*f));
 
-	dhttest_begin(t);
-	waiter.done = 0;
-	if (dhttest_open(t) < 0)
-		fail_msg("%s", t->why);
-	*state = t;
+	assert_non_null(f);
+	dhttest_begin(&f->t);
+	pthread_mutex_init(&f->lock, NULL);
+	pthread_cond_init(&f->changed, NULL);
+	f->starter = pthread_self();
+	f->io = io_system;
+	f->io.ctx = f;
+	f->io.pread = gated_pread;
+	f->io.fdatasync = gated_fdatasync;
+	f->t.options.io = &f->io;
+	if (dhttest_open(&f->t) < 0)
+		fail_msg("%s", f->t.why);
+	*state = f;
 	return 0;
 }
 
 static int end(void **state)
 {
-	dhttest_end(*state);
-	free(*state);
+	struct fixture *f = *state;
+
+	dhttest_end(&f->t);
+	free(f);
 	return 0;
 }
 
-static void what_was_inserted_is_found_now_and_after_a_restart(void **state)
+static struct dht_op lookup_op(struct fixture *f, uint64_t seed, size_t len)
 {
-	static const size_t lens[] = { 0, 1, 63, 64, 65, 4096, 65537, CHUNK_MAX };
-	struct dhttest *t = *state;
+	struct dht_op op = { .kind = KIND_DATA, .done = tell, .user = f };
 
-	for (int round = 0; round < 2; round++) {
-		for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
-			assert_int_equal(dhttest_get(t, i, lens[i]), round ? 0 : -ENOENT);
-			assert_int_equal(dhttest_put(t, i, lens[i]), 0);
-			assert_int_equal(dhttest_get(t, i, lens[i]), 0);
-		}
-		dhttest_reopen(t);
-	}
-	for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++)
-		assert_int_equal(dhttest_get(t, i, lens[i]), 0);
+	dhttest_address(seed, len, &op.address);
+	return op;
+}
+
+static struct dht_op insert_op(struct fixture *f, uint64_t seed, size_t len)
+{
+	return (struct dht_op){ .kind = KIND_DATA, .done = tell, .user = f,
+		.chunk = dhttest_chunk(seed, len) };
 }
 
 static void operations_complete_from_other_threads(void **state)
 {
-	enum { N = 200 };
-	struct dhttest *t = *state;
-	struct dht_op ops[N], sync = { .done = tell, .user = &waiter };
+	struct fixture *f = *state;
+	struct dht_op ops[OPS], sync = { .done = tell, .user = f };
 
-	memset(ops, 0, sizeof(ops));
-	for (unsigned int i = 0; i < N; i++) {
-		ops[i] = (struct dht_op){ .kind = KIND_DATA, .done = tell, .user = &waiter,
-			.chunk = dhttest_chunk(i, 1000 + i) };
-		dht_insert(t->dht, &ops[i]);
+	for (unsigned int i = 0; i < OPS; i++) {
+		ops[i] = insert_op(f, i, 1000 + i);
+		dht_insert(f->t.dht, &ops[i]);
 	}
-	await(N);
-	dht_sync(t->dht, &sync);
-	await(N + 1);
+	await(f, &f->done, OPS);
+	dht_sync(f->t.dht, &sync);
+	await(f, &f->done, OPS + 1);
 	assert_int_equal(sync.result, 0);
-	for (unsigned int i = 0; i < N; i++) {
+	for (unsigned int i = 0; i < OPS; i++) {
 		struct address want;
 
 		assert_int_equal(ops[i].result, 0);
@@ -92,10 +141,12 @@ static void operations_complete_from_other_threads(void **state)
 		chunk_drop(ops[i].chunk);
 		ops[i].kind = i % 2 ? KIND_ANY : KIND_DATA;
 		ops[i].ahead = i % 3 == 0;
-		dht_lookup(t->dht, &ops[i]);
 	}
-	await(2 * N + 1);
-	for (unsigned int i = 0; i < N; i++) {
+	f->done = 0;
+	for (unsigned int i = 0; i < OPS; i++)
+		dht_lookup(f->t.dht, &ops[i]);
+	await(f, &f->done, OPS);
+	for (unsigned int i = 0; i < OPS; i++) {
 		struct chunk *want = dhttest_chunk(i, 1000 + i);
 
 		assert_int_equal(ops[i].result, 0);
@@ -107,30 +158,162 @@ static void operations_complete_from_other_threads(void **state)
 	}
 }
 
-static void a_chunk_is_stored_once(void **state)
+static void lookups_ahead_of_time_come_after_all_others(void **state)
 {
-	struct dhttest *t = *state;
-	struct dht_status before, after;
+	struct fixture *f = *state;
+	struct dht_op hold[2], ahead[3], asked[3], insert[3];
 
-	assert_int_equal(dhttest_put(t, 1, 50000), 0);
-	dht_status(t->dht, &before);
-	assert_int_equal(dhttest_put(t, 1, 50000), 0);
-	dhttest_reopen(t);
-	assert_int_equal(dhttest_put(t, 1, 50000), 0);
-	dht_status(t->dht, &after);
-	assert_int_equal(before.chunks, 1);
-	assert_int_equal(after.chunks, 1);
-	assert_int_equal(after.raw_bytes, 50000);
-	assert_int_equal(after.inserts_known, 1);
+	for (uint64_t i = 0; i < 8; i++)
+		assert_int_equal(dhttest_put(&f->t, i, 1000), 0);
+	/* Both workers stand at the gate while the others queue up. */
+	set_gate(f, &f->shut, true);
+	for (uint64_t i = 0; i < 2; i++) {
+		hold[i] = lookup_op(f, i, 1000);
+		dht_lookup(f->t.dht, &hold[i]);
+	}
+	await(f, &f->waiting, 2);
+	for (uint64_t i = 0; i < 3; i++) {
+		ahead[i] = lookup_op(f, 2 + i, 1000);
+		ahead[i].ahead = true;
+		dht_lookup(f->t.dht, &ahead[i]);
+	}
+	for (uint64_t i = 0; i < 3; i++) {
+		asked[i] = lookup_op(f, 5 + i, 1000);
+		dht_lookup(f->t.dht, &asked[i]);
+		insert[i] = insert_op(f, 100 + i, 1000);
+		dht_insert(f->t.dht, &insert[i]);
+	}
+	set_gate(f, &f->shut, false);
+	await(f, &f->done, 11);
+	/* Two workers: the last of the asked ones may finish beside the first ahead of time. */
+	for (unsigned int i = 0; i < 7; i++)
+		assert_false(f->order[i]->ahead);
+	for (unsigned int i = 0; i < 11; i++) {
+		assert_int_equal(f->order[i]->result, 0);
+		chunk_drop(f->order[i]->chunk);
+	}
+}
+
+static void a_cancelled_lookup_is_given_back_though_the_disk_hangs(void **state)
+{
+	struct fixture *f = *state;
+	struct dht_op ops[6];
+
+	for (uint64_t i = 0; i < 6; i++)
+		assert_int_equal(dhttest_put(&f->t, i, 1000), 0);
+	set_gate(f, &f->shut, true);
+	for (uint64_t i = 0; i < 6; i++) {
+		ops[i] = lookup_op(f, i, 1000);
+		dht_lookup(f->t.dht, &ops[i]);
+	}
+	await(f, &f->waiting, 2);
+	/* Some of them run, the others are queued. */
+	for (uint64_t i = 0; i < 6; i++)
+		dht_cancel(&ops[i]);
+	await(f, &f->done, 6);
+	for (uint64_t i = 0; i < 6; i++) {
+		assert_int_equal(ops[i].result, -ECANCELED);
+		assert_null(ops[i].chunk);
+	}
+	/* Their memory is the caller's again, whatever the workers still do. */
+	memset(ops, 0xee, sizeof(ops));
+	set_gate(f, &f->shut, false);
+	assert_int_equal(dhttest_get(&f->t, 3, 1000), 0);
+}
+
+static void a_cancelled_insert_is_done_or_not_but_never_half(void **state)
+{
+	struct fixture *f = *state;
+	struct dht_op ops[OPS];
+
+	for (unsigned int i = 0; i < OPS; i++) {
+		ops[i] = insert_op(f, i, 500 + i);
+		dht_insert(f->t.dht, &ops[i]);
+	}
+	for (unsigned int i = 0; i < OPS; i += 2)
+		dht_cancel(&ops[i]);
+	await(f, &f->done, OPS);
+	for (unsigned int i = 0; i < OPS; i++) {
+		int rc = dhttest_get(&f->t, i, 500 + i);
+
+		assert_true(ops[i].result == 0 || (i % 2 == 0 && ops[i].result == -ECANCELED));
+		assert_int_equal(rc, ops[i].result == 0 ? 0 : -ENOENT);
+		chunk_drop(ops[i].chunk);
+	}
+}
+
+static void syncs_share_an_fdatasync_and_can_be_cancelled(void **state)
+{
+	struct fixture *f = *state;
+	struct dht_op first = { .done = tell, .user = f }, more[OPS], cancelled = first;
+
+	assert_int_equal(dhttest_put(&f->t, 1, 1000), 0);
+	set_gate(f, &f->shut_sync, true);
+	dht_sync(f->t.dht, &first);
+	await(f, &f->waiting_sync, 1);
+	assert_int_equal(dhttest_put(&f->t, 2, 1000), 0);
+	for (unsigned int i = 0; i < OPS; i++) {
+		more[i] = (struct dht_op){ .done = tell, .user = f };
+		dht_sync(f->t.dht, &more[i]);
+	}
+	dht_sync(f->t.dht, &cancelled);
+	dht_cancel(&cancelled);
+	await(f, &f->done, 1);
+	assert_ptr_equal(f->order[0], &cancelled);
+	assert_int_equal(cancelled.result, -ECANCELED);
+	set_gate(f, &f->shut_sync, false);
+	await(f, &f->done, OPS + 2);
+	assert_ptr_equal(f->order[1], &first);
+	for (unsigned int i = 0; i < OPS; i++)
+		assert_int_equal(more[i].result, 0);
+}
+
+static void an_insert_does_not_wait_for_an_fdatasync(void **state)
+{
+	struct fixture *f = *state;
+	struct dht_op sync = { .done = tell, .user = f };
+
+	assert_int_equal(dhttest_put(&f->t, 1, 1000), 0);
+	set_gate(f, &f->shut_sync, true);
+	dht_sync(f->t.dht, &sync);
+	await(f, &f->waiting_sync, 1);
+	for (uint64_t i = 2; i < 50; i++) {
+		assert_int_equal(dhttest_put(&f->t, i, 1000), 0);
+		assert_int_equal(dhttest_get(&f->t, i, 1000), 0);
+	}
+	set_gate(f, &f->shut_sync, false);
+	await(f, &f->done, 1);
+}
+
+static void closing_finishes_what_was_started(void **state)
+{
+	struct fixture *f = *state;
+	struct dht_op ops[OPS];
+
+	for (unsigned int i = 0; i < OPS; i++) {
+		ops[i] = insert_op(f, i, 2000);
+		dht_insert(f->t.dht, &ops[i]);
+	}
+	dhttest_reopen(&f->t);
+	assert_int_equal(f->done, OPS);
+	for (unsigned int i = 0; i < OPS; i++) {
+		assert_int_equal(ops[i].result, 0);
+		assert_int_equal(dhttest_get(&f->t, i, 2000), 0);
+		chunk_drop(ops[i].chunk);
+	}
 }
 
 int main(void)
 {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(what_was_inserted_is_found_now_and_after_a_restart,
-		    begin, end),
-		cmocka_unit_test_setup_teardown(operations_complete_from_other_threads, begin, end),
-		cmocka_unit_test_setup_teardown(a_chunk_is_stored_once, begin, end),
+		TEST(operations_complete_from_other_threads),
+		TEST(lookups_ahead_of_time_come_after_all_others),
+		TEST(a_cancelled_lookup_is_given_back_though_the_disk_hangs),
+		TEST(a_cancelled_insert_is_done_or_not_but_never_half),
+		TEST(syncs_share_an_fdatasync_and_can_be_cancelled),
+		TEST(an_insert_does_not_wait_for_an_fdatasync),
+		TEST(closing_finishes_what_was_started),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -1,0 +1,293 @@
+/* Finding chunks and reading them: nothing leaves here that was not verified. */
+#include "dht/store_impl.h"
+
+#include <errno.h>
+
+#include "chunker/bytes.h"
+
+#define ATTEMPTS 4	/* places at which a chunk is looked for */
+
+static uint64_t *verified_word(struct store *s, const struct address *a, uint64_t *value)
+{
+	*value = get_le64(a->b + 8) | 1;
+	return &s->verified[get_le32(a->b) % VERIFIED_WORDS];
+}
+
+bool verified_has(struct store *s, const struct address *a)
+{
+	uint64_t value, *word = verified_word(s, a, &value);
+
+	return __atomic_load_n(word, __ATOMIC_RELAXED) == value;
+}
+
+void verified_set(struct store *s, const struct address *a, bool good)
+{
+	uint64_t value, *word = verified_word(s, a, &value);
+
+	if (good)
+		__atomic_store_n(word, value, __ATOMIC_RELAXED);
+	else
+		__atomic_compare_exchange_n(word, &value, 0, false, __ATOMIC_RELAXED,
+		    __ATOMIC_RELAXED);
+}
+
+int store_find(struct store *s, const struct address *a, struct found *out)
+{
+	struct recent *e;
+
+	*out = (struct found){ .recent = false };
+	pthread_mutex_lock(&s->lock);
+	while ((e = recents_find(&s->recents, a)) && e->state == RECENT_WRITING)
+		pthread_cond_wait(&s->written, &s->lock);
+	if (e) {
+		out->record = e->record;
+		out->recent = true;
+		if (e->state == RECENT_ASTRAY && e->chunk)
+			out->held = chunk_hold(e->chunk);
+	}
+	pthread_mutex_unlock(&s->lock);
+	/* An entry leaves only after the commit that the ledger is asked behind. */
+	return e ? 0 : ledger_get(s->ledger, a, &out->record);
+}
+
+/* The stored bytes of ${r}, as a chunk; unverified. */
+static int read_stored(struct store *s, const struct record *r, struct chunk **out)
+{
+	struct segment *g = segments_find(s->segments, r->segment);
+	struct chunk *c;
+	uint8_t *data;
+	ssize_t n;
+	int fd;
+
+	if (!g)
+		return -ENXIO;
+	c = chunk_new(r->stored_len, &data);
+	if (!c)
+		return -ENOMEM;
+	fd = segment_hold(s->segments, g);
+	if (fd < 0) {
+		chunk_drop(c);
+		return fd == -ENOENT ? -ENXIO : fd;
+	}
+	n = s->io->pread(s->io->ctx, fd, data, r->stored_len, (uint64_t)r->offset + RECORD_HEADER);
+	segment_drop(s->segments, g);
+	if (n != (ssize_t)r->stored_len) {
+		chunk_drop(c);
+		return n < 0 ? (int)n : -ENXIO;
+	}
+	*out = c;
+	return 0;
+}
+
+int store_read(struct store *s, const struct record *r, enum kind kind, struct chunk **out)
+{
+	struct chunk *stored = NULL, *c;
+	struct scratch *x;
+	uint8_t *raw;
+	int rc = read_stored(s, r, &stored);
+
+	if (rc < 0)
+		return rc;
+	if (r->codec == CODEC_RAW) {
+		rc = record_verify(r, kind, stored->data, NULL, NULL);
+		if (rc == 0)
+			*out = chunk_hold(stored);
+		chunk_drop(stored);
+		return rc;
+	}
+	c = chunk_new(r->raw_len, &raw);
+	x = c ? scratch_borrow(s) : NULL;
+	rc = x ? record_verify(r, kind, stored->data, x->codec, raw) : -ENOMEM;
+	if (x)
+		scratch_return(s, x);
+	chunk_drop(stored);
+	if (rc == 0)
+		*out = c;
+	else
+		chunk_drop(c);
+	return rc;
+}
+
+/*
+ * Under the lock: an entry that is not durable yet goes bad.  Its bytes are written again where
+ * they are still in memory, else it must be inserted again.
+ */
+static void spoil(struct store *s, struct recent *e, const struct record *bad)
+{
+	unsynced_remove(s, segments_find(s->segments, e->record.segment), &e->place);
+	if (e->chunk) {
+		entry_astray(s, e);
+		sync_kick(s);
+		return;
+	}
+	entry_replace(s, e, bad);
+	entry_durable(s, e);
+}
+
+/* Under the lock: is ${r} still where its address leads, and was it set aside now? */
+static bool set_aside(struct store *s, const struct record *r)
+{
+	struct recent *e = recents_find(&s->recents, &r->address);
+	struct record bad = *r, now;
+
+	bad.bad = true;
+	if (!e)
+		return ledger_get(s->ledger, &r->address, &now) == 0 && !now.bad &&
+		    record_same_place(&now, r) && store_enter(s, &bad) == 0;
+	if (e->record.bad || !record_same_place(&e->record, r))
+		return false;
+	switch (e->state) {
+	case RECENT_DURABLE:
+		return store_enter(s, &bad) == 0;
+	case RECENT_WRITTEN:
+	case RECENT_SYNCING:
+		spoil(s, e, &bad);
+		return true;
+	case RECENT_WRITING:
+	case RECENT_ASTRAY:	/* no sync succeeds until it has been written again */
+		return false;
+	}
+	return false;
+}
+
+void store_set_aside(struct store *s, const struct record *r, const char *why)
+{
+	char text[ADDRESS_TEXT_LEN + 1];
+	bool done;
+
+	pthread_mutex_lock(&s->lock);
+	done = set_aside(s, r);
+	pthread_mutex_unlock(&s->lock);
+	if (!done)
+		return;
+	verified_set(s, &r->address, false);
+	address_format(&r->address, text);
+	store_say(s, LOG_ERR, "chunk %s in segment %08x at %u: %s; set aside", text, r->segment,
+	    r->offset, why);
+}
+
+/*
+ * ${r}, as the ledger says, did not verify.  The header on the disk is the better witness:
+ * where it names the chunk, either the bytes are rotten or the ledger was wrong about them;
+ * where it does not, the chunk may lie elsewhere, and the segments are searched.
+ */
+static int doubt(struct store *s, const struct record *r, enum kind *kind, struct chunk **out)
+{
+	struct segment *g = segments_find(s->segments, r->segment);
+	uint8_t header[RECORD_HEADER];
+	struct record really;
+	ssize_t n = 0;
+	int rc, fd;
+
+	if (g) {
+		fd = segment_hold(s->segments, g);
+		if (fd < 0 && fd != -ENOENT)
+			return fd;
+		if (fd >= 0) {
+			n = s->io->pread(s->io->ctx, fd, header, sizeof(header), r->offset);
+			segment_drop(s->segments, g);
+		}
+		if (n < 0)
+			return (int)n;
+	}
+	if (n < (ssize_t)sizeof(header) ||
+	    record_decode(header, r->segment, r->offset, s->id, &really) < 0 ||
+	    !address_equal(&really.address, &r->address)) {
+		store_set_aside(s, r, "it is not there");
+		return mend_start(s) ? -EINPROGRESS : -EBADMSG;
+	}
+	rc = store_read(s, &really, really.kind, out);
+	if (rc == -EBADMSG || rc == -ENXIO) {
+		store_set_aside(s, r, "its bytes are not those of its address");
+		return -EBADMSG;
+	}
+	if (rc < 0)
+		return rc;
+	pthread_mutex_lock(&s->lock);
+	if (!recents_find(&s->recents, &r->address))
+		store_enter(s, &really);
+	pthread_mutex_unlock(&s->lock);
+	if (*kind != KIND_ANY && *kind != really.kind) {
+		chunk_drop(*out);
+		return -ENOENT;
+	}
+	*kind = really.kind;
+	return 0;
+}
+
+/* A chunk of another kind than was asked for is not the one that was asked for. */
+static int get_found(struct store *s, const struct found *f, enum kind *kind, struct chunk **out)
+{
+	enum kind asked = *kind;
+	int rc;
+
+	if (f->record.bad)
+		return -EBADMSG;
+	if (f->held && (asked == KIND_ANY || asked == f->record.kind)) {
+		*kind = f->record.kind;
+		*out = chunk_hold(f->held);
+		return 0;
+	}
+	rc = store_read(s, &f->record, f->record.kind, out);
+	if (rc < 0)
+		return rc;
+	if (asked != KIND_ANY && asked != f->record.kind) {
+		chunk_drop(*out);
+		return -ENOENT;
+	}
+	*kind = f->record.kind;
+	verified_set(s, &f->record.address, true);
+	return 0;
+}
+
+int store_get(struct store *s, enum kind *kind, const struct address *a, struct chunk **out)
+{
+	struct record doubted = { .segment = 0 };
+	struct found f;
+	int rc, last = -EBADMSG;
+
+	*out = NULL;
+	__atomic_fetch_add(&s->counts.lookups, 1, __ATOMIC_RELAXED);
+	for (int i = 0; i < ATTEMPTS; i++) {
+		rc = store_find(s, a, &f);
+		if (rc == -EBADMSG)
+			return mend_start(s) ? -EINPROGRESS : -EBADMSG;
+		if (rc == -EUCLEAN) {
+			if (!__atomic_exchange_n(&s->told_damage, true, __ATOMIC_RELAXED))
+				store_say(s, LOG_CRIT, "the ledger is damaged; no chunk is lost, but what it "
+				    "leads to is found again only when the store is opened next");
+			return -EIO;
+		}
+		if (rc < 0)
+			return rc;
+		rc = get_found(s, &f, kind, out);
+		chunk_drop(f.held);
+		if ((rc != -EBADMSG && rc != -ENXIO) || f.record.bad)
+			return rc == -EBADMSG ? last : rc;
+		/* It may have been written again elsewhere meanwhile, or be so now: look once more. */
+		if (record_same_place(&doubted, &f.record))
+			return last;
+		doubted = f.record;
+		last = doubt(s, &f.record, kind, out);
+		if (last != -EBADMSG && last != -EINPROGRESS)
+			return last;
+	}
+	return -EIO;
+}
+
+bool store_has(struct store *s, const struct address *a, enum kind *kind, uint32_t *len)
+{
+	struct found f;
+
+	if (store_find(s, a, &f) < 0)
+		return false;
+	chunk_drop(f.held);
+	if (f.record.bad)
+		return false;
+	if (kind)
+		*kind = f.record.kind;
+	if (len)
+		*len = f.record.raw_len;
+	return true;
+}
+

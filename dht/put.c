@@ -1,0 +1,173 @@
+/* Keeping a chunk: once, and never beside a copy that can't be read. */
+#include "dht/store_impl.h"
+
+#include <assert.h>
+#include <errno.h>
+
+/* 1: it is there and can be read; 0: it must be stored.  *${in_ledger}: has the ledger
+ * *${old} of it?  (Unchanged where the ledger's entry can't be read.) */
+static int known(struct store *s, enum kind kind, const struct address *a, struct record *old,
+    bool *in_ledger)
+{
+	struct chunk *c;
+	struct found f;
+	int rc = store_find(s, a, &f);
+
+	*in_ledger = rc == -EBADMSG || (rc == 0 && !f.recent);
+	if (rc < 0)
+		return 0;
+	*old = f.record;
+	chunk_drop(f.held);
+	if (f.record.bad || f.record.kind != kind)
+		return 0;
+	if (f.recent || verified_has(s, a))
+		return 1;
+	rc = store_read(s, &f.record, kind, &c);
+	if (rc == 0) {
+		chunk_drop(c);
+		verified_set(s, a, true);
+		return 1;
+	}
+	if (rc == -EBADMSG || rc == -ENXIO)
+		store_set_aside(s, &f.record, "its bytes are not those of its address");
+	return rc == -ENOMEM ? rc : 0;
+}
+
+/*
+ * Under the lock: wait while too much is not yet in the ledger.  0, -EAGAIN after a wait (what
+ * was found before it may have changed), or what stands in the way.
+ */
+static int await_room(struct store *s)
+{
+	uint64_t rounds = s->rounds;
+
+	if (s->recents.count < RECENTS_MAX)
+		return 0;
+	sync_kick(s);
+	pthread_cond_signal(&s->commit_wanted);
+	while (s->rounds < rounds + 2)
+		pthread_cond_wait(&s->moved, &s->lock);
+	if (s->recents.count < RECENTS_MAX)
+		return -EAGAIN;
+	if (s->sync_result < 0)
+		return s->sync_result;
+	return s->commit_result < 0 ? s->commit_result : -EAGAIN;
+}
+
+/* Under the lock: an entry that is WRITING, with a place; or 1: somebody else was faster. */
+static int begin(struct store *s, struct record *r, const struct record *in_ledger,
+    struct chunk *c, struct segment **g, struct recent **out)
+{
+	struct recent *e;
+	int rc;
+
+	for (;;) {
+		e = recents_find(&s->recents, &r->address);
+		if (e && e->state == RECENT_WRITING) {
+			pthread_cond_wait(&s->written, &s->lock);
+			continue;
+		}
+		if (e && !e->record.bad) {
+			if (e->state == RECENT_ASTRAY && !e->chunk)
+				recents_hold(&s->recents, e, c);
+			return 1;
+		}
+		rc = await_room(s);
+		if (rc == 0)
+			break;
+		if (rc != -EAGAIN)
+			return rc;
+	}
+	rc = append_reserve(s, r, g);
+	if (rc < 0)
+		return rc;
+	e = entry_for(s, r, in_ledger);
+	rc = e ? unsynced_add(s, *g, &e->place) : -ENOMEM;
+	if (rc < 0) {
+		append_undo(s, *g, r);
+		if (e) {
+			entry_count(s, e, -1);
+			recents_remove(&s->recents, e);
+		}
+		return rc;
+	}
+	e->state = RECENT_WRITING;
+	if (s->recents.held_bytes < HELD_MAX)
+		recents_hold(&s->recents, e, c);
+	if (s->recents.held_bytes >= HELD_MAX / 2 && s->sync_result == 0)
+		sync_kick(s);
+	*out = e;
+	return 0;
+}
+
+/* Under the lock: what became of the write. */
+static void finish(struct store *s, struct recent *e, struct segment *g, int rc)
+{
+	if (rc < 0) {
+		unsynced_remove(s, g, &e->place);
+		append_undo(s, g, &e->record);
+		entry_count(s, e, -1);
+		recents_remove(&s->recents, e);
+	} else if (g->failed) {
+		unsynced_remove(s, g, &e->place);
+		segment_wipe(s, g, &e->record);
+		entry_astray(s, e);
+	} else {
+		e->state = RECENT_WRITTEN;
+	}
+	pthread_cond_broadcast(&s->written);
+}
+
+static int put(struct store *s, struct record *r, const struct record *in_ledger,
+    struct chunk *c, const void *stored)
+{
+	struct segment *g;
+	struct recent *e;
+	int rc;
+
+	pthread_mutex_lock(&s->lock);
+	rc = begin(s, r, in_ledger, c, &g, &e);
+	pthread_mutex_unlock(&s->lock);
+	if (rc != 0)
+		return rc;
+	rc = append_write(s, g, r, stored);
+	pthread_mutex_lock(&s->lock);
+	finish(s, e, g, rc);
+	pthread_mutex_unlock(&s->lock);
+	return rc;
+}
+
+int store_put(struct store *s, enum kind kind, const struct address *a, struct chunk *c,
+    bool deflate)
+{
+	struct record r = { .address = *a, .raw_len = c->len, .stored_len = c->len,
+		.hash = HASH_BLAKE2B_256, .kind = (uint8_t)kind, .codec = CODEC_RAW };
+	struct scratch *x = NULL;
+	struct record old = r;
+	bool in_ledger;
+	size_t len = 0;
+	int rc;
+
+	assert(kind_valid(kind) && c->len <= CHUNK_MAX);
+	if (s->read_only)
+		return -EROFS;
+	rc = known(s, kind, a, &old, &in_ledger);
+	if (rc == 0) {
+		/* Without the memory to compress it is stored as it is. */
+		x = deflate ? scratch_borrow(s) : NULL;
+		len = x ? codec_deflate(x->codec, c->data, c->len, x->bytes) : 0;
+		if (len > 0) {
+			r.stored_len = (uint32_t)len;
+			r.codec = CODEC_ZLIB;
+		}
+		rc = put(s, &r, in_ledger ? &old : NULL, c, len > 0 ? x->bytes : c->data);
+		if (x)
+			scratch_return(s, x);
+	}
+	pthread_mutex_lock(&s->lock);
+	s->counts.inserts++;
+	s->counts.inserts_known += rc > 0;
+	pthread_mutex_unlock(&s->lock);
+	return rc < 0 ? rc : 0;
+}
+
