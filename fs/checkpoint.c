@@ -181,6 +181,9 @@ static void *checkpoint_thread(void *arg)
 	int r;
 
 	r = tree_begin(c->tree);
+	/* Opened read-only it never has anything to commit, and who waits is told so. */
+	if (r == -EROFS)
+		r = 0;
 	pthread_mutex_lock(&c->lock);
 	c->begin_result = r;
 	c->begun = true;
@@ -204,6 +207,7 @@ static void *checkpoint_thread(void *arg)
 			checkpoint_due(c);
 		answer(waiters, r);
 	} while (more);
+	tree_end(c->tree);
 	return NULL;
 }
 
