@@ -108,7 +108,8 @@ bool files_leave_room(struct files *fs, struct room_waiter *w);
 /** file_truncate(f, size, now): both ways; what is cut off reads as zeros if the file grows again. */
 int file_truncate(struct file *f, uint64_t size, const struct timestamp *now);
 
-/** file_zero(f, off, len, keep_size, now): [off, off + len) reads as zeros. */
+/** file_zero(f, off, len, keep_size, now): [off, off + len) reads as zeros.  Unless ${keep_size}, a size below
+ * off + len becomes that, also where ${len} is 0. */
 int file_zero(struct file *f, uint64_t off, uint64_t len, bool keep_size,
     const struct timestamp *now);
 

@@ -47,7 +47,8 @@ int fs_open(const struct options *o, struct fs **out, char *why, size_t why_size
  */
 int fs_close(struct fs *fs);
 
-/** fs_now(): the wall clock. */
+/** fs_now(): the wall clock, as coarse as the kernel's own times of files are: were ours finer, a file
+ * would seem older after a write than before. */
 struct timestamp fs_now(void);
 
 #endif

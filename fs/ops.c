@@ -29,8 +29,9 @@ static struct timespec to_timespec(struct timestamp t)
 	return (struct timespec){ .tv_sec = t.sec, .tv_nsec = t.nsec };
 }
 
-void ops_stat(struct fs *fs, const struct inode *inode, struct stat *out)
+double ops_stat(struct fs *fs, const struct inode *inode, struct stat *out)
 {
+	double timeout_s = TIMEOUT_S;
 	struct timestamp mtime = inode->mtime, ctime = inode->ctime;
 	uint64_t size = inode->size, data = inode->size;
 
@@ -41,6 +42,8 @@ void ops_stat(struct fs *fs, const struct inode *inode, struct stat *out)
 		data = inode->data;
 		if (f) {
 			file_attr(f, &attr);
+			if (attr.dirty || file_writers(f) > 0)
+				timeout_s = WRITTEN_TIMEOUT_S;
 			file_put(f);
 		}
 		if (attr.dirty) {
@@ -67,6 +70,7 @@ void ops_stat(struct fs *fs, const struct inode *inode, struct stat *out)
 		.st_mtim = to_timespec(mtime),
 		.st_ctim = to_timespec(ctime),
 	};
+	return timeout_s;
 }
 
 void ops_entry(struct fs *fs, const struct inode *inode, struct fuse_entry_param *out)
@@ -74,10 +78,9 @@ void ops_entry(struct fs *fs, const struct inode *inode, struct fuse_entry_param
 	*out = (struct fuse_entry_param){
 		.ino = inode->ino,
 		.generation = 1,
-		.attr_timeout = TIMEOUT_S,
 		.entry_timeout = TIMEOUT_S,
 	};
-	ops_stat(fs, inode, &out->attr);
+	out->attr_timeout = ops_stat(fs, inode, &out->attr);
 }
 
 bool ops_tree_only(fuse_req_t req, fuse_ino_t ino)

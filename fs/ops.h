@@ -26,8 +26,12 @@ void ops_err(fuse_req_t req, int r);
 /** ops_changed(fs): the tree was changed: a checkpoint is due. */
 void ops_changed(struct fs *fs);
 
-/** ops_stat(fs, inode, out): what stat(2) says: the row, and over it what the file in memory knows. */
-void ops_stat(struct fs *fs, const struct inode *inode, struct stat *out);
+/* Of a file that is being written the kernel keeps size and times itself, but not the blocks. */
+#define WRITTEN_TIMEOUT_S 1.0
+
+/** ops_stat(fs, inode, out): what stat(2) says: the row, and over it what the file in memory knows.  Returns
+ * for how many seconds the kernel may remember it. */
+double ops_stat(struct fs *fs, const struct inode *inode, struct stat *out);
 
 /** ops_entry(fs, inode, out): the answer to a lookup. */
 void ops_entry(struct fs *fs, const struct inode *inode, struct fuse_entry_param *out);
@@ -101,6 +105,9 @@ void ops_handle_free(struct handle *h);
 
 /** ops_kill_priv(fs, ino): set-id bits and capabilities go with a change of the content. */
 int ops_kill_priv(struct fs *fs, fuse_ino_t ino);
+
+/** ops_kill_priv_of(req, ino): the same after what the kernel sends without a word of set-id bits. */
+int ops_kill_priv_of(fuse_req_t req, fuse_ino_t ino);
 
 static inline struct file *ops_file(const struct fuse_file_info *fi)
 {

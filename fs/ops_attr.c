@@ -8,6 +8,7 @@
 
 #include "fs/loop.h"
 #include "fs/people.h"
+#include "fs/session.h"
 
 static struct timestamp to_timestamp(struct timespec t)
 {
@@ -17,9 +18,9 @@ static struct timestamp to_timestamp(struct timespec t)
 static void reply_attr(fuse_req_t req, const struct inode *inode)
 {
 	struct stat st;
+	double timeout_s = ops_stat(ops_fs(req), inode, &st);
 
-	ops_stat(ops_fs(req), inode, &st);
-	fuse_reply_attr(req, &st, TIMEOUT_S);
+	fuse_reply_attr(req, &st, timeout_s);
 }
 
 void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -142,6 +143,18 @@ void ops_readlink(fuse_req_t req, fuse_ino_t ino)
 		fuse_reply_readlink(req, target);
 }
 
+/* An access ACL changes the mode, as chmod(2) does: not everybody may keep set-gid in it. */
+static int kill_sgid(struct fs *fs, fuse_ino_t ino)
+{
+	struct inode inode;
+	int r = tree_get(fs->tree, ino, &inode);
+
+	if (r < 0 || !(inode.mode & S_ISGID))
+		return r;
+	inode.mode &= ~(uint32_t)S_ISGID;
+	return tree_set_attr(fs->tree, ino, &inode, SET_MODE, &inode);
+}
+
 void ops_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value,
     size_t size, int flags)
 {
@@ -151,9 +164,11 @@ void ops_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *
 	if (!ops_tree_only(req, ino))
 		return;
 	r = people_has(name) ? -EPERM :
-	    tree_set_xattr(fs->tree, ino, name, value, size, flags, fs_now());
+	    tree_set_xattr(fs->tree, ino, name, value, size, flags & ~SESSION_KILL_SGID, fs_now());
 	if (r == 0)
 		ops_changed(fs);
+	if (r == 0 && flags & SESSION_KILL_SGID)
+		r = kill_sgid(fs, ino);
 	ops_err(req, r);
 }
 

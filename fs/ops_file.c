@@ -39,6 +39,20 @@ int ops_kill_priv(struct fs *fs, fuse_ino_t ino)
 	return r;
 }
 
+int ops_kill_priv_of(fuse_req_t req, fuse_ino_t ino)
+{
+	struct fs *fs = ops_fs(req);
+	struct inode inode;
+
+	/* Root keeps them, as with write(2), where the kernel asks for CAP_FSETID. */
+	if (fuse_req_ctx(req)->uid == 0)
+		return 0;
+	if (tree_get(fs->tree, ino, &inode) == 0 &&
+	    (inode.mode & (S_ISUID | S_ISGID) || inode.flags & INODE_CAPS))
+		return ops_kill_priv(fs, ino);
+	return 0;
+}
+
 void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct fs *fs = ops_fs(req);
@@ -98,7 +112,6 @@ void ops_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 static int allocate(struct fs *fs, struct file *f, int mode, uint64_t off, uint64_t len)
 {
 	const struct timestamp now = fs_now();
-	struct file_attr attr;
 	bool keep = mode & FALLOC_FL_KEEP_SIZE;
 	int r;
 
@@ -117,15 +130,14 @@ static int allocate(struct fs *fs, struct file *f, int mode, uint64_t off, uint6
 	if (r < 0)
 		return r;
 	dht_release(fs->dht, len);
-	file_attr(f, &attr);
-	return keep || off + len <= attr.size ? 0 : file_truncate(f, off + len, &now);
+	/* Grown in one step: what the kernel writes back meanwhile may be beyond that already. */
+	return keep ? 0 : file_zero(f, off + len, 0, false, &now);
 }
 
 void ops_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
     struct fuse_file_info *fi)
 {
 	struct fs *fs = ops_fs(req);
-	struct inode inode;
 	int r;
 
 	if (!ops_tree_only(req, ino))
@@ -136,10 +148,8 @@ void ops_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t le
 		r = -EFBIG;
 	else
 		r = allocate(fs, ops_file(fi), mode, (uint64_t)off, (uint64_t)len);
-	/* The kernel sends no word of set-id bits here. */
-	if (r == 0 && tree_get(fs->tree, ino, &inode) == 0 &&
-	    (inode.mode & (S_ISUID | S_ISGID) || inode.flags & INODE_CAPS))
-		r = ops_kill_priv(fs, ino);
+	if (r == 0)
+		r = ops_kill_priv_of(req, ino);
 	if (r == 0)
 		ops_changed(fs);
 	ops_err(req, r);
@@ -165,6 +175,8 @@ void ops_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 	else
 		r = file_clone(ops_file(fi_in), (uint64_t)off_in, ops_file(fi_out),
 		    (uint64_t)off_out, len, &now, &done);
+	if (r == 0)
+		r = ops_kill_priv_of(req, ino_out);
 	if (r < 0) {
 		ops_err(req, r);
 		return;

@@ -124,6 +124,7 @@ void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode
 	if (create(req, parent, name, (mode & ~(mode_t)S_IFMT) | S_IFREG, 0, NULL, &inode) < 0)
 		return;
 	ops_entry(fs, &inode, &e);
+	e.attr_timeout = WRITTEN_TIMEOUT_S;
 	r = file_get(fs->files, inode.ino, &f);
 	if (r < 0) {
 		ops_err(req, r);

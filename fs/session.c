@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -19,9 +20,30 @@ static atomic_bool answered;
 static uint64_t init_unique;
 static uint32_t offered;
 
+#define WANTED	(FUSE_HANDLE_KILLPRIV_V2 | FUSE_PARALLEL_DIROPS | FUSE_SETXATTR_EXT)
+
+/*
+ * libfuse 3.14 knows only the short form of a setxattr request: the long one is made short, and
+ * what it says more goes into the flags, where no one else uses that bit.
+ */
+static ssize_t shorten_setxattr(struct fuse_in_header *in, ssize_t n)
+{
+	struct fuse_setxattr_in *arg = (void *)(in + 1);
+	const size_t extra = sizeof(*arg) - FUSE_COMPAT_SETXATTR_IN_SIZE;
+
+	if (!(offered & FUSE_SETXATTR_EXT) || n < (ssize_t)(sizeof(*in) + sizeof(*arg)))
+		return n;
+	if (arg->setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID)
+		arg->flags |= SESSION_KILL_SGID;
+	memmove((char *)arg + FUSE_COMPAT_SETXATTR_IN_SIZE, arg + 1,
+	    (size_t)n - sizeof(*in) - sizeof(*arg));
+	in->len -= (uint32_t)extra;
+	return n - (ssize_t)extra;
+}
+
 static ssize_t session_read(int fd, void *buf, size_t len, void *userdata)
 {
-	const struct fuse_in_header *in = buf;
+	struct fuse_in_header *in = buf;
 	ssize_t n = read(fd, buf, len);
 
 	(void)userdata;
@@ -32,7 +54,7 @@ static ssize_t session_read(int fd, void *buf, size_t len, void *userdata)
 		init_unique = in->unique;
 		offered = init->flags;
 	}
-	return n;
+	return n > 0 && in->opcode == FUSE_SETXATTR ? shorten_setxattr(in, n) : n;
 }
 
 static ssize_t session_writev(int fd, struct iovec *iov, int count, void *userdata)
@@ -45,7 +67,7 @@ static ssize_t session_writev(int fd, struct iovec *iov, int count, void *userda
 	    iov[1].iov_len >= offsetof(struct fuse_init_out, max_background)) {
 		struct fuse_init_out *init = iov[1].iov_base;
 
-		init->flags |= offered & (FUSE_HANDLE_KILLPRIV_V2 | FUSE_PARALLEL_DIROPS);
+		init->flags |= offered & WANTED;
 		atomic_store(&answered, true);
 	}
 	return writev(fd, iov, count);

@@ -1,13 +1,16 @@
-/* session: two bits in the INIT reply that libfuse 3.14 cannot ask for. */
+/* session: three bits in the INIT reply that libfuse 3.14 cannot ask for. */
 #ifndef FS_SESSION_H
 #define FS_SESSION_H
 
 struct fuse_session;
 
+/* In the flags of a setxattr of an access ACL: who sets it may not keep the set-gid bit. */
+#define SESSION_KILL_SGID	(1 << 30)
+
 /**
  * session_custom_io(se): after fuse_session_mount(), set FUSE_HANDLE_KILLPRIV_V2 (else every write(2)
- * costs a getxattr of security.capability) and FUSE_PARALLEL_DIROPS in the reply to
- * FUSE_INIT, where the kernel offers them.  All else passes through.  0 or -errno.
+ * costs a getxattr of security.capability), FUSE_PARALLEL_DIROPS and FUSE_SETXATTR_EXT in the
+ * reply to FUSE_INIT, where the kernel offers them.  All else passes through.  0 or -errno.
  */
 int session_custom_io(struct fuse_session *se);
 
