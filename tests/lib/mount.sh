@@ -57,13 +57,36 @@ fails() {
 is() {
 	local outcome=0
 	[ "$2" = "$3" ] || outcome=1
-	tap "$outcome" "$1" || { diag "got:    $2"; diag "wanted: $3"; return 1; }
+	tap "$outcome" "$1" && return
+	if [ "${#2}" -gt 2000 ] || [ "${#3}" -gt 2000 ]; then
+		diag "$(diff <(echo "$2") <(echo "$3") | cut -c1-300 | head -n 40)"
+	else
+		diag "got:    $2"
+		diag "wanted: $3"
+	fi
+	return 1
 }
 
 # skip NAME REASON: for what this machine can't do.
 skip() {
 	tests_run=$((tests_run + 1))
 	echo "ok $tests_run # SKIP $1: $2"
+}
+
+# cases COMMAND...: its lines "pass NAME", "fail NAME" and "skip NAME: REASON" are results here; others
+# explain the last one.
+cases() {
+	local word rest results=0
+	while read -r word rest; do
+		case $word in
+		pass) tap 0 "$rest" ;;
+		fail) tap 1 "$rest" ;;
+		skip) skip "${rest%%: *}" "${rest#*: }" ;;
+		*) diag "$word $rest" && continue ;;
+		esac
+		results=$((results + 1))
+	done < <("$@" 2>&1)
+	[ "$results" -gt 0 ] || tap 1 "results of $*"
 }
 
 # plan N is optional; done_testing is not: a test that ends without it has failed.
