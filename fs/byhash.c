@@ -193,7 +193,7 @@ static void lookup_address(struct byhash *b, fuse_req_t req, struct view_node *p
 		ops_err(req, -ENOMEM);
 		return;
 	}
-	parked_init(&a->parked, req, b->fs->interrupts, by_address_cancel, by_address_free);
+	parked_init(&a->parked, req, b->fs->parking, by_address_cancel, by_address_free);
 	a->b = b;
 	a->parent = parent;
 	address_format(address, a->name);
@@ -284,7 +284,7 @@ static void lookup_name(struct byhash *b, fuse_req_t req, struct view_node *pare
 		ops_err(req, -ENOMEM);
 		return;
 	}
-	parked_init(&n->parked, req, b->fs->interrupts, by_name_cancel, by_name_free);
+	parked_init(&n->parked, req, b->fs->parking, by_name_cancel, by_name_free);
 	n->b = b;
 	n->parent = parent;
 	n->name_len = strlen(name);

@@ -220,7 +220,7 @@ void byhash_readdir(struct byhash *b, fuse_req_t req, uint64_t ino, size_t size,
 		free(buf);
 		return;
 	}
-	parked_init(&l->parked, req, b->fs->interrupts, listing_cancel, listing_free);
+	parked_init(&l->parked, req, b->fs->parking, listing_cancel, listing_free);
 	l->b = b;
 	l->dir = dir;
 	l->buf = buf;

@@ -150,7 +150,7 @@ static void attributes_start(struct byhash *b, fuse_req_t req, uint64_t ino, con
 			view_drop(b->view, node);
 		return;
 	}
-	parked_init(&a->parked, req, b->fs->interrupts, attributes_cancel, attributes_free);
+	parked_init(&a->parked, req, b->fs->parking, attributes_cancel, attributes_free);
 	a->b = b;
 	a->node = node;
 	a->size = size;

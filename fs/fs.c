@@ -103,8 +103,8 @@ static int open_parts(struct fs *fs, char *why, size_t why_size)
 	if (r < 0)
 		return r;
 	fs->jobs = jobs_new(JOB_THREADS);
-	fs->interrupts = jobs_new(1);
-	if (!fs->jobs || !fs->interrupts)
+	fs->parking = parking_new();
+	if (!fs->jobs || !fs->parking)
 		return -ENOMEM;
 	r = byhash_new(fs, &fs->byhash);
 	if (r < 0)
@@ -156,10 +156,11 @@ int fs_close(struct fs *fs)
 		return 0;
 	if (fs->control)
 		control_stop(fs->control);
-	if (fs->jobs)
-		jobs_free(fs->jobs);
-	if (fs->interrupts)
-		jobs_free(fs->interrupts);
+	/* Requests of processes that had files open when SIGTERM came, or of an aborted mount. */
+	if (fs->parking)
+		parking_end(fs->parking);
+	jobs_free(fs->jobs);
+	parking_free(fs->parking);
 	if (fs->snapshots)
 		snapshots_stop(fs->snapshots);
 	if (fs->checkpoint)

@@ -8,6 +8,7 @@
 #include "fs/file.h"
 #include "fs/jobs.h"
 #include "fs/options.h"
+#include "fs/parked.h"
 #include "fs/snapshots.h"
 #include "fs/tree.h"
 
@@ -28,7 +29,7 @@ struct fs {
 	struct checkpoint *checkpoint;
 	struct snapshots *snapshots;
 	struct jobs *jobs;		/* what may take long */
-	struct jobs *interrupts;	/* what must not wait behind that: see parked.h */
+	struct parking *parking;
 	struct byhash *byhash;
 	struct control *control;
 	struct fuse_session *session;	/* main's */

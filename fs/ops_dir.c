@@ -190,7 +190,7 @@ void ops_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file
 		ops_err(req, -ENOMEM);
 		return;
 	}
-	parked_init(&s->parked, req, fs->interrupts, dir_sync_cancel, dir_sync_free);
+	parked_init(&s->parked, req, fs->parking, dir_sync_cancel, dir_sync_free);
 	s->fs = fs;
 	s->waiter.done = dir_sync_done;
 	snapshots_wait(fs->snapshots, &s->waiter);

@@ -249,7 +249,7 @@ void ops_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fus
 		ops_err(req, -ENOMEM);
 		return;
 	}
-	parked_init(&s->parked, req, fs->interrupts, seek_cancel, seek_free);
+	parked_init(&s->parked, req, fs->parking, seek_cancel, seek_free);
 	s->fs = fs;
 	s->ino = ino;
 	s->write_back.run = seek_after_write_back;

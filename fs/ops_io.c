@@ -53,7 +53,7 @@ void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fus
 		ops_err(req, -ENOMEM);
 		return;
 	}
-	parked_init(&r->parked, req, fs->interrupts, reading_cancel, reading_free);
+	parked_init(&r->parked, req, fs->parking, reading_cancel, reading_free);
 	r->read.file = file_hold(ops_file(fi));
 	r->read.off = (uint64_t)off;
 	r->read.len = (uint32_t)size;
@@ -133,7 +133,7 @@ static void park_write(fuse_req_t req, const struct writing *from)
 	file_hold(w->file);
 	chunk_hold(w->data);
 	w->room = (struct room_waiter){ .ready = writing_ready };
-	parked_init(&w->parked, req, w->fs->interrupts, writing_cancel, writing_free);
+	parked_init(&w->parked, req, w->fs->parking, writing_cancel, writing_free);
 	files_wait_room(w->fs->files, &w->room);
 	parked_started(&w->parked);
 }
@@ -235,7 +235,7 @@ void ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_in
 		ops_err(req, -ENOMEM);
 		return;
 	}
-	parked_init(&s->parked, req, fs->interrupts, syncing_cancel, syncing_free);
+	parked_init(&s->parked, req, fs->parking, syncing_cancel, syncing_free);
 	s->fs = fs;
 	s->checkpoint.done = checkpoint_done;
 	s->flush.file = file_hold(ops_file(fi));

@@ -153,7 +153,7 @@ static struct question *question_new(struct fs *fs, fuse_req_t req, const char *
 
 	if (!q)
 		return NULL;
-	parked_init(&q->parked, req, fs->interrupts, question_cancel, question_free);
+	parked_init(&q->parked, req, fs->parking, question_cancel, question_free);
 	q->fs = fs;
 	q->size = size;
 	snprintf(q->name, sizeof(q->name), "%s", name + strlen(PREFIX));
