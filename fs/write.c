@@ -109,16 +109,18 @@ int file_zero(struct file *f, uint64_t off, uint64_t len, bool keep_size,
 
 void file_set_times(struct file *f, const struct timestamp *mtime, const struct timestamp *ctime)
 {
-	bool fresh;
+	bool fresh = false;
 
 	pthread_mutex_lock(&f->lock);
-	/* Of a pair of which one was never set, nobody knows the other. */
-	if (mtime)
-		f->mtime = *mtime;
-	if (ctime)
-		f->ctime = *ctime;
-	f->times = true;
-	fresh = file_changed(f, false);
+	/* Without a pair of its own it publishes none: what is in the row stays. */
+	if (f->times || (mtime && ctime)) {
+		if (mtime)
+			f->mtime = *mtime;
+		if (ctime)
+			f->ctime = *ctime;
+		f->times = true;
+		fresh = file_changed(f, false);
+	}
 	pthread_mutex_unlock(&f->lock);
 	tell_changed(f->fs, fresh);
 }

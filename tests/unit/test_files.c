@@ -410,6 +410,29 @@ static void times_alone_are_published_too(void **unused)
 	file_put(f);
 }
 
+static void one_time_alone_leaves_the_other_to_the_row(void **unused)
+{
+	const struct timestamp t = { 42, 1 };
+	struct file *f = kit_get(&kit, 1);
+	struct file_attr attr;
+	struct publication *p;
+	size_t n;
+
+	(void)unused;
+	file_set_times(f, NULL, &t);
+	file_attr(f, &attr);
+	assert_false(attr.dirty || attr.times);
+	/* The kernel keeps the times: there is content, but nobody knows its mtime here. */
+	assert_int_equal(file_truncate(f, 1, NULL), 0);
+	file_set_times(f, NULL, &t);
+	assert_int_equal(kit_flush(f), 0);
+	assert_int_equal(files_collect(kit.files, &p, &n), 0);
+	assert_int_equal(n, 1);
+	assert_false(p[0].times);
+	files_published(kit.files, true);
+	file_put(f);
+}
+
 static void a_commit_that_failed_publishes_all_again(void **unused)
 {
 	struct file *f = kit_get(&kit, 1);
@@ -634,6 +657,7 @@ int main(void)
 		TEST(what_is_flushed_after_collect_belongs_to_the_next),
 		TEST(content_size_and_times_are_of_one_moment),
 		TEST(times_alone_are_published_too),
+		TEST(one_time_alone_leaves_the_other_to_the_row),
 		TEST(a_commit_that_failed_publishes_all_again),
 		TEST(no_commit_is_ready_without_what_must_be_in_it),
 		TEST(what_must_be_in_it_is_flushed_though_all_flushers_wait),
