@@ -29,46 +29,61 @@ static struct timespec to_timespec(struct timestamp t)
 	return (struct timespec){ .tv_sec = t.sec, .tv_nsec = t.nsec };
 }
 
-double ops_stat(struct fs *fs, const struct inode *inode, struct stat *out)
+/*
+ * The row, with what the file in memory knows better.  The file is asked first and the row
+ * read then: what was read before may be from before a checkpoint, and the file may have
+ * left memory with that.  True: it is being written.
+ */
+static bool current(struct fs *fs, struct inode *inode)
+{
+	struct file *f = file_find(fs->files, inode->ino);
+	struct file_attr attr = { .dirty = false };
+	struct inode row;
+	bool written = false;
+
+	if (f) {
+		file_attr(f, &attr);
+		written = attr.dirty || file_writers(f) > 0;
+		file_put(f);
+	}
+	if (tree_get(fs->tree, inode->ino, &row) == 0)
+		*inode = row;
+	if (attr.dirty) {
+		inode->size = attr.size;
+		inode->data = attr.data;
+	}
+	if (attr.dirty && attr.times) {
+		inode->mtime = attr.mtime;
+		inode->ctime = attr.ctime;
+	}
+	return written;
+}
+
+double ops_stat(struct fs *fs, const struct inode *row, struct stat *out)
 {
 	double timeout_s = TIMEOUT_S;
-	struct timestamp mtime = inode->mtime, ctime = inode->ctime;
-	uint64_t size = inode->size, data = inode->size;
+	struct inode inode = *row;
+	uint64_t data = inode.size;
 
-	if (S_ISREG(inode->mode)) {
-		struct file *f = file_find(fs->files, inode->ino);
-		struct file_attr attr = { .dirty = false };
-
-		data = inode->data;
-		if (f) {
-			file_attr(f, &attr);
-			if (attr.dirty || file_writers(f) > 0)
-				timeout_s = WRITTEN_TIMEOUT_S;
-			file_put(f);
-		}
-		if (attr.dirty) {
-			size = attr.size;
-			data = attr.data;
-			if (attr.times) {
-				mtime = attr.mtime;
-				ctime = attr.ctime;
-			}
-		}
+	if (S_ISREG(inode.mode)) {
+		if (current(fs, &inode))
+			timeout_s = WRITTEN_TIMEOUT_S;
+		data = inode.data;
 	}
 	*out = (struct stat){
-		.st_ino = inode->ino,
-		.st_mode = inode->mode,
-		.st_nlink = inode->nlink,
-		.st_uid = inode->uid,
-		.st_gid = inode->gid,
-		.st_rdev = makedev((unsigned int)(inode->rdev >> 32),
-		    (unsigned int)inode->rdev),
-		.st_size = (off_t)size,
+		.st_ino = inode.ino,
+		.st_mode = inode.mode,
+		.st_nlink = inode.nlink,
+		.st_uid = inode.uid,
+		.st_gid = inode.gid,
+		.st_rdev = makedev((unsigned int)(inode.rdev >> 32),
+		    (unsigned int)inode.rdev),
+		.st_size = (off_t)inode.size,
 		.st_blksize = 128 * 1024,
 		.st_blocks = (blkcnt_t)((data + 511) / 512),
-		.st_atim = to_timespec(inode->atime),
-		.st_mtim = to_timespec(mtime),
-		.st_ctim = to_timespec(ctime),
+		.st_atim = to_timespec(inode.atime),
+		.st_mtim = to_timespec(inode.mtime),
+		.st_ctim = to_timespec(inode.ctime),
 	};
 	return timeout_s;
 }

@@ -29,9 +29,9 @@ void ops_changed(struct fs *fs);
 /* Of a file that is being written the kernel keeps size and times itself, but not the blocks. */
 #define WRITTEN_TIMEOUT_S 1.0
 
-/** ops_stat(fs, inode, out): what stat(2) says: the row, and over it what the file in memory knows.  Returns
- * for how many seconds the kernel may remember it. */
-double ops_stat(struct fs *fs, const struct inode *inode, struct stat *out);
+/** ops_stat(fs, row, out): what stat(2) says: the row, which may be old by now, and over it what the file in
+ * memory knows.  Returns for how many seconds the kernel may remember it. */
+double ops_stat(struct fs *fs, const struct inode *row, struct stat *out);
 
 /** ops_entry(fs, inode, out): the answer to a lookup. */
 void ops_entry(struct fs *fs, const struct inode *inode, struct fuse_entry_param *out);

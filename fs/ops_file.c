@@ -61,7 +61,7 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct file *f;
 	int r;
 
-	if (byhash_has(ino) && (fi->flags & O_ACCMODE) != O_RDONLY)
+	if (byhash_has(ino) && ((fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC))
 		r = -EROFS;
 	else if (byhash_has(ino))
 		r = byhash_file(fs->byhash, ino, &f);
