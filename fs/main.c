@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -24,6 +25,8 @@
 
 #define THREADS		4	/* that read requests; none of them waits for anything */
 #define WHY_SIZE	1024
+#define MAPPED_MIN	(128 << 10)	/* bytes of memory that get a mapping of their own */
+#define HEAP_KEPT	(64 << 20)	/* bytes of free memory at the end of the heap */
 
 /* The end of the pipe on which the parent waits to hear that the mount works; -1: nobody waits. */
 static int parent = -1;
@@ -150,6 +153,16 @@ static void *end_at_once(void *arg)
 	_exit(EXIT_FAILURE);
 }
 
+/*
+ * By itself malloc takes to keeping chunks, which come and go in all lengths, in its heaps, and
+ * what is free between them is kept: many times what is in use.
+ */
+static void bound_heaps(void)
+{
+	mallopt(M_MMAP_THRESHOLD, MAPPED_MIN);
+	mallopt(M_TRIM_THRESHOLD, HEAP_KEPT);
+}
+
 static struct fs *open_interruptibly(const struct options *o)
 {
 	char why[WHY_SIZE];
@@ -220,6 +233,7 @@ int main(int argc, char **argv)
 	int r;
 
 	fill_standard_files();
+	bound_heaps();
 	r = options_parse(argc, argv, &o);
 	if (r != 0 || place_check(&o) < 0) {
 		options_free(&o);
