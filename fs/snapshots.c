@@ -1,6 +1,7 @@
 #include "fs/snapshots.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +30,8 @@ struct snapshots {
 
 	pthread_mutex_t lock;	/* all below */
 	pthread_cond_t wake;
-	struct snapshot_waiter *first, *last;
+	struct list waiting;	/* snapshot_waiter: for the next one */
+	struct list served;	/* for the one that is being taken */
 	bool changed, stop;
 	struct timespec first_change, last_change;	/* since the newest; CLOCK_MONOTONIC */
 	struct kept *kept;	/* earlier ones and the newest, oldest first */
@@ -243,13 +245,34 @@ static bool before(struct timespec a, struct timespec b)
 	return a.tv_sec < b.tv_sec || (a.tv_sec == b.tv_sec && a.tv_nsec < b.tv_nsec);
 }
 
-/* Waits until one is wanted; false: the end. */
-static bool next_snapshot(struct snapshots *s, struct snapshot_waiter **w)
+/*
+ * One snapshot serves all that have no note to add to it, or only the one who has.  The note is
+ * copied, for its owner may leave.
+ */
+static int serve_waiters(struct snapshots *s, char **note)
+{
+	while (!list_empty(&s->waiting) && !*note) {
+		struct snapshot_waiter *w =
+		    list_item(s->waiting.next, struct snapshot_waiter, link);
+
+		if (w->note && !list_empty(&s->served))
+			break;
+		list_remove(&w->link);
+		list_append(&s->served, &w->link);
+		if (w->note && !(*note = strdup(w->note)))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* Waits until one is wanted: 1; 0: the end; -ENOMEM for those who are served. */
+static int next_snapshot(struct snapshots *s, char **note)
 {
 	struct timespec now, due;
+	int r;
 
 	pthread_mutex_lock(&s->lock);
-	while (!s->first && !s->stop) {
+	while (list_empty(&s->waiting) && !s->stop) {
 		if (!s->changed) {
 			pthread_cond_wait(&s->wake, &s->lock);
 			continue;
@@ -262,15 +285,30 @@ static bool next_snapshot(struct snapshots *s, struct snapshot_waiter **w)
 			break;
 		pthread_cond_timedwait(&s->wake, &s->lock, &due);
 	}
-	*w = s->first;
-	if (*w) {
-		s->first = (*w)->next;
-		*(s->first ? &s->first->prev : &s->last) = NULL;
-		(*w)->waiting = false;
-	}
+	*note = NULL;
+	r = serve_waiters(s, note);
+	if (r == 0)
+		r = !list_empty(&s->served) || !s->stop;
 	s->changed = false;
 	pthread_mutex_unlock(&s->lock);
-	return *w || !s->stop;
+	return r;
+}
+
+static void answer(struct snapshots *s, int result, const struct ref *ref)
+{
+	pthread_mutex_lock(&s->lock);
+	while (!list_empty(&s->served)) {
+		struct snapshot_waiter *w =
+		    list_item(s->served.next, struct snapshot_waiter, link);
+
+		list_remove(&w->link);
+		w->waiting = false;
+		pthread_mutex_unlock(&s->lock);
+		w->ref = *ref;
+		w->done(w, result);
+		pthread_mutex_lock(&s->lock);
+	}
+	pthread_mutex_unlock(&s->lock);
 }
 
 static void *snapshots_thread(void *arg)
@@ -289,6 +327,9 @@ static void *snapshots_thread(void *arg)
 		if (r < 0 && r != s->last_result)
 			log_line(LOG_ERR, "snapshot failed: %s", strerror(-r));
 		s->last_result = r;
+		/* Changes have rested: what they needed for a while goes back to the system. */
+		if (!w)
+			malloc_trim(0);
 		if (w) {
 			w->ref = ref;
 			w->done(w, r);
@@ -361,6 +402,8 @@ int snapshots_start(struct tree *t, struct checkpoint *c, struct dht *dht, struc
 	s->checkpoint = c;
 	s->dht = dht;
 	s->read_only = read_only;
+	list_init(&s->waiting);
+	list_init(&s->served);
 	waiting_source_init(&s->source, dht, cache);
 	dht_sink_init(&s->sink, dht);
 	pthread_mutex_init(&s->lock, NULL);
@@ -398,10 +441,7 @@ int snapshots_stop(struct snapshots *s)
 void snapshots_wait(struct snapshots *s, struct snapshot_waiter *w)
 {
 	pthread_mutex_lock(&s->lock);
-	w->next = NULL;
-	w->prev = s->last;
-	*(s->last ? &s->last->next : &s->first) = w;
-	s->last = w;
+	list_append(&s->waiting, &w->link);
 	w->waiting = true;
 	pthread_cond_signal(&s->wake);
 	pthread_mutex_unlock(&s->lock);
@@ -414,8 +454,7 @@ bool snapshots_leave(struct snapshots *s, struct snapshot_waiter *w)
 	pthread_mutex_lock(&s->lock);
 	was = w->waiting;
 	if (was) {
-		*(w->prev ? &w->prev->next : &s->first) = w->next;
-		*(w->next ? &w->next->prev : &s->last) = w->prev;
+		list_remove(&w->link);
 		w->waiting = false;
 	}
 	pthread_mutex_unlock(&s->lock);
