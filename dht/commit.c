@@ -150,7 +150,7 @@ static void await_work(struct store *s)
 		/* After a failure only the clock says when to try again. */
 		if (s->commit_result == 0 && s->durable_count > 0 &&
 		    (s->durable_count >= s->commit_records || s->durable_bytes >= COMMIT_BYTES ||
-			s->recents.count >= RECENTS_MAX))
+			s->recents.count >= s->recents_max))
 			return;
 		if (pthread_cond_timedwait(&s->commit_wanted, &s->lock, &until) == ETIMEDOUT)
 			return;
@@ -170,11 +170,8 @@ void *commit_main(void *store)
 		/* What nobody syncs becomes durable all the same, at most so much later. */
 		if (s->recents.count > s->durable_count + s->astray_count && !last)
 			sync_kick(s);
-		if (s->durable_count == 0) {
-			s->rounds++;
-			pthread_cond_broadcast(&s->moved);
+		if (s->durable_count == 0)
 			continue;
-		}
 		pthread_mutex_unlock(&s->lock);
 		rc = commit_round(s);
 		pthread_mutex_lock(&s->lock);
@@ -182,7 +179,6 @@ void *commit_main(void *store)
 			store_say(s, LOG_ERR, "the ledger could not be written (errno %d); no chunk is "
 			    "lost, and it is tried again", -rc);
 		s->commit_result = rc;
-		s->rounds++;
 		pthread_cond_broadcast(&s->moved);
 	}
 	pthread_mutex_unlock(&s->lock);

@@ -84,7 +84,9 @@ static int open_folder(struct store *s, struct opening *o)
 	}
 	if (s->dirfd < 0)
 		return explain_errno(o, -errno, "the store's folder can't be opened");
-	return 0;
+	/* Absolute: a process in the background changes its working folder. */
+	s->dir = realpath(o->options->dir, NULL);
+	return s->dir ? 0 : explain_errno(o, -errno, "the store's folder can't be found");
 }
 
 static int take_lock(struct store *s, struct opening *o)
@@ -272,6 +274,7 @@ static struct store *store_new(const struct dht_options *options)
 	s->commit_records = options->ledger_batch ? options->ledger_batch : COMMIT_RECORDS;
 	s->log = options->log;
 	s->log_arg = options->log_arg;
+	s->recents_max = RECENTS_FACTOR * s->commit_records;
 	list_init(&s->astray);
 	list_init(&s->durable);
 	pthread_mutex_init(&s->lock, NULL);
@@ -284,9 +287,8 @@ static struct store *store_new(const struct dht_options *options)
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&s->commit_wanted, &monotonic);
 	pthread_condattr_destroy(&monotonic);
-	s->dir = strdup(options->dir);
 	s->verified = calloc(VERIFIED_WORDS, sizeof(*s->verified));
-	if (recents_init(&s->recents) == 0 && s->dir && s->verified)
+	if (recents_init(&s->recents) == 0 && s->verified)
 		return s;
 	store_free(s);
 	return NULL;

@@ -35,23 +35,24 @@ static int known(struct store *s, enum kind kind, const struct address *a, struc
 
 /*
  * Under the lock: wait while too much is not yet in the ledger.  0, -EAGAIN after a wait (what
- * was found before it may have changed), or what stands in the way.
+ * was found before it may have changed), or what keeps the disk from taking it.
  */
 static int await_room(struct store *s)
 {
-	uint64_t rounds = s->rounds;
+	uint64_t ticket = 0;
 
-	if (s->recents.count < RECENTS_MAX)
-		return 0;
-	sync_kick(s);
-	pthread_cond_signal(&s->commit_wanted);
-	while (s->rounds < rounds + 2)
+	while (s->recents.count >= s->recents_max) {
+		if (ticket <= s->sync_done) {
+			if (ticket > 0 && s->sync_result < 0)
+				return s->sync_result;
+			if (s->commit_result < 0)
+				return s->commit_result;
+			ticket = ++s->sync_asked;
+			pthread_cond_signal(&s->sync_wanted);
+		}
 		pthread_cond_wait(&s->moved, &s->lock);
-	if (s->recents.count < RECENTS_MAX)
-		return -EAGAIN;
-	if (s->sync_result < 0)
-		return s->sync_result;
-	return s->commit_result < 0 ? s->commit_result : -EAGAIN;
+	}
+	return ticket > 0 ? -EAGAIN : 0;
 }
 
 /* Under the lock: an entry that is WRITING, with a place; or 1: somebody else was faster. */

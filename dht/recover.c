@@ -119,7 +119,7 @@ static int flush(struct recovery *v)
 		rc = commit_round(s);
 	v->flush_at = s->recents.count + ENTRIES_MAX;
 	/* A full disk keeps nobody from reading: the ledger is told when there is room again. */
-	return rc == -ENOSPC && s->recents.count < RECENTS_MAX ? 0 : rc;
+	return rc == -ENOSPC && s->recents.count < s->recents_max ? 0 : rc;
 }
 
 static int enter_good(struct recovery *v, const struct record *r)

@@ -21,12 +21,12 @@
 
 /* Bytes of chunks held until they are durable, so that a failed fdatasync costs none of them. */
 #define HELD_MAX (64u << 20)
-/* Entries that the ledger may lag behind; more wait. */
-#define RECENTS_MAX (512u * 1024)
 /* As many records, or bytes of them, or seconds: then the ledger is told of what is durable. */
-#define COMMIT_RECORDS (64u * 1024)
+#define COMMIT_RECORDS (16u * 1024)
 #define COMMIT_BYTES   (1024ull << 20)
 #define COMMIT_SECONDS 5
+/* So many times as many records may wait for it; then inserts do. */
+#define RECENTS_FACTOR 8
 /* Addresses verified in this run; one that is pushed out is verified again. */
 #define VERIFIED_WORDS (1u << 20)
 
@@ -38,6 +38,7 @@ struct store {
 	uint64_t id;
 	uint64_t size_max;
 	size_t commit_records;		/* COMMIT_RECORDS, or fewer */
+	size_t recents_max;		/* entries, RECENTS_FACTOR times as many */
 	bool read_only;
 	bool told_damage;		/* atomic: the log knows that the ledger is damaged */
 	void (*log)(void *arg, int priority, const char *text);
@@ -74,9 +75,7 @@ struct store {
 	pthread_cond_t sync_wanted, commit_wanted;
 	uint64_t sync_asked, sync_begun, sync_done;	/* tickets */
 	int sync_result;		/* of the last round */
-	uint64_t commits;		/* rounds that succeeded */
 	int commit_result;		/* of the last round */
-	uint64_t rounds;		/* of both kinds */
 
 	/* check.c */
 	bool mending, mended;		/* the search runs; it was begun in this run */

@@ -257,7 +257,6 @@ void *sync_main(void *store)
 		pthread_mutex_lock(&s->lock);
 		s->sync_done = ticket;
 		s->sync_result = rc;
-		s->rounds++;
 		pthread_cond_broadcast(&s->moved);
 		pthread_cond_signal(&s->commit_wanted);
 		listener = s->listener;
