@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <semaphore.h>
 #include <stdlib.h>
 
 #include "fs/lookups.h"
@@ -232,16 +233,52 @@ void fetch_ahead(struct dht *dht, struct cache *cache, enum kind kind, const str
 	lookup_start(dht, cache, kind, a, NULL, &none);
 }
 
+struct waiting {
+	struct lookup_waiter waiter;
+	struct chunk *chunk;
+	int result;
+	sem_t done;
+};
+
+static void waiting_done(struct lookup_waiter *waiter, int result, struct chunk *chunk)
+{
+	struct waiting *w = (struct waiting *)waiter;
+
+	w->result = result;
+	w->chunk = result == 0 ? chunk_hold(chunk) : NULL;
+	sem_post(&w->done);
+}
+
+/* Wait for it if it is on its way; else it is best looked up in this thread: -ENOENT. */
+static int wait_for(struct cache *cache, enum kind kind, const struct address *a,
+    struct waiting *w)
+{
+	int rc;
+
+	w->waiter.done = waiting_done;
+	sem_init(&w->done, 0, 0);
+	rc = lookup_join(cache, kind, a, &w->waiter);
+	while (rc == -EINPROGRESS && sem_wait(&w->done) < 0)
+		;
+	sem_destroy(&w->done);
+	return rc;
+}
+
 static int waiting_get(struct source *source, enum kind kind, const struct address *a,
     struct chunk **out)
 {
 	struct waiting_source *w = (struct waiting_source *)source;
 	struct dht_op op = { .kind = kind, .address = *a };
+	struct waiting waiting;
 	int rc;
 
 	*out = w->cache ? cache_get(w->cache, kind, a) : NULL;
 	if (*out)
 		return 0;
+	if (w->cache && wait_for(w->cache, kind, a, &waiting) == -EINPROGRESS) {
+		*out = waiting.chunk;
+		return waiting.result;
+	}
 	rc = dht_lookup_now(w->dht, &op);
 	if (rc < 0)
 		return rc;

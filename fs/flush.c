@@ -8,6 +8,8 @@
 #include "fs/file_impl.h"
 
 #define WINDOW 64u	/* items of one flush on their way at a time */
+#define SCOUT_NEAR 4u	/* pieces: nearer ones are looked up quicker by who needs them */
+#define SCOUT_FAR 32u
 
 /*
  * The items of a splice, in order, while their chunks are hashed and stored by the dht's
@@ -269,11 +271,46 @@ static int run_splice(struct window *w, struct splice *splice)
 	return rc < 0 ? rc : finish(w);
 }
 
+/*
+ * The pieces for the splice, and what it will read of the set for those that come later:
+ * where a write lies over a part of a chunk, that chunk is cut again.
+ */
+struct scout {
+	struct pieces pieces;
+	struct layers_pieces now, ahead;
+	unsigned int given, scouted;	/* pieces */
+	struct source *source;
+	struct files_options *o;
+};
+
+static void scout_at(struct scout *s, const struct ref *ref, uint64_t off)
+{
+	struct extent e;
+
+	if (index_find(s->source, ref, off, &e) == 0 && !e.hole)
+		fetch_ahead(s->o->dht, s->o->cache, KIND_DATA, &e.address);
+}
+
+static int scout_next(struct pieces *pieces, struct piece *out)
+{
+	struct scout *s = (struct scout *)pieces;
+	struct piece p;
+
+	while (s->scouted < s->given + SCOUT_FAR && s->ahead.pieces.next(&s->ahead.pieces, &p) == 1) {
+		if (++s->scouted <= s->given + SCOUT_NEAR || p.type != PIECE_REF)
+			continue;
+		scout_at(s, &p.ref, p.off);
+		scout_at(s, &p.ref, p.off + p.len - 1);
+	}
+	s->given++;
+	return s->now.pieces.next(&s->now.pieces, out);
+}
+
 static int flush_splice(struct flush *fl, const struct layers *layers)
 {
 	struct files_options *o = &fl->file->fs->o;
 	struct window *w = calloc(1, sizeof(*w));
-	struct layers_pieces pieces;
+	struct scout scout = { .pieces = { scout_next }, .o = o };
 	struct splice *splice = NULL;
 	int rc = -ENOMEM;
 
@@ -284,8 +321,10 @@ static int flush_splice(struct flush *fl, const struct layers *layers)
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->some_done, NULL);
 	waiting_source_init(&w->source, o->dht, o->cache);
-	layers_pieces_init(&pieces, layers);
-	splice = splice_new(&pieces.pieces, &w->source.source);
+	scout.source = &w->source.source;
+	layers_pieces_init(&scout.now, layers);
+	layers_pieces_init(&scout.ahead, layers);
+	splice = splice_new(&scout.pieces, &w->source.source);
 	w->builder = index_builder_new(&w->sink);
 	if (splice && w->builder)
 		rc = run_splice(w, splice);

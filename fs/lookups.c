@@ -107,6 +107,34 @@ static void lookup_done(struct dht_op *op)
 	pthread_mutex_unlock(&ls->lock);
 }
 
+/* One more waits for it. */
+static void join(struct lookup *l, struct lookup_waiter *w)
+{
+	if (l->op.ahead && !l->hurried) {
+		/* Done with -ECANCELED it is started again, no longer behind all others. */
+		l->hurried = true;
+		dht_cancel(&l->op);
+	}
+	w->lookup = l;
+	w->cancelled = false;
+	w->next = l->waiters;
+	l->waiters = w;
+}
+
+int lookup_join(struct cache *cache, enum kind kind, const struct address *a,
+    struct lookup_waiter *w)
+{
+	struct lookups *ls = cache_lookups(cache);
+	struct lookup *l;
+
+	pthread_mutex_lock(&ls->lock);
+	l = *place(ls, kind, a);
+	if (l)
+		join(l, w);
+	pthread_mutex_unlock(&ls->lock);
+	return l ? -EINPROGRESS : -ENOENT;
+}
+
 int lookup_start(struct dht *dht, struct cache *cache, enum kind kind, const struct address *a,
     struct lookup_waiter *w, struct chunk **out)
 {
@@ -140,17 +168,9 @@ int lookup_start(struct dht *dht, struct cache *cache, enum kind kind, const str
 		*p = l;
 		ls->count++;
 		dht_lookup(dht, &l->op);
-	} else if (w && l->op.ahead && !l->hurried) {
-		/* Done with -ECANCELED it is started again, no longer behind all others. */
-		l->hurried = true;
-		dht_cancel(&l->op);
 	}
-	if (w) {
-		w->lookup = l;
-		w->cancelled = false;
-		w->next = l->waiters;
-		l->waiters = w;
-	}
+	if (w)
+		join(l, w);
 out:
 	pthread_mutex_unlock(&ls->lock);
 	return rc;

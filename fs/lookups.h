@@ -35,6 +35,11 @@ void lookups_free(struct lookups *ls);
 int lookup_start(struct dht *dht, struct cache *cache, enum kind kind, const struct address *a,
     struct lookup_waiter *w, struct chunk **out);
 
+/** lookup_join(cache, kind, a, w): -EINPROGRESS as lookup_start(), but only if it is on its way already,
+ * else -ENOENT. */
+int lookup_join(struct cache *cache, enum kind kind, const struct address *a,
+    struct lookup_waiter *w);
+
 /** lookup_cancel(cache, w): done() comes soon, from another thread, with -ECANCELED unless the
  * result was there.  Nothing happens where it is being called. */
 void lookup_cancel(struct cache *cache, struct lookup_waiter *w);

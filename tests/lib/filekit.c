@@ -278,7 +278,8 @@ void kit_ref(const void *bytes, size_t len, struct ref *out, uint64_t *data)
 		size_t n = cut_zeros(p + off, len - off);
 
 		*data -= n >= CUT_HOLE_MIN ? n : 0;
-		off += n > 0 ? n : 1;
+		for (off += n; off < len && p[off] != 0; off++)
+			;
 	}
 }
 

@@ -157,6 +157,9 @@ static void change(struct extents *x, struct cell *cells, uint64_t *state, uint6
 	switch (below(state, 4)) {
 	case 0:
 		put_random(x, cells, state, off, len);
+		/* Then go on where that cut another one off. */
+		if (below(state, 2))
+			*append = off;
 		break;
 	case 1:
 		write_random(x, cells, state, off, len);
