@@ -22,7 +22,8 @@ struct checkpoint {
 	pthread_mutex_t lock;	/* all below; only on_commit() is called with it held */
 	pthread_cond_t wake;
 	struct timespec due_at;	/* CLOCK_MONOTONIC, while due */
-	struct checkpoint_waiter *first, *last;
+	struct list waiting;	/* checkpoint_waiter: for the next one */
+	struct list served;	/* for the one that is being made */
 	bool hurry, begun, stop;
 	int begin_result;
 	int last_result;
@@ -131,23 +132,29 @@ void checkpoint_on_commit(struct checkpoint *c, void (*f)(void *arg), void *arg)
 	pthread_mutex_unlock(&c->lock);
 }
 
-static void answer(struct checkpoint_waiter *w, int result)
+static void answer(struct checkpoint *c, struct list *list, int result)
 {
-	while (w) {
-		struct checkpoint_waiter *next = w->next;
+	pthread_mutex_lock(&c->lock);
+	while (!list_empty(list)) {
+		struct checkpoint_waiter *w =
+		    list_item(list->next, struct checkpoint_waiter, link);
 
+		list_remove(&w->link);
+		w->waiting = false;
+		pthread_mutex_unlock(&c->lock);
 		w->done(w, result);
-		w = next;
+		pthread_mutex_lock(&c->lock);
 	}
+	pthread_mutex_unlock(&c->lock);
 }
 
 /* Waits until a checkpoint is wanted, and takes those who wait for it.  False: the end. */
-static bool next_checkpoint(struct checkpoint *c, struct checkpoint_waiter **waiters, bool *all)
+static bool next_checkpoint(struct checkpoint *c, bool *all)
 {
 	bool stop;
 
 	pthread_mutex_lock(&c->lock);
-	while (!c->first && !c->stop && !c->hurry) {
+	while (list_empty(&c->waiting) && !c->stop && !c->hurry) {
 		if (!atomic_load(&c->due)) {
 			pthread_cond_wait(&c->wake, &c->lock);
 		} else {
@@ -157,13 +164,15 @@ static bool next_checkpoint(struct checkpoint *c, struct checkpoint_waiter **wai
 		}
 	}
 	*all = c->stop || c->hurry || (atomic_load(&c->due) && reached(&c->due_at));
-	*waiters = c->first;
-	for (struct checkpoint_waiter *w = c->first; w; w = w->next) {
-		w->waiting = false;
+	while (!list_empty(&c->waiting)) {
+		struct checkpoint_waiter *w =
+		    list_item(c->waiting.next, struct checkpoint_waiter, link);
+
 		if (w->all)
 			*all = true;
+		list_remove(&w->link);
+		list_append(&c->served, &w->link);
 	}
-	c->first = c->last = NULL;
 	c->hurry = false;
 	stop = c->stop;
 	/* What changes from here on is due anew. */
@@ -176,7 +185,6 @@ static bool next_checkpoint(struct checkpoint *c, struct checkpoint_waiter **wai
 static void *checkpoint_thread(void *arg)
 {
 	struct checkpoint *c = arg;
-	struct checkpoint_waiter *waiters;
 	bool all, more, changes;
 	int r;
 
@@ -192,7 +200,7 @@ static void *checkpoint_thread(void *arg)
 	if (r < 0)
 		return NULL;
 	do {
-		more = next_checkpoint(c, &waiters, &all);
+		more = next_checkpoint(c, &all);
 		if (all)
 			files_flush_all(c->files, 0);
 		r = commit(c, &changes);
@@ -205,7 +213,7 @@ static void *checkpoint_thread(void *arg)
 		c->last_result = r;
 		if (r < 0)
 			checkpoint_due(c);
-		answer(waiters, r);
+		answer(c, &c->served, r);
 	} while (more);
 	tree_end(c->tree);
 	return NULL;
@@ -224,6 +232,8 @@ int checkpoint_start(struct tree *t, struct files *files, struct dht *dht,
 	c->tree = t;
 	c->files = files;
 	c->dht = dht;
+	list_init(&c->waiting);
+	list_init(&c->served);
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -260,7 +270,7 @@ int checkpoint_stop(struct checkpoint *c)
 	pthread_mutex_unlock(&c->lock);
 	pthread_join(c->thread, NULL);
 	r = c->last_result;
-	answer(c->first, r < 0 ? r : -ESHUTDOWN);
+	answer(c, &c->waiting, r < 0 ? r : -ESHUTDOWN);
 	pthread_cond_destroy(&c->wake);
 	pthread_mutex_destroy(&c->lock);
 	free(c);
@@ -293,10 +303,7 @@ void checkpoint_hurry(struct checkpoint *c)
 void checkpoint_wait(struct checkpoint *c, struct checkpoint_waiter *w)
 {
 	pthread_mutex_lock(&c->lock);
-	w->next = NULL;
-	w->prev = c->last;
-	*(c->last ? &c->last->next : &c->first) = w;
-	c->last = w;
+	list_append(&c->waiting, &w->link);
 	w->waiting = true;
 	pthread_cond_broadcast(&c->wake);
 	pthread_mutex_unlock(&c->lock);
@@ -309,8 +316,7 @@ bool checkpoint_leave(struct checkpoint *c, struct checkpoint_waiter *w)
 	pthread_mutex_lock(&c->lock);
 	was = w->waiting;
 	if (was) {
-		*(w->prev ? &w->prev->next : &c->first) = w->next;
-		*(w->next ? &w->next->prev : &c->last) = w->prev;
+		list_remove(&w->link);
 		w->waiting = false;
 	}
 	pthread_mutex_unlock(&c->lock);

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "dht/dht.h"
+#include "dht/list.h"
 #include "fs/file.h"
 #include "fs/tree.h"
 
@@ -36,12 +37,14 @@ void checkpoint_hurry(struct checkpoint *c);
 struct checkpoint_waiter {
 	void (*done)(struct checkpoint_waiter *w, int result);	/* from the checkpoint's thread */
 	bool all;		/* flush every file first (else: what has been flushed counts) */
-	struct checkpoint_waiter *next, *prev;
+	/* private; zero at first */
+	struct list link;
 	bool waiting;
 };
 
 /** checkpoint_wait(c, w): done when a checkpoint that started after this call is on stable storage: 0, or
- * why not.  checkpoint_leave(c, w): no longer interested; true: done() will not be called. */
+ * why not.  checkpoint_leave(c, w): no longer interested, also while that checkpoint is being
+ * made; true: done() will not be called. */
 void checkpoint_wait(struct checkpoint *c, struct checkpoint_waiter *w);
 bool checkpoint_leave(struct checkpoint *c, struct checkpoint_waiter *w);
 

@@ -249,27 +249,36 @@ static bool before(struct timespec a, struct timespec b)
  * One snapshot serves all that have no note to add to it, or only the one who has.  The note is
  * copied, for its owner may leave.
  */
-static int serve_waiters(struct snapshots *s, char **note)
+struct wanted {
+	bool asked;	/* somebody waits for it */
+	char *note;
+	int result;	/* of the copy */
+};
+
+static void serve_waiters(struct snapshots *s, struct wanted *wanted)
 {
-	while (!list_empty(&s->waiting) && !*note) {
+	bool alone = false;
+
+	while (!list_empty(&s->waiting) && !alone) {
 		struct snapshot_waiter *w =
 		    list_item(s->waiting.next, struct snapshot_waiter, link);
 
-		if (w->note && !list_empty(&s->served))
+		alone = w->note;
+		if (alone && wanted->asked)
 			break;
 		list_remove(&w->link);
 		list_append(&s->served, &w->link);
-		if (w->note && !(*note = strdup(w->note)))
-			return -ENOMEM;
+		wanted->asked = true;
+		if (alone && !(wanted->note = strdup(w->note)))
+			wanted->result = -ENOMEM;
 	}
-	return 0;
 }
 
-/* Waits until one is wanted: 1; 0: the end; -ENOMEM for those who are served. */
-static int next_snapshot(struct snapshots *s, char **note)
+/* Waits until one is wanted; false: the end. */
+static bool next_snapshot(struct snapshots *s, struct wanted *wanted)
 {
 	struct timespec now, due;
-	int r;
+	bool more;
 
 	pthread_mutex_lock(&s->lock);
 	while (list_empty(&s->waiting) && !s->stop) {
@@ -285,13 +294,12 @@ static int next_snapshot(struct snapshots *s, char **note)
 			break;
 		pthread_cond_timedwait(&s->wake, &s->lock, &due);
 	}
-	*note = NULL;
-	r = serve_waiters(s, note);
-	if (r == 0)
-		r = !list_empty(&s->served) || !s->stop;
+	*wanted = (struct wanted){ .asked = false };
+	serve_waiters(s, wanted);
+	more = wanted->asked || !s->stop;
 	s->changed = false;
 	pthread_mutex_unlock(&s->lock);
-	return r;
+	return more;
 }
 
 static void answer(struct snapshots *s, int result, const struct ref *ref)
@@ -314,26 +322,24 @@ static void answer(struct snapshots *s, int result, const struct ref *ref)
 static void *snapshots_thread(void *arg)
 {
 	struct snapshots *s = arg;
-	struct snapshot_waiter *w;
-	struct ref ref;
+	struct wanted wanted;
+	struct ref ref = { .hash = 0 };
 	bool more;
 	int r;
 
 	do {
-		more = next_snapshot(s, &w);
-		if (!w && s->read_only)
+		more = next_snapshot(s, &wanted);
+		if (!wanted.asked && s->read_only)
 			continue;
-		r = take(s, w ? w->note : NULL, &ref);
+		r = wanted.result < 0 ? wanted.result : take(s, wanted.note, &ref);
+		free(wanted.note);
 		if (r < 0 && r != s->last_result)
 			log_line(LOG_ERR, "snapshot failed: %s", strerror(-r));
 		s->last_result = r;
 		/* Changes have rested: what they needed for a while goes back to the system. */
-		if (!w)
+		if (!wanted.asked)
 			malloc_trim(0);
-		if (w) {
-			w->ref = ref;
-			w->done(w, r);
-		}
+		answer(s, r, &ref);
 	} while (more);
 	return NULL;
 }

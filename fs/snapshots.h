@@ -33,14 +33,16 @@ struct snapshot_waiter {
 	void (*done)(struct snapshot_waiter *w, int result);	/* from the snapshots' thread */
 	const char *note;	/* NULL: none; an unchanged tree gets no new snapshot without a note */
 	struct ref ref;		/* when done: the newest snapshot */
-	struct snapshot_waiter *next, *prev;
+	/* private; zero at first */
+	struct list link;
 	bool waiting;
 };
 
 /**
  * snapshots_wait(s, w): checkpoint everything, take a snapshot of it (if anything changed since the
  * newest), make it durable, record it as the newest in the tree and make that durable too.
- * snapshots_leave(s, w): no longer interested; true: done() will not be called.
+ * snapshots_leave(s, w): no longer interested, also while the snapshot is being taken; true:
+ * done() will not be called.
  */
 void snapshots_wait(struct snapshots *s, struct snapshot_waiter *w);
 bool snapshots_leave(struct snapshots *s, struct snapshot_waiter *w);
