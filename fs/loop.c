@@ -35,8 +35,7 @@ struct loop {
 	struct fuse_session *se;
 	char *mountpoint;
 	pthread_t main;
-	unsigned int threads;
-	atomic_uint serving;
+	atomic_bool unmounted;
 };
 
 struct chunk *loop_write_data(const char *data, size_t len)
@@ -95,7 +94,6 @@ static void *serve(void *arg)
 	}
 	free(buf.mem);
 	fuse_session_exit(l->se);
-	atomic_fetch_sub(&l->serving, 1);
 	pthread_kill(l->main, SIGUSR1);
 	return NULL;
 }
@@ -108,13 +106,15 @@ static void *unmount(void *arg)
 	char *argv[] = { (char[]){ "fusermount3" }, (char[]){ "-u" }, (char[]){ "--" },
 		l->mountpoint, NULL };
 	pid_t pid;
-	int status;
+	int status = 1;
 
-	if (umount2(l->mountpoint, UMOUNT_NOFOLLOW) == 0 || errno != EPERM)
-		return NULL;
-	if (posix_spawnp(&pid, "fusermount3", NULL, NULL, argv, environ) == 0)
+	if (umount2(l->mountpoint, UMOUNT_NOFOLLOW) == 0)
+		status = 0;
+	else if (errno == EPERM &&
+	    posix_spawnp(&pid, "fusermount3", NULL, NULL, argv, environ) == 0)
 		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 			;
+	atomic_store(&l->unmounted, status == 0);
 	return NULL;
 }
 
@@ -190,7 +190,7 @@ static void wait_for_end(struct loop *l)
 	log_line(LOG_INFO, "%s: unmounting", strsignal(sig));
 	if (!run_bounded(unmount, l))
 		log_line(LOG_WARNING, "unmounting took too long; going on");
-	else if (atomic_load(&l->serving) == l->threads && !run_bounded(write_back, l))
+	else if (!atomic_load(&l->unmounted) && !run_bounded(write_back, l))
 		log_line(LOG_WARNING, "writing back open files took too long; going on");
 }
 
@@ -203,6 +203,8 @@ int loop_run(struct fuse_session *se, const char *mountpoint, unsigned int threa
 	sigset_t usr1;
 	unsigned int n;
 
+	if (threads > THREADS_MAX)
+		threads = THREADS_MAX;
 	l.se = se;
 	l.main = pthread_self();
 	l.mountpoint = strdup(mountpoint);
@@ -212,14 +214,9 @@ int loop_run(struct fuse_session *se, const char *mountpoint, unsigned int threa
 	sigaddset(&usr1, SIGUSR1);
 	pthread_sigmask(SIG_BLOCK, &usr1, NULL);
 	sigaction(SIGUSR2, &wake, NULL);
-	l.threads = threads < THREADS_MAX ? threads : THREADS_MAX;
-	atomic_init(&l.serving, l.threads);
-	for (n = 0; n < l.threads; n++)
+	for (n = 0; n < threads; n++)
 		if (pthread_create(&ids[n], NULL, serve, &l) != 0)
 			break;
-	if (n < l.threads)
-		atomic_fetch_sub(&l.serving, l.threads - n);
-	l.threads = n;
 	if (n > 0)
 		wait_for_end(&l);
 	end_threads(&l, ids, n);
