@@ -98,9 +98,11 @@ void ops_entry(struct fs *fs, const struct inode *inode, struct fuse_entry_param
 	out->attr_timeout = ops_stat(fs, inode, &out->attr);
 }
 
-bool ops_tree_only(fuse_req_t req, fuse_ino_t ino)
+bool ops_writable(fuse_req_t req, fuse_ino_t ino)
 {
-	if (!byhash_has(ino))
+	struct fs *fs = ops_fs(req);
+
+	if (!byhash_has(ino) && !fs->options->read_only && !tree_failed(fs->tree))
 		return true;
 	fuse_reply_err(req, EROFS);
 	return false;

@@ -36,8 +36,9 @@ double ops_stat(struct fs *fs, const struct inode *row, struct stat *out);
 /** ops_entry(fs, inode, out): the answer to a lookup. */
 void ops_entry(struct fs *fs, const struct inode *inode, struct fuse_entry_param *out);
 
-/** ops_tree_only(req, ino): false, and answered with EROFS, where ino is in by-hash. */
-bool ops_tree_only(fuse_req_t req, fuse_ino_t ino);
+/** ops_writable(req, ino): false, and answered with EROFS, where ino is in by-hash, or nothing can be written any
+ * more. */
+bool ops_writable(fuse_req_t req, fuse_ino_t ino);
 
 /* ops_name.c */
 void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);

@@ -112,7 +112,7 @@ void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 	int r;
 
 	(void)fi;
-	if (!ops_tree_only(req, ino))
+	if (!ops_writable(req, ino))
 		return;
 	which = wanted(attr, to_set, loop_kill_priv(), fs_now(), &in);
 	r = set_file(fs, ino, attr, to_set, &in, which);
@@ -161,7 +161,7 @@ void ops_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *
 	struct fs *fs = ops_fs(req);
 	int r;
 
-	if (!ops_tree_only(req, ino))
+	if (!ops_writable(req, ino))
 		return;
 	r = people_has(name) ? -EPERM :
 	    tree_set_xattr(fs->tree, ino, name, value, size, flags & ~SESSION_KILL_SGID, fs_now());
@@ -177,7 +177,7 @@ void ops_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 	struct fs *fs = ops_fs(req);
 	int r;
 
-	if (!ops_tree_only(req, ino))
+	if (!ops_writable(req, ino))
 		return;
 	r = people_has(name) ? -EPERM : tree_remove_xattr(fs->tree, ino, name, fs_now());
 	if (r == 0)

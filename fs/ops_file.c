@@ -61,9 +61,9 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct file *f;
 	int r;
 
-	if (byhash_has(ino) && ((fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC))
-		r = -EROFS;
-	else if (byhash_has(ino))
+	if (((fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC) && !ops_writable(req, ino))
+		return;
+	if (byhash_has(ino))
 		r = byhash_file(fs->byhash, ino, &f);
 	else
 		r = file_get(fs->files, ino, &f);
@@ -140,7 +140,7 @@ void ops_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t le
 	struct fs *fs = ops_fs(req);
 	int r;
 
-	if (!ops_tree_only(req, ino))
+	if (!ops_writable(req, ino))
 		return;
 	if (off < 0 || len <= 0)
 		r = -EINVAL;
@@ -165,7 +165,7 @@ void ops_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 	int r;
 
 	(void)ino_in;
-	if (!ops_tree_only(req, ino_out))
+	if (!ops_writable(req, ino_out))
 		return;
 	/* The answer has 32 bits. */
 	if (len > UINT32_MAX)

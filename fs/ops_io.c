@@ -75,6 +75,7 @@ struct writing {
 	uint64_t off;
 	struct timestamp now;
 	bool times;
+	atomic_bool cancelled;	/* perhaps just between two waits */
 };
 
 static void writing_free(struct parked *p)
@@ -101,6 +102,7 @@ static void writing_cancel(struct parked *p)
 {
 	struct writing *w = (struct writing *)p;
 
+	atomic_store(&w->cancelled, true);
 	if (files_leave_room(w->fs->files, &w->room))
 		writing_reply(w, -EINTR);
 }
@@ -115,10 +117,15 @@ static void writing_ready(struct room_waiter *rw)
 	struct writing *w = (struct writing *)((char *)rw - offsetof(struct writing, room));
 	int r = try_write(w);
 
-	if (r == -EAGAIN)
-		files_wait_room(w->fs->files, &w->room);
-	else
+	if (r != -EAGAIN) {
 		writing_reply(w, r);
+		return;
+	}
+	parked_hold(&w->parked);
+	files_wait_room(w->fs->files, &w->room);
+	if (atomic_load(&w->cancelled))
+		writing_cancel(&w->parked);
+	parked_drop(&w->parked);
 }
 
 static void park_write(fuse_req_t req, const struct writing *from)
@@ -133,6 +140,7 @@ static void park_write(fuse_req_t req, const struct writing *from)
 	file_hold(w->file);
 	chunk_hold(w->data);
 	w->room = (struct room_waiter){ .ready = writing_ready };
+	atomic_init(&w->cancelled, false);
 	parked_init(&w->parked, req, w->fs->parking, writing_cancel, writing_free);
 	files_wait_room(w->fs->files, &w->room);
 	parked_started(&w->parked);
@@ -149,7 +157,7 @@ void ops_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off
 	};
 	int r;
 
-	if (!ops_tree_only(req, ino))
+	if (!ops_writable(req, ino))
 		return;
 	w.file = ops_file(fi);
 	w.data = loop_write_data(buf, size);
@@ -212,12 +220,15 @@ static void flush_done(struct file_flush *w, int result)
 {
 	struct syncing *s = (struct syncing *)((char *)w - offsetof(struct syncing, flush));
 
-	if (result == 0 && atomic_load(&s->cancelled))
-		result = -EINTR;
-	if (result < 0)
+	if (result < 0) {
 		syncing_reply(s, result);
-	else
-		checkpoint_wait(s->fs->checkpoint, &s->checkpoint);
+		return;
+	}
+	parked_hold(&s->parked);
+	checkpoint_wait(s->fs->checkpoint, &s->checkpoint);
+	if (atomic_load(&s->cancelled))
+		syncing_cancel(&s->parked);
+	parked_drop(&s->parked);
 }
 
 void ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)

@@ -74,7 +74,7 @@ static int create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mo
 	};
 	int r;
 
-	if (!ops_tree_only(req, parent))
+	if (!ops_writable(req, parent))
 		return -EROFS;
 	if (S_ISCHR(mode) || S_ISBLK(mode))
 		n.rdev = (uint64_t)major(rdev) << 32 | minor(rdev);
@@ -148,7 +148,7 @@ void ops_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *nam
 	struct inode inode;
 	int r;
 
-	if (!ops_tree_only(req, parent))
+	if (!ops_writable(req, parent))
 		return;
 	if (byhash_has(ino))
 		r = -EXDEV;
@@ -171,7 +171,7 @@ static void remove_name(fuse_req_t req, fuse_ino_t parent, const char *name,
 	struct inode gone;
 	int r;
 
-	if (!ops_tree_only(req, parent))
+	if (!ops_writable(req, parent))
 		return;
 	r = reserved(parent, name) ? -EBUSY : remove(fs->tree, parent, name, fs_now(), &gone);
 	if (r == 0)
@@ -216,7 +216,7 @@ void ops_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t 
 	struct inode moved, gone;
 	int r;
 
-	if (!ops_tree_only(req, parent) || !ops_tree_only(req, new_parent))
+	if (!ops_writable(req, parent) || !ops_writable(req, new_parent))
 		return;
 	if (reserved(parent, name) || reserved(new_parent, new_name)) {
 		ops_err(req, -EBUSY);

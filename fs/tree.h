@@ -185,7 +185,7 @@ int tree_commit(struct tree *t, const struct publications *publish, bool (*ready
 #define TREE_PAGES_MAX 7168u
 bool tree_dirty(struct tree *t, unsigned int *pages);	/* ${pages} may be NULL */
 
-/** tree_failed(t): has a failed commit or put made it read-only? */
+/** tree_failed(t): has a failed commit or put made it read-only?  Takes no lock. */
 bool tree_failed(struct tree *t);
 
 /** tree_count(t, inodes): how many there are. */

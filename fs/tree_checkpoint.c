@@ -183,12 +183,7 @@ bool tree_dirty(struct tree *t, unsigned int *pages)
 
 bool tree_failed(struct tree *t)
 {
-	bool failed;
-
-	pthread_mutex_lock(&t->lock);
-	failed = t->broken;
-	pthread_mutex_unlock(&t->lock);
-	return failed;
+	return atomic_load(&t->broken);
 }
 
 static int set_directory_ref(struct tree *t, uint64_t ino, const struct ref *ref)

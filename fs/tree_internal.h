@@ -4,6 +4,7 @@
 
 #include <lmdb.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "chunker/bytes.h"
 #include "chunker/xattrs.h"
@@ -63,7 +64,7 @@ struct tree {
 	pthread_mutex_t lock;	/* taken inside LMDB's lock of writers, which live.txn holds */
 	pthread_cond_t turned;	/* not turning any more */
 	bool turning;		/* one transaction has ended, the next has not begun */
-	bool broken;
+	atomic_bool broken;	/* read without it too */
 	struct view live, last, *view;
 	uint64_t next_number;	/* of the next inode, or cookie */
 	uint64_t epoch;		/* of the next checkpoint: the last one's + 1 */
