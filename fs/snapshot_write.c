@@ -197,7 +197,8 @@ static struct dir **in_order(struct writer *w)
 		}
 	}
 	for (size_t i = 0; i < n; i++)
-		qsort(all[i]->children, all[i]->nchildren, sizeof(struct dir *), by_name);
+		if (all[i]->nchildren > 0)
+			qsort(all[i]->children, all[i]->nchildren, sizeof(struct dir *), by_name);
 	qsort(all, n, sizeof(*all), by_depth_falling);
 	return all;
 }
