@@ -76,17 +76,23 @@ struct attempt {
 static bool attempt_ready(void *arg)
 {
 	struct attempt *a = arg;
+	int unflushed;
 
 	if (!a->forced)
 		return files_ready(a->c->files);
-	files_flush_must(a->c->files);
+	unflushed = files_flush_must(a->c->files);
 	a->result = files_collect(a->c->files, &a->what.v, &a->what.n);
 	if (a->result == 0)
 		a->result = sync_set(a->c);
+	if (a->result == 0 && !files_ready(a->c->files))
+		a->result = unflushed < 0 ? unflushed : -EIO;
 	return a->result == 0;
 }
 
-/* *${changes}: was there anything to commit? */
+/*
+ * *${changes}: was there anything to commit?  A tree that has failed has lost some, and nobody
+ * is told otherwise, be there nothing new.
+ */
 static int commit(struct checkpoint *c, bool *changes)
 {
 	struct attempt a = { .c = c };
@@ -98,7 +104,7 @@ static int commit(struct checkpoint *c, bool *changes)
 	if (a.what.n == 0 && !tree_dirty(c->tree, NULL)) {
 		files_published(c->files, true);
 		*changes = false;
-		return 0;
+		return tree_failed(c->tree) ? -EROFS : 0;
 	}
 	*changes = true;
 	r = sync_set(c);
@@ -132,7 +138,7 @@ void checkpoint_on_commit(struct checkpoint *c, void (*f)(void *arg), void *arg)
 	pthread_mutex_unlock(&c->lock);
 }
 
-static void answer(struct checkpoint *c, struct list *list, int result)
+static void answer(struct checkpoint *c, struct list *list, int result, int unflushed)
 {
 	pthread_mutex_lock(&c->lock);
 	while (!list_empty(list)) {
@@ -142,15 +148,24 @@ static void answer(struct checkpoint *c, struct list *list, int result)
 		list_remove(&w->link);
 		w->waiting = false;
 		pthread_mutex_unlock(&c->lock);
+		w->unflushed = w->all ? unflushed : 0;
 		w->done(w, result);
 		pthread_mutex_lock(&c->lock);
 	}
 	pthread_mutex_unlock(&c->lock);
 }
 
+/* Which files are to be flushed for a checkpoint. */
+enum flush {
+	FLUSH_NONE,
+	FLUSH_DUE,		/* all but those that wait for what is written next */
+	FLUSH_ALL,
+};
+
 /* Waits until a checkpoint is wanted, and takes those who wait for it.  False: the end. */
-static bool next_checkpoint(struct checkpoint *c, bool *all)
+static bool next_checkpoint(struct checkpoint *c, enum flush *flush)
 {
+	bool due;
 	bool stop;
 
 	pthread_mutex_lock(&c->lock);
@@ -163,30 +178,49 @@ static bool next_checkpoint(struct checkpoint *c, bool *all)
 			pthread_cond_timedwait(&c->wake, &c->lock, &c->due_at);
 		}
 	}
-	*all = c->stop || c->hurry || (atomic_load(&c->due) && reached(&c->due_at));
+	stop = c->stop;
+	due = c->hurry || (atomic_load(&c->due) && reached(&c->due_at));
+	*flush = stop ? FLUSH_ALL : due ? FLUSH_DUE : FLUSH_NONE;
 	while (!list_empty(&c->waiting)) {
 		struct checkpoint_waiter *w =
 		    list_item(c->waiting.next, struct checkpoint_waiter, link);
 
 		if (w->all)
-			*all = true;
+			*flush = FLUSH_ALL;
 		list_remove(&w->link);
 		list_append(&c->served, &w->link);
 	}
 	c->hurry = false;
-	stop = c->stop;
 	/* What changes from here on is due anew. */
-	if (*all)
+	if (*flush != FLUSH_NONE)
 		atomic_store(&c->due, false);
 	pthread_mutex_unlock(&c->lock);
 	return !stop;
 }
 
+/* A tree that has failed takes no checkpoint any more: it is not tried again unasked. */
+static void take_result(struct checkpoint *c, int r)
+{
+	int last;
+
+	pthread_mutex_lock(&c->lock);
+	last = c->last_result;
+	c->last_result = r;
+	pthread_mutex_unlock(&c->lock);
+	if (r < 0 && r != last)
+		log_line(LOG_ERR, "checkpoint failed: %s", strerror(-r));
+	if (r == 0 && last < 0)
+		log_line(LOG_NOTICE, "checkpoints work again");
+	if (r < 0 && !tree_failed(c->tree))
+		checkpoint_due(c);
+}
+
 static void *checkpoint_thread(void *arg)
 {
 	struct checkpoint *c = arg;
-	bool all, more, changes;
-	int r;
+	enum flush flush;
+	bool more, changes;
+	int r, unflushed;
 
 	r = tree_begin(c->tree);
 	/* Opened read-only it never has anything to commit, and who waits is told so. */
@@ -200,21 +234,18 @@ static void *checkpoint_thread(void *arg)
 	if (r < 0)
 		return NULL;
 	do {
-		more = next_checkpoint(c, &all);
-		if (all)
-			files_flush_all(c->files, 0);
+		more = next_checkpoint(c, &flush);
+		unflushed = 0;
+		if (flush != FLUSH_NONE)
+			unflushed = files_flush_all(c->files, flush == FLUSH_ALL);
 		r = commit(c, &changes);
 		if (r == 0 && changes)
 			tell_commit(c);
-		if (r < 0 && r != c->last_result)
-			log_line(LOG_ERR, "checkpoint failed: %s", strerror(-r));
-		if (r == 0 && c->last_result < 0)
-			log_line(LOG_NOTICE, "checkpoints work again");
-		c->last_result = r;
-		if (r < 0)
-			checkpoint_due(c);
-		answer(c, &c->served, r);
+		take_result(c, r);
+		answer(c, &c->served, r, unflushed);
 	} while (more);
+	if (r == 0)
+		c->last_result = unflushed;
 	tree_end(c->tree);
 	return NULL;
 }
@@ -270,7 +301,7 @@ int checkpoint_stop(struct checkpoint *c)
 	pthread_mutex_unlock(&c->lock);
 	pthread_join(c->thread, NULL);
 	r = c->last_result;
-	answer(c, &c->waiting, r < 0 ? r : -ESHUTDOWN);
+	answer(c, &c->waiting, r < 0 ? r : -ESHUTDOWN, 0);
 	pthread_cond_destroy(&c->wake);
 	pthread_mutex_destroy(&c->lock);
 	free(c);
@@ -342,7 +373,7 @@ static void waited_done(struct checkpoint_waiter *cw, int result)
 	pthread_mutex_unlock(&w->lock);
 }
 
-int checkpoint_now(struct checkpoint *c)
+int checkpoint_now(struct checkpoint *c, int *unflushed)
 {
 	struct waited w = {
 		.w = { .done = waited_done, .all = true },
@@ -355,5 +386,6 @@ int checkpoint_now(struct checkpoint *c)
 	while (!w.is_done)
 		pthread_cond_wait(&w.done, &w.lock);
 	pthread_mutex_unlock(&w.lock);
+	*unflushed = w.w.unflushed;
 	return w.result;
 }

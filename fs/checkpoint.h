@@ -21,7 +21,8 @@ struct checkpoint;
 int checkpoint_start(struct tree *t, struct files *files, struct dht *dht,
     struct checkpoint **out);
 
-/** checkpoint_stop(c): a last checkpoint of everything, then ends the thread.  What that checkpoint said. */
+/** checkpoint_stop(c): a last checkpoint of everything, then ends the thread.  What that checkpoint said, or
+ * why some file could not be flushed. */
 int checkpoint_stop(struct checkpoint *c);
 
 /** checkpoint_on_commit(c, f, arg): f(arg) is called from the checkpoint's thread after each checkpoint that
@@ -37,6 +38,7 @@ void checkpoint_hurry(struct checkpoint *c);
 struct checkpoint_waiter {
 	void (*done)(struct checkpoint_waiter *w, int result);	/* from the checkpoint's thread */
 	bool all;		/* flush every file first (else: what has been flushed counts) */
+	int unflushed;		/* when done, of ${all}: 0, or why some file could not be flushed */
 	/* private; zero at first */
 	struct list link;
 	bool waiting;
@@ -48,7 +50,7 @@ struct checkpoint_waiter {
 void checkpoint_wait(struct checkpoint *c, struct checkpoint_waiter *w);
 bool checkpoint_leave(struct checkpoint *c, struct checkpoint_waiter *w);
 
-/** checkpoint_now(c): the same with all, waited for. */
-int checkpoint_now(struct checkpoint *c);
+/** checkpoint_now(c, unflushed): the same with all, waited for. */
+int checkpoint_now(struct checkpoint *c, int *unflushed);
 
 #endif

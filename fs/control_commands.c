@@ -157,7 +157,7 @@ int command_snapshot(struct call *c)
 	if (note && strlen(note) > SNAPSHOT_NOTE_MAX)
 		return call_fail(c, -E2BIG, "the note is too long: it may have %u bytes",
 		    SNAPSHOT_NOTE_MAX);
-	return take_snapshot(c, note);
+	return take_snapshot(c, note ? note : "");
 }
 
 struct listing {

@@ -205,8 +205,9 @@ void file_must_publish(struct file *f);
 /*
  * For the checkpoint thread only.
  *
- * files_flush_all(fs, age_ms): flush every file that has been dirty for so long; waits until all are flushed
- *   or have failed.  What is left dirty makes it call changed() again.
+ * files_flush_all(fs, all): flush every file, with ${all} also those of file_opened() that wait for what is written
+ *   next; returns when all are flushed or have failed: 0, or why some of them could not be.  What is left
+ *   dirty makes it call changed() again.
  * files_flush_must(fs): the same for the files of file_must_publish() only.  The calling thread does it, so that
  *   it needs no flusher, which may be waiting for a lock of the caller's.
  * files_collect(fs, out, n): what is flushed and not published: *${out} is the files' until files_published().
@@ -215,8 +216,8 @@ void file_must_publish(struct file *f);
  * files_ready(fs): is the present content of every file that must be published among what was collected?
  * files_published(fs, ok): the outcome of the commit.
  */
-void files_flush_all(struct files *fs, unsigned int age_ms);
-void files_flush_must(struct files *fs);
+int files_flush_all(struct files *fs, bool all);
+int files_flush_must(struct files *fs);
 int files_collect(struct files *fs, struct publication **out, size_t *n);
 bool files_ready(void *fs);
 void files_published(struct files *fs, bool ok);

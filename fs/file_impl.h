@@ -83,7 +83,6 @@ struct file {
 	uint64_t sweep_flush;	/* one that the checkpoint waits for; 0: none */
 	int error;		/* of the last flush */
 	unsigned int writers;
-	uint64_t dirty_ms;	/* when it became dirty */
 	uint64_t emptied_ms;	/* when it was cut to nothing; 0: it was not */
 };
 

@@ -66,7 +66,6 @@ bool file_changed(struct file *f, bool emptied)
 		f->emptied_ms = files_now_ms(fs);
 	if (fresh) {
 		f->dirty = true;
-		f->dirty_ms = files_now_ms(fs);
 		file_settle(f);
 	}
 	if (full && !f->discarded)

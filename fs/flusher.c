@@ -183,8 +183,8 @@ static void sweep_file(struct file *f, uint64_t n)
 		file_enqueue(f);
 }
 
-/* Queue all files of a state that are due.  True: some are not. */
-static bool sweep_state(struct files *fs, enum file_state state, unsigned int age_ms)
+/* Queue all files of a state.  True: some are held back. */
+static bool sweep_state(struct files *fs, enum file_state state, bool all)
 {
 	struct list *files = &fs->in[state].files;
 	uint64_t now = files_now_ms(fs);
@@ -193,7 +193,7 @@ static bool sweep_state(struct files *fs, enum file_state state, unsigned int ag
 	for (struct list *l = files->next; l != files; l = l->next) {
 		struct file *f = list_item(l, struct file, in_state);
 
-		if (f->dirty && (now - f->dirty_ms < age_ms || file_deferred(f, now)))
+		if (f->dirty && !all && file_deferred(f, now))
 			left = true;
 		else
 			sweep_file(f, f->frozen + f->dirty);
@@ -201,19 +201,23 @@ static bool sweep_state(struct files *fs, enum file_state state, unsigned int ag
 	return left;
 }
 
-void files_flush_all(struct files *fs, unsigned int age_ms)
+int files_flush_all(struct files *fs, bool all)
 {
 	bool left = false;
+	int rc = 0;
 
 	pthread_mutex_lock(&fs->lock);
 	for (enum file_state s = FILE_DIRTY; s < FILE_STATES; s++)
-		left |= sweep_state(fs, s, age_ms);
+		left |= sweep_state(fs, s, all);
 	while (fs->sweeping > 0)
 		pthread_cond_wait(&fs->swept, &fs->lock);
-	left |= fs->in[FILE_FAILED].count > 0;
+	if (fs->in[FILE_FAILED].count > 0)
+		rc = fs->error;
+	left |= rc < 0;
 	pthread_mutex_unlock(&fs->lock);
 	if (left && fs->o.changed)
 		fs->o.changed(fs->o.arg);
+	return rc;
 }
 
 static struct file *next_must(struct files *fs)
@@ -227,8 +231,10 @@ static struct file *next_must(struct files *fs)
 	return NULL;
 }
 
-void files_flush_must(struct files *fs)
+int files_flush_must(struct files *fs)
 {
+	int rc = 0;
+
 	pthread_mutex_lock(&fs->lock);
 	for (struct list *l = fs->must.next; l != &fs->must; l = l->next) {
 		struct file *f = list_item(l, struct file, in_must);
@@ -244,7 +250,10 @@ void files_flush_must(struct files *fs)
 		else
 			pthread_cond_wait(&fs->swept, &fs->lock);
 	}
+	for (struct list *l = fs->must.next; rc == 0 && l != &fs->must; l = l->next)
+		rc = list_item(l, struct file, in_must)->error;
 	pthread_mutex_unlock(&fs->lock);
+	return rc;
 }
 
 int files_start(struct files *fs)

@@ -36,6 +36,8 @@ struct snapshots {
 	struct timespec first_change, last_change;	/* since the newest; CLOCK_MONOTONIC */
 	struct kept *kept;	/* earlier ones and the newest, oldest first */
 	size_t nkept;
+	/* the thread's */
+	bool newest_stays;	/* somebody asked for it, or may have */
 	int last_result;
 };
 
@@ -97,6 +99,8 @@ static int read_list(struct snapshots *s, const struct ref *ref, struct kept **l
 
 		r = e.hole ? 0 : s->source.source.get(&s->source.source, KIND_DATA, &e.address,
 		    &chunk);
+		if (r == 0 && chunk && chunk->len != e.len)
+			r = -EBADMSG;
 		if (r == 0 && chunk)
 			memcpy(bytes + e.off, chunk->data, chunk->len);
 		chunk_drop(chunk);
@@ -153,6 +157,9 @@ static int record(struct snapshots *s, const struct entry *root, uint64_t epoch,
 	pthread_mutex_unlock(&s->lock);
 	if (!list)
 		return -ENOMEM;
+	/* Or a database, which syncs its folder at every transaction, would fill the list. */
+	if (n > 1 && !s->newest_stays && list[n - 1].time.sec - list[n - 2].time.sec < EVERY_S)
+		n--;
 	n = keep_thin(list, n, snap.time);
 	r = write_list(s, list, n, &snap.kept);
 	if (r == 0)
@@ -174,6 +181,7 @@ static int record(struct snapshots *s, const struct entry *root, uint64_t epoch,
 		return r;
 	}
 	list[n++] = (struct kept){ .time = snap.time, .ref = *ref };
+	s->newest_stays = note;
 	pthread_mutex_lock(&s->lock);
 	free(s->kept);
 	s->kept = list;
@@ -195,20 +203,40 @@ static int write_tree(struct snapshots *s, struct tree_reader *reader, struct wr
 	return snapshot_write(reader, true, &s->source.source, &s->sink.sink, out);
 }
 
+/* Nothing can be written: either the newest one is all of it, or there is none that is. */
+static int take_read_only(struct snapshots *s, const char *note, struct ref *ref)
+{
+	struct tree_reader *reader;
+	struct tree_name name;
+	uint64_t epoch;
+	struct ref kept;
+	int r = tree_reader_open(s->tree, &reader);
+
+	if (r < 0)
+		return r;
+	r = tree_reader_changed(reader, 0, "", 0, &name);
+	tree_reader_close(reader);
+	if (r == 0 || (note && note[0]))
+		return -EROFS;
+	if (r == -ENOENT)
+		r = tree_get_head(s->tree, ref, &epoch, &kept);
+	return r == 0 && ref->hash == 0 ? -EROFS : r;
+}
+
 /*
  * The order: checkpoint, so that there is something to read; chunks; sync; then the tree
  * learns of them, and the next checkpoint makes that durable.
  */
-static int take(struct snapshots *s, const char *note, struct ref *ref)
+static int take(struct snapshots *s, const char *note, struct ref *ref, int *unflushed)
 {
 	struct tree_reader *reader = NULL;
 	struct written w = { .n = 0 };
 	struct snapshot old;
 	struct chunk *chunk;
+	int r, ignored;
 	bool same;
-	int r;
 
-	r = checkpoint_now(s->checkpoint);
+	r = checkpoint_now(s->checkpoint, unflushed);
 	if (r == 0)
 		r = tree_reader_open(s->tree, &reader);
 	if (r < 0)
@@ -219,15 +247,17 @@ static int take(struct snapshots *s, const char *note, struct ref *ref)
 	r = newest(s, ref, &chunk, &old);
 	same = r == 0 && same_root(&old.root, &w.root);
 	chunk_drop(chunk);
-	if (same && !note)
+	if (same && !(note && note[0])) {
+		s->newest_stays |= note != NULL;
 		goto out;
+	}
 	r = dht_sync_now(s->dht);
 	if (r == 0)
 		r = tree_snapshot_done(s->tree, tree_reader_epoch(reader), w.dirs, w.refs, w.n);
 	if (r == 0)
 		r = record(s, &w.root, tree_reader_epoch(reader), note, ref);
 	if (r == 0)
-		r = checkpoint_now(s->checkpoint);
+		r = checkpoint_now(s->checkpoint, &ignored);
 out:
 	tree_reader_close(reader);
 	snapshot_written_free(&w);
@@ -319,27 +349,41 @@ static void answer(struct snapshots *s, int result, const struct ref *ref)
 	pthread_mutex_unlock(&s->lock);
 }
 
+static int take_any(struct snapshots *s, const struct wanted *wanted, struct ref *ref,
+    int *unflushed)
+{
+	if (wanted->result < 0)
+		return wanted->result;
+	return s->read_only ? take_read_only(s, wanted->note, ref) :
+	    take(s, wanted->note, ref, unflushed);
+}
+
 static void *snapshots_thread(void *arg)
 {
 	struct snapshots *s = arg;
 	struct wanted wanted;
-	struct ref ref = { .hash = 0 };
 	bool more;
 	int r;
 
 	do {
+		struct ref ref = { .hash = 0 };
+		int unflushed = 0;
+
 		more = next_snapshot(s, &wanted);
 		if (!wanted.asked && s->read_only)
 			continue;
-		r = wanted.result < 0 ? wanted.result : take(s, wanted.note, &ref);
+		r = take_any(s, &wanted, &ref, &unflushed);
 		free(wanted.note);
-		if (r < 0 && r != s->last_result)
+		if (r < 0 && !s->read_only && r != s->last_result)
 			log_line(LOG_ERR, "snapshot failed: %s", strerror(-r));
 		s->last_result = r;
+		/* It is tried again after a rest. */
+		if (r < 0 && !s->read_only && !tree_failed(s->tree))
+			snapshots_changed(s);
 		/* Changes have rested: what they needed for a while goes back to the system. */
 		if (!wanted.asked)
 			malloc_trim(0);
-		answer(s, r, &ref);
+		answer(s, r < 0 ? r : unflushed, &ref);
 	} while (more);
 	return NULL;
 }
@@ -372,14 +416,17 @@ static int load(struct snapshots *s)
 	struct chunk *chunk;
 	struct ref ref;
 	int r = newest(s, &ref, &chunk, &snap);
+	bool decoded = r == 0;
 
-	if (r == 0) {
+	if (r < 0 && r != -ENOENT)
+		log_line(LOG_ERR, "the newest snapshot can't be read: %s", strerror(-r));
+	if (decoded) {
 		r = read_list(s, &snap.kept, &s->kept, &s->nkept);
 		if (r < 0)
 			log_line(LOG_ERR, "the list of kept snapshots can't be read: %s",
 			    strerror(-r));
 	}
-	if (chunk && ref.hash) {
+	if (decoded) {
 		struct kept *more = realloc(s->kept, (s->nkept + 1) * sizeof(*more));
 
 		if (!more) {
@@ -408,6 +455,7 @@ int snapshots_start(struct tree *t, struct checkpoint *c, struct dht *dht, struc
 	s->checkpoint = c;
 	s->dht = dht;
 	s->read_only = read_only;
+	s->newest_stays = true;
 	list_init(&s->waiting);
 	list_init(&s->served);
 	waiting_source_init(&s->source, dht, cache);
@@ -465,42 +513,6 @@ bool snapshots_leave(struct snapshots *s, struct snapshot_waiter *w)
 	}
 	pthread_mutex_unlock(&s->lock);
 	return was;
-}
-
-struct waited {
-	struct snapshot_waiter w;
-	pthread_mutex_t lock;
-	pthread_cond_t done;
-	bool is_done;
-	int result;
-};
-
-static void waited_done(struct snapshot_waiter *sw, int result)
-{
-	struct waited *w = (struct waited *)sw;
-
-	pthread_mutex_lock(&w->lock);
-	w->result = result;
-	w->is_done = true;
-	pthread_cond_signal(&w->done);
-	pthread_mutex_unlock(&w->lock);
-}
-
-int snapshots_now(struct snapshots *s, const char *note, struct ref *out)
-{
-	struct waited w = {
-		.w = { .done = waited_done, .note = note },
-		.lock = PTHREAD_MUTEX_INITIALIZER,
-		.done = PTHREAD_COND_INITIALIZER,
-	};
-
-	snapshots_wait(s, &w.w);
-	pthread_mutex_lock(&w.lock);
-	while (!w.is_done)
-		pthread_cond_wait(&w.done, &w.lock);
-	pthread_mutex_unlock(&w.lock);
-	*out = w.w.ref;
-	return w.result;
 }
 
 int snapshots_list(struct snapshots *s,

@@ -31,7 +31,7 @@ int snapshots_stop(struct snapshots *s);
 
 struct snapshot_waiter {
 	void (*done)(struct snapshot_waiter *w, int result);	/* from the snapshots' thread */
-	const char *note;	/* NULL: none; an unchanged tree gets no new snapshot without a note */
+	const char *note;	/* "": none; NULL: nobody cares for the snapshot but as a sync */
 	struct ref ref;		/* when done: the newest snapshot */
 	/* private; zero at first */
 	struct list link;
@@ -40,15 +40,15 @@ struct snapshot_waiter {
 
 /**
  * snapshots_wait(s, w): checkpoint everything, take a snapshot of it (if anything changed since the
- * newest), make it durable, record it as the newest in the tree and make that durable too.
+ * newest, or there is a note), make it durable, record it as the newest in the tree and make that
+ * durable too.  Where some file could not be flushed, that error: what there is of it is in the
+ * snapshot.  -EROFS: the volume is read-only, and its newest snapshot is not all of it.
+ * Of snapshots that were but syncs only one in half a minute is kept.
  * snapshots_leave(s, w): no longer interested, also while the snapshot is being taken; true:
  * done() will not be called.
  */
 void snapshots_wait(struct snapshots *s, struct snapshot_waiter *w);
 bool snapshots_leave(struct snapshots *s, struct snapshot_waiter *w);
-
-/** snapshots_now(s, note, out): the same, waited for. */
-int snapshots_now(struct snapshots *s, const char *note, struct ref *out);
 
 /** snapshots_list(s, tell, arg): the kept ones and the newest, oldest first.  0 or -errno. */
 int snapshots_list(struct snapshots *s,

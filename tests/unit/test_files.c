@@ -564,19 +564,31 @@ static void a_file_cut_to_nothing_waits_for_what_is_written_next(void **unused)
 	file_put(f);
 }
 
-static void only_files_dirty_for_so_long_are_flushed(void **unused)
+static void a_flush_of_all_leaves_none_out_and_says_why_it_failed(void **unused)
 {
 	struct file *f = kit_get(&kit, 1), *g = kit_get(&kit, 2);
 
 	(void)unused;
 	assert_int_equal(put(f, 0, 100), 0);
-	atomic_fetch_add(&kit.now_ms, 1000);
-	assert_int_equal(put(g, 0, 100), 0);
-	files_flush_all(kit.files, 1000);
+	assert_int_equal(files_flush_all(kit.files, false), 0);
 	assert_true(kit_publish(&kit));
-	assert_int_equal(row_size(1), 100);
-	assert_int_equal(row_size(2), 0);
-	files_flush_all(kit.files, 0);
+	file_opened(f);
+	assert_int_equal(file_truncate(f, 0, NULL), 0);
+	assert_int_equal(put(f, 0, 7), 0);
+	assert_int_equal(files_flush_all(kit.files, true), 0);
+	assert_true(kit_publish(&kit));
+	assert_int_equal(row_size(1), 7);
+	fakedht_fail(kit.dht, -ENOSPC, 0);
+	assert_int_equal(put(g, 0, 100), 0);
+	assert_int_equal(files_flush_all(kit.files, true), -ENOSPC);
+	file_must_publish(g);
+	assert_int_equal(files_flush_must(kit.files), -ENOSPC);
+	assert_false(files_ready(kit.files));
+	fakedht_fail(kit.dht, 0, 0);
+	assert_int_equal(files_flush_must(kit.files), 0);
+	assert_true(kit_publish(&kit));
+	assert_int_equal(row_size(2), 100);
+	file_closed(f);
 	file_put(f);
 	file_put(g);
 }
@@ -662,7 +674,7 @@ int main(void)
 		TEST(no_commit_is_ready_without_what_must_be_in_it),
 		TEST(what_must_be_in_it_is_flushed_though_all_flushers_wait),
 		TEST(a_file_cut_to_nothing_waits_for_what_is_written_next),
-		TEST(only_files_dirty_for_so_long_are_flushed),
+		TEST(a_flush_of_all_leaves_none_out_and_says_why_it_failed),
 		TEST(what_is_discarded_is_not_published),
 		TEST(small_files_are_inserted_in_one_call_each),
 	};
