@@ -33,20 +33,21 @@ struct extents {
 void extents_init(struct extents *x);
 void extents_clear(struct extents *x);
 
-/** extents_put(x, off, piece): [off, off + piece->len) is now this piece; takes its own hold.  Joined with the
- * piece before it where it continues that one.  0, or -ENOMEM (nothing has changed). */
+/** extents_put(x, off, piece): [off, off + piece->len) is now this piece; takes its own hold.
+ * Joined with the piece before it where it continues that one.  0, or -ENOMEM (nothing has
+ * changed). */
 int extents_put(struct extents *x, uint64_t off, const struct piece *piece);
 
 /** extents_write(x, off, data): the same for bytes: many small writes in order are gathered in one
  * buffer, others are held. */
 int extents_write(struct extents *x, uint64_t off, struct chunk *data);
 
-/** extents_at(x, off, start, out): the first extent that ends behind ${off}: where it starts, and what it is
- * (not held).  False: there is none. */
+/** extents_at(x, off, start, out): the first extent that ends behind ${off}: where it starts,
+ * and what it is (not held).  False: there is none. */
 bool extents_at(const struct extents *x, uint64_t off, uint64_t *start, struct piece *out);
 
-/** extents_move(under, over): lay ${over} over ${under}.  -ENOMEM: what was laid is no longer in ${over}, the rest
- * still is, so that both together are what they were. */
+/** extents_move(under, over): lay ${over} over ${under}.  -ENOMEM: what was laid is no longer in
+ * ${over}, the rest still is, so that both together are what they were. */
 int extents_move(struct extents *under, struct extents *over);
 
 #endif

@@ -40,8 +40,8 @@ struct fetch {
 	int error;
 };
 
-/** fetch_init(f, dht, cache): after the caller has set run and done.  fetch_clear(f): drop all holds;
- * fetch_cancel() does no harm even then. */
+/** fetch_init(f, dht, cache): after the caller has set run and done.  fetch_clear(f): drop all
+ * holds; fetch_cancel() does no harm even then. */
 void fetch_init(struct fetch *f, struct dht *dht, struct cache *cache);
 void fetch_clear(struct fetch *f);
 
@@ -51,13 +51,13 @@ void fetch_clear(struct fetch *f);
  */
 void fetch_start(struct fetch *f);
 
-/** fetch_want(f, kind, a, out): from run(): the chunk if it is at hand (0; valid until fetch_clear(), not
- * held for the caller), else note that it is wanted (-EAGAIN).  -ENOMEM.
+/** fetch_want(f, kind, a, out): from run(): the chunk if it is at hand (0; valid until
+ * fetch_clear(), not held for the caller), else note that it is wanted (-EAGAIN).  -ENOMEM.
  * What is wanted when run() returns something else than -EAGAIN is looked up ahead. */
 int fetch_want(struct fetch *f, enum kind kind, const struct address *a, struct chunk **out);
 
-/** fetch_forget(f): from run(): drop what is held.  For work that saves its progress and goes through
- * more chunks than it should hold.  Until then a run can rely on those of the last. */
+/** fetch_forget(f): from run(): drop what is held.  For work that saves its progress and goes
+ * through more chunks than it should hold.  Until then a run can rely on those of the last. */
 void fetch_forget(struct fetch *f);
 
 /** fetch_cancel(f): the caller lost interest: done(f, -EINTR) comes soon, from another thread,

@@ -61,8 +61,8 @@ int file_get(struct files *fs, uint64_t ino, struct file **out);
 struct file *file_find(struct files *fs, uint64_t ino);
 struct file *file_hold(struct file *f);
 
-/** file_of_ref(fs, ref, out): a file that is in no tree, with this content, only to be read from: for
- * file_read(), file_seek() and as the source of file_clone(). */
+/** file_of_ref(fs, ref, out): a file that is in no tree, with this content, only to be read
+ * from: for file_read(), file_seek() and as the source of file_clone(). */
 int file_of_ref(struct files *fs, const struct ref *ref, struct file **out);
 
 /** file_put(f): clean and published files leave memory with their last holder. */
@@ -87,8 +87,8 @@ void file_attr(struct file *f, struct file_attr *out);
 uint64_t file_ino(const struct file *f);
 
 /**
- * file_write(f, off, data, now): ${data} becomes the file's bytes at ${off}; a hold is taken, or small data
- * copied.  ${now} (NULL: the kernel keeps the times) sets mtime and ctime.  -EAGAIN: at the
+ * file_write(f, off, data, now): ${data} becomes the file's bytes at ${off}; a hold is taken, or
+ * small data copied.  ${now} (NULL: the kernel keeps the times) sets mtime and ctime.  -EAGAIN: at the
  * bound: call again when files_wait_room() says so.  -ENOSPC, -EFBIG, -ENOMEM.
  */
 int file_write(struct file *f, uint64_t off, struct chunk *data, const struct timestamp *now);
@@ -99,28 +99,29 @@ struct room_waiter {
 	struct list link;
 	bool waiting, called;
 };
-/** files_wait_room(fs, w): first come, first served; who waits again after ready() comes before others.
- * files_leave_room(fs, w): no longer; true: ready() will not
- * be called. */
+/** files_wait_room(fs, w): first come, first served; who waits again after ready() comes before
+ * others. files_leave_room(fs, w): no longer; true: ready() will not be called. */
 void files_wait_room(struct files *fs, struct room_waiter *w);
 bool files_leave_room(struct files *fs, struct room_waiter *w);
 
-/** file_truncate(f, size, now): both ways; what is cut off reads as zeros if the file grows again. */
+/** file_truncate(f, size, now): both ways; what is cut off reads as zeros if the file grows
+ * again. */
 int file_truncate(struct file *f, uint64_t size, const struct timestamp *now);
 
-/** file_zero(f, off, len, keep_size, now): [off, off + len) reads as zeros.  Unless ${keep_size}, a size below
- * off + len becomes that, also where ${len} is 0. */
+/** file_zero(f, off, len, keep_size, now): [off, off + len) reads as zeros.  Unless
+ * ${keep_size}, a size below off + len becomes that, also where ${len} is 0. */
 int file_zero(struct file *f, uint64_t off, uint64_t len, bool keep_size,
     const struct timestamp *now);
 
-/** file_set_times(f, mtime, ctime): they are published with the content of this moment (NULL: as it is; where the
- * file has no times that are yet to be published, one alone is left to the row). */
+/** file_set_times(f, mtime, ctime): they are published with the content of this moment (NULL: as
+ * it is; where the file has no times that are yet to be published, one alone is left to the
+ * row). */
 void file_set_times(struct file *f, const struct timestamp *mtime, const struct timestamp *ctime);
 
-/** file_clone(from, off, to, to_off, len, now, done): what [off, off + len) of ${from} holds at this moment becomes
- * ${to}'s at ${to_off}: no data moves.  *${done}: how many bytes (fewer at the end of ${from}).  May be one
- * file where the ranges do not overlap (else -EINVAL).  -EFBIG, -ENOMEM, -ENOSPC.
- * Not held back at the bound, since it copies nothing. */
+/** file_clone(from, off, to, to_off, len, now, done): what [off, off + len) of ${from} holds at
+ * this moment becomes ${to}'s at ${to_off}: no data moves.  *${done}: how many bytes (fewer at
+ * the end of ${from}).  May be one file where the ranges do not overlap (else -EINVAL).
+ * -EFBIG, -ENOMEM, -ENOSPC. Not held back at the bound, since it copies nothing. */
 int file_clone(struct file *from, uint64_t off, struct file *to, uint64_t to_off, uint64_t len,
     const struct timestamp *now, uint64_t *done);
 
@@ -142,12 +143,12 @@ struct file_read {
 	struct piece *spans;	/* what is there, as of the call */
 	unsigned int nspans, room;
 	unsigned int iov_room;
-	bool looked_ahead;
+	bool has_entries, looked_ahead;
 	struct chunk *flat;	/* a copy, where there were more than 1000 pieces */
 };
 
-/** file_read(r): done() may be called before it returns.  -EBADMSG, -EIO, -ENOENT (a chunk is nowhere:
- * for the reader EIO), -ETIMEDOUT, -ENOMEM.  Cancel with fetch_cancel(&r->fetch).
+/** file_read(r): done() may be called before it returns.  -EBADMSG, -EIO, -ENOENT (a chunk is
+ * nowhere: for the reader EIO), -ETIMEDOUT, -ENOMEM.  Cancel with fetch_cancel(&r->fetch).
  * Sequential readers are read ahead for, into the cache. */
 void file_read(struct file_read *r);
 void file_read_clear(struct file_read *r);
@@ -179,41 +180,45 @@ struct file_flush {
 	int result;
 	bool waiting;
 };
-/** file_flush(w): done() may be called before it returns, else from a flusher's thread.  file_flush_leave(w): no longer interested; true: done()
- * will not be called. */
+/** file_flush(w): done() may be called before it returns, else from a flusher's thread.
+ * file_flush_leave(w): no longer interested; true: done() will not be called. */
 void file_flush(struct file_flush *w);
 bool file_flush_leave(struct file_flush *w);
 
-/** file_ref(f, out): its base, the content as of the last flush; false: there is something newer. */
+/** file_ref(f, out): its base, the content as of the last flush; false: there is something
+ * newer. */
 bool file_ref(struct file *f, struct ref *out);
 
-/** file_error(f): why its content could not be flushed the last time, 0 if it could: for close(2). */
+/** file_error(f): why its content could not be flushed the last time, 0 if it could: for
+ * close(2). */
 int file_error(struct file *f);
 
-/** file_opened(f), file_closed(f): one writer more, one less; file_writers(f): how many.  A file that was cut
- * to nothing and is still open for writing is left out of files_flush_all() for a while (5 s),
- * so that a crash between the cut and the write leaves the old content and not an empty
- * file. */
+/** file_opened(f), file_closed(f): one writer more, one less; file_writers(f): how many.  A file
+ * that was cut to nothing and is still open for writing is left out of files_flush_all() for a
+ * while (5 s), so that a crash between the cut and the write leaves the old content and not an
+ * empty file. */
 void file_opened(struct file *f);
 void file_closed(struct file *f);
 unsigned int file_writers(struct file *f);
 
-/** file_must_publish(f): it has just replaced another file's name: no checkpoint from now on may be made
- * without its present content. */
+/** file_must_publish(f): it has just replaced another file's name: no checkpoint from now on may
+ * be made without its present content. */
 void file_must_publish(struct file *f);
 
 /*
  * For the checkpoint thread only.
  *
- * files_flush_all(fs, all): flush every file, with ${all} also those of file_opened() that wait for what is written
- *   next; returns when all are flushed or have failed: 0, or why some of them could not be.  What is left
- *   dirty makes it call changed() again.
- * files_flush_must(fs): the same for the files of file_must_publish() only.  The calling thread does it, so that
- *   it needs no flusher, which may be waiting for a lock of the caller's.
- * files_collect(fs, out, n): what is flushed and not published: *${out} is the files' until files_published().
+ * files_flush_all(fs, all): flush every file, with ${all} also those of file_opened() that wait
+ *   for what is written next; returns when all are flushed or have failed: 0, or why some of
+ *   them could not be.  What is left dirty makes it call changed() again.
+ * files_flush_must(fs): the same for the files of file_must_publish() only.  The calling thread
+ *   does it, so that it needs no flusher, which may be waiting for a lock of the caller's.
+ * files_collect(fs, out, n): what is flushed and not published: *${out} is the files' until
+ *   files_published().
  *   Called again before files_published(), it gives the whole set anew.
  *   After that call dht_sync(), then tree_commit() with it, with files_ready() as its question.
- * files_ready(fs): is the present content of every file that must be published among what was collected?
+ * files_ready(fs): is the present content of every file that must be published among what
+ *   was collected?
  * files_published(fs, ok): the outcome of the commit.
  */
 int files_flush_all(struct files *fs, bool all);

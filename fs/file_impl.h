@@ -149,8 +149,8 @@ struct file_cost {
 };
 struct file_cost file_cost(const struct file *f);
 
-/** file_account(f, before, reserved): after a change: count what it cost; of ${reserved} bytes in the
- * set give back what it did not need. */
+/** file_account(f, before, reserved): after a change: count what it cost; of ${reserved} bytes
+ * in the set give back what it did not need. */
 void file_account(struct file *f, struct file_cost before, uint64_t reserved);
 
 /* flush.c: what a flusher does to one file without any lock. */
@@ -158,21 +158,22 @@ void flush_run(struct flush *fl);
 
 /* files.c */
 
-/** file_changed(f, emptied): with its lock held, after file_account(): it is dirty.  True: call changed()
- * when the lock is no longer held. */
+/** file_changed(f, emptied): with its lock held, after file_account(): it is dirty.  True: call
+ * changed() when the lock is no longer held. */
 bool file_changed(struct file *f, bool emptied);
 
-/** file_settle(f): after any change of dirty, flushing, unpublished or error, with both locks held: list it
- * where it belongs now.  True: the files no longer hold it, file_put() is the caller's. */
+/** file_settle(f): after any change of dirty, flushing, unpublished or error, with both locks
+ * held: list it where it belongs now.  True: the files no longer hold it, file_put() is the
+ * caller's. */
 bool file_settle(struct file *f);
 
-/** flush_begin(f, fl): freeze what was written.  False: there is nothing to do.  Then flush_run(fl) and
- * flush_end(fl). */
+/** flush_begin(f, fl): freeze what was written.  False: there is nothing to do.  Then
+ * flush_run(fl) and flush_end(fl). */
 bool flush_begin(struct file *f, struct flush *fl);
 void flush_end(struct flush *fl);
 
-/** file_enqueue(f), file_dequeue(f), file_deferred(f, now_ms): with the files' lock held: its turn comes;
- * it has come; it waits for what is written after it was emptied. */
+/** file_enqueue(f), file_dequeue(f), file_deferred(f, now_ms): with the files' lock held: its
+ * turn comes; it has come; it waits for what is written after it was emptied. */
 void file_enqueue(struct file *f);
 void file_dequeue(struct file *f);
 bool file_deferred(const struct file *f, uint64_t now_ms);

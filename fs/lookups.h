@@ -23,7 +23,8 @@ struct lookup_waiter {
 	bool cancelled;
 };
 
-/** lookups_new(): one for each cache, whose it is.  lookups_free(): waits until none is under way. */
+/** lookups_new(): one for each cache, whose it is.  lookups_free(): waits until none is under
+ * way. */
 struct lookups *lookups_new(void);
 void lookups_free(struct lookups *ls);
 
@@ -35,8 +36,8 @@ void lookups_free(struct lookups *ls);
 int lookup_start(struct dht *dht, struct cache *cache, enum kind kind, const struct address *a,
     struct lookup_waiter *w, struct chunk **out);
 
-/** lookup_join(cache, kind, a, w): -EINPROGRESS as lookup_start(), but only if it is on its way already,
- * else -ENOENT. */
+/** lookup_join(cache, kind, a, w): -EINPROGRESS as lookup_start(), but only if it is on its way
+ * already, else -ENOENT. */
 int lookup_join(struct cache *cache, enum kind kind, const struct address *a,
     struct lookup_waiter *w);
 

@@ -96,6 +96,7 @@ static int emit_entry(struct file_read *r, const struct extent *e, uint64_t off,
 	struct chunk *c;
 	int rc;
 
+	r->has_entries = true;
 	if (e->hole)
 		return emit_zeros(r, len);
 	rc = fetch_want(&r->fetch, KIND_DATA, &e->address, &c);
@@ -215,28 +216,37 @@ static bool plan_ahead(struct file_read *r, struct ref *base, uint64_t *from, ui
 	return go && base->kind == KIND_INDEX;
 }
 
-/* An index node that is not at hand is noted as wanted, and comes for the next time. */
 static void look_ahead(struct file_read *r)
 {
 	struct index_cursor *c;
 	struct extent e;
 	struct ref base;
-	uint64_t from, to;
+	uint64_t from, to, reached;
+	int rc;
 
-	if (r->looked_ahead || !plan_ahead(r, &base, &from, &to))
+	if (r->looked_ahead)
 		return;
+	r->looked_ahead = true;
+	if (!plan_ahead(r, &base, &from, &to))
+		return;
+	reached = from;
 	c = index_cursor_new(&r->fetch.source, &base);
-	if (!c)
-		return;
-	if (index_cursor_seek(c, from) == 0) {
-		while (index_cursor_next(c, &e) == 1 && e.off < to) {
-			/* What begins before that is the request's, or was looked up ahead before. */
-			if (!e.hole && e.off >= from)
-				fetch_ahead(r->fetch.dht, r->fetch.cache, KIND_DATA, &e.address);
-		}
+	rc = c ? index_cursor_seek(c, from) : -ENOMEM;
+	while (rc == 0 && reached < to && (rc = index_cursor_next(c, &e)) == 1) {
+		/* What begins before that is the request's, or was looked up ahead before. */
+		if (!e.hole && e.off >= from)
+			fetch_ahead(r->fetch.dht, r->fetch.cache, KIND_DATA, &e.address);
+		reached = e.off + e.len;
+		rc = 0;
 	}
 	index_cursor_free(c);
-	r->looked_ahead = true;
+	if (reached >= to)
+		return;
+	/* An index node that is not at hand is noted as wanted, and comes for the next time. */
+	pthread_mutex_lock(&r->file->lock);
+	if (r->file->ahead_to == to)
+		r->file->ahead_to = reached;
+	pthread_mutex_unlock(&r->file->lock);
 }
 
 static int run(struct fetch *fetch)
@@ -245,7 +255,7 @@ static int run(struct fetch *fetch)
 	int rc = emit_spans(r);
 
 	/* Not before its own index nodes are there: these are on the same path, mostly. */
-	if (rc == 0 || (rc == -EAGAIN && r->count > 0))
+	if (rc == 0 || (rc == -EAGAIN && r->has_entries))
 		look_ahead(r);
 	return rc == 0 ? flatten(r) : rc;
 }
@@ -270,7 +280,7 @@ void file_read(struct file_read *r)
 	r->flat = NULL;
 	r->count = 0;
 	r->nspans = r->room = r->iov_room = 0;
-	r->looked_ahead = false;
+	r->looked_ahead = r->has_entries = false;
 	rc = take_spans(r);
 	if (rc < 0)
 		r->done(r, rc);

@@ -12,8 +12,8 @@
 
 #include "dht/dht.h"
 
-/** fakedht_new(threads): an empty set; out of memory ends the test.  fakedht_free(d): nothing may be
- * under way. */
+/** fakedht_new(threads): an empty set; out of memory ends the test.  fakedht_free(d): nothing
+ * may be under way. */
 struct dht *fakedht_new(unsigned int threads);
 void fakedht_free(struct dht *d);
 
@@ -23,8 +23,9 @@ void fakedht_put(struct dht *d, enum kind kind, const void *data, size_t len, st
 /** fakedht_remove(d, a): it is nowhere any more. */
 void fakedht_remove(struct dht *d, const struct address *a);
 
-/** fakedht_hold(d): operations wait, also those of *_now calls, fakedht_let(d, n): ${n} of them go on, oldest first,
- * ahead ones last; fakedht_go(d): all, from now on.  fakedht_await(d, n): until ${n} are held back. */
+/** fakedht_hold(d): operations wait, also those of *_now calls, fakedht_let(d, n): ${n} of them
+ * go on, oldest first, ahead ones last; fakedht_go(d): all, from now on.  fakedht_await(d, n):
+ * until ${n} are held back. */
 void fakedht_hold(struct dht *d);
 void fakedht_let(struct dht *d, unsigned int n);
 void fakedht_go(struct dht *d);

@@ -25,7 +25,8 @@ struct filekit {
 	atomic_ullong now_ms;
 };
 
-/** kit_open(k, dirty_max, flushers): all rows are empty files.  kit_close(k): all files must have been put. */
+/** kit_open(k, dirty_max, flushers): all rows are empty files.  kit_close(k): all files must
+ * have been put. */
 void kit_open(struct filekit *k, uint64_t dirty_max, unsigned int flushers);
 void kit_close(struct filekit *k);
 

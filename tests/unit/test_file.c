@@ -520,6 +520,12 @@ static void sequential_reads_are_read_ahead_for_and_random_ones_are_not(void **u
 		check_read(m, off, 65536);
 	fakedht_count(kit.dht, &counts);
 	assert_in_range(counts.aheads, 8, 100);
+	/* Short ones too, where each starts where the last ended. */
+	cache_trim(kit.cache, 0);
+	for (size_t off = 0; off < m->size; off += 4096)
+		check_read(m, off, 4096);
+	fakedht_count(kit.dht, &counts);
+	assert_in_range(counts.aheads, 8, 100);
 	files_close();
 }
 
