@@ -147,7 +147,7 @@ void segment_cut(struct store *s, struct segment *g, uint32_t end)
 	if (fd < 0)
 		return;
 	if (s->io->truncate(s->io->ctx, fd, end) == 0) {
-		s->segment_bytes -= g->end - end;
+		s->segment_bytes = s->segment_bytes - g->end + end;
 		g->end = end;
 		g->allocated = 0;
 	}

@@ -42,7 +42,8 @@ int store_find(struct store *s, const struct address *a, struct found *out)
 	if (e) {
 		out->record = e->record;
 		out->recent = true;
-		if (e->state == RECENT_ASTRAY && e->chunk)
+		out->astray = e->state == RECENT_ASTRAY;
+		if (out->astray && e->chunk)
 			out->held = chunk_hold(e->chunk);
 	}
 	pthread_mutex_unlock(&s->lock);

@@ -18,7 +18,8 @@ static int known(struct store *s, enum kind kind, const struct address *a, struc
 		return 0;
 	*old = f.record;
 	chunk_drop(f.held);
-	if (f.record.bad || f.record.kind != kind)
+	/* One astray whose bytes are lost is waiting for them. */
+	if (f.record.bad || f.record.kind != kind || (f.astray && !f.held))
 		return 0;
 	if (f.recent || verified_has(s, a))
 		return 1;

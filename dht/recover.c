@@ -10,9 +10,7 @@
 
 #include "dht/scan.h"
 
-/* New entries in memory before they are made durable and told to the ledger. */
-#define ENTRIES_MAX (32u * 1024)
-#define TELL_MS	    200
+#define TELL_MS 200
 
 struct recovery {
 	struct store *s;
@@ -117,7 +115,7 @@ static int flush(struct recovery *v)
 
 	while (rc == 0 && s->durable_count > 0)
 		rc = commit_round(s);
-	v->flush_at = s->recents.count + ENTRIES_MAX;
+	v->flush_at = s->recents.count + 2 * s->commit_records;
 	/* A full disk keeps nobody from reading: the ledger is told when there is room again. */
 	return rc == -ENOSPC && s->recents.count < s->recents_max ? 0 : rc;
 }
@@ -133,7 +131,8 @@ static int enter_good(struct recovery *v, const struct record *r)
 	pthread_mutex_lock(&s->lock);
 	e = recents_find(&s->recents, &r->address);
 	known = ledger_get(s->ledger, &r->address, &old) == 0;
-	if (e ? e->record.bad : !known || old.bad) {
+	/* It was written though the ledger has one: that could not be read then. */
+	if (e ? e->record.bad : !known || old.bad || !record_same_place(&old, r)) {
 		e = entry_for(s, r, known ? &old : NULL);
 		rc = e ? unsynced_add(s, v->g, &e->place) : -ENOMEM;
 		if (rc == 0)
@@ -287,7 +286,7 @@ int recover(struct store *s, bool from_nothing, dht_tell *tell, void *arg,
     struct dht_progress *progress)
 {
 	struct recovery v = { .s = s, .from_nothing = from_nothing,
-		.flush_at = ENTRIES_MAX, .tell = tell, .arg = arg };
+		.flush_at = 2 * s->commit_records, .tell = tell, .arg = arg };
 	int rc;
 
 	v.scratch = scratch_borrow(s);

@@ -130,7 +130,8 @@ void entry_count(struct store *s, const struct recent *e, int sign);
 struct found {
 	struct record record;
 	bool recent;		/* written or verified in this run */
-	struct chunk *held;	/* its bytes, where its place is not to be trusted; to be dropped */
+	bool astray;		/* its place is not to be trusted */
+	struct chunk *held;	/* then: its bytes, to be dropped, or NULL where memory has none */
 };
 
 /** store_find(s, a, out): where ${a} lies now.  Waits for one that is being written.

@@ -72,13 +72,29 @@ static void fail(struct store *s, struct segment *g)
 	}
 }
 
-/* Under the lock: what a failed segment holds behind its last durable record is of no use now. */
+/* Under the lock: would an astray entry have to be read from ${g}? */
+static bool rescue_reads(struct store *s, const struct segment *g)
+{
+	for (struct list *l = s->astray.next; l != &s->astray; l = l->next) {
+		struct recent *e = list_item(l, struct recent, place);
+
+		if (!e->chunk && e->record.segment == g->number)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Under the lock: what a failed segment holds behind its last durable record is of no use now.
+ * At once, or a disk that fails for long would be filled by what each round writes again.
+ */
 static void cut_failed(struct store *s)
 {
 	for (size_t i = 0; i < segments_count(s->segments); i++) {
 		struct segment *g = segments_at(s->segments, i);
 
-		if (g->failed && list_empty(&g->unsynced) && g->end > g->keep_end)
+		if (g->failed && list_empty(&g->unsynced) && g->end > g->keep_end &&
+		    !rescue_reads(s, g))
 			segment_cut(s, g, g->keep_end);
 	}
 }
@@ -200,9 +216,8 @@ int sync_round(struct store *s)
 			break;
 		rc = failed;
 	}
-	if (s->astray_count == 0)
-		cut_failed(s);
-	else if (rc == 0)
+	cut_failed(s);
+	if (s->astray_count > 0 && rc == 0)
 		rc = -EIO;
 	pthread_mutex_unlock(&s->lock);
 	return rc;

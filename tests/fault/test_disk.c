@@ -146,6 +146,66 @@ static void a_restart_does_not_believe_what_a_failed_fdatasync_left_in_memory(vo
 	get_all(d, 0, 10);
 }
 
+/*
+ * The store as a killed process leaves it, opened again by ${d}: what was not synced is in the
+ * page cache, and in nobody's memory.
+ */
+static void kill_and_open(struct disk *d, struct disk *next)
+{
+	char from[512], line[1024];
+
+	dhttest_begin(&next->t);
+	next->files = faultio_copy(d->files);
+	next->t.options.io = faultio_io(next->files);
+	snprintf(from, sizeof(from), "%s", dhttest_path(&d->t, "ledger"));
+	snprintf(line, sizeof(line), "cp %s %s", from, dhttest_path(&next->t, "ledger"));
+	assert_int_equal(system(line), 0);
+	open_store(next);
+}
+
+static void a_failed_fdatasync_after_a_crash_is_healed_from_the_page_cache(void **state)
+{
+	struct disk *d = *state, next;
+
+	put_all(d, 0, 5);
+	dhttest_reopen(&d->t);
+	put_all(d, 5, 10);
+	kill_and_open(d, &next);
+	faultio_fail(next.files, FAULT_SYNC, 0, 1, -EIO);
+	assert_int_equal(dht_sync_now(next.t.dht), 0);
+	get_all(&next, 0, 10);
+	close_store(&next);
+	faultio_power_cut(next.files, 7);
+	open_store(&next);
+	get_all(&next, 0, 10);
+	dhttest_end(&next.t);
+	faultio_free(next.files);
+}
+
+static void what_can_not_be_rescued_is_not_called_durable_until_it_is_there_again(void **state)
+{
+	struct disk *d = *state, next;
+
+	put_all(d, 0, 5);
+	dhttest_reopen(&d->t);
+	put_all(d, 5, 10);
+	kill_and_open(d, &next);
+	faultio_bytes(next.files, SEGMENT)[offset_of(&next, 7) + RECORD_HEADER] ^= 1;
+	faultio_fail(next.files, FAULT_SYNC, 0, 1, -EIO);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(dht_sync_now(next.t.dht), -EIO);
+	assert_int_equal(dhttest_get(&next.t, 7, len_of(7)), -EBADMSG);
+	get_all(&next, 8, 10);
+	put_all(&next, 7, 8);
+	assert_int_equal(dht_sync_now(next.t.dht), 0);
+	close_store(&next);
+	faultio_power_cut(next.files, 8);
+	open_store(&next);
+	get_all(&next, 0, 10);
+	dhttest_end(&next.t);
+	faultio_free(next.files);
+}
+
 static void a_folder_that_can_not_be_synced_counts_as_a_failed_sync(void **state)
 {
 	struct disk *d = *state;
@@ -500,6 +560,8 @@ int main(void)
 		TEST(a_failed_fdatasync_costs_nothing_that_memory_still_holds),
 		TEST(a_sync_fails_as_long_as_the_disk_does_and_then_succeeds),
 		TEST(a_restart_does_not_believe_what_a_failed_fdatasync_left_in_memory),
+		TEST(a_failed_fdatasync_after_a_crash_is_healed_from_the_page_cache),
+		TEST(what_can_not_be_rescued_is_not_called_durable_until_it_is_there_again),
 		TEST(a_folder_that_can_not_be_synced_counts_as_a_failed_sync),
 		TEST(no_failing_write_loses_another_chunk),
 		TEST(writes_that_fail_among_others_leave_holes_that_cost_nothing),

@@ -88,6 +88,9 @@ static void work(struct power *p, size_t from, size_t to, uint64_t *random)
 		size_t n = dhttest_random(random) % 12 + 1;
 
 		n = n < to - from ? n : to - from;
+		/* Each sync that fails seals a segment, so that there are several. */
+		if (dhttest_random(random) % 5 == 0)
+			faultio_fail(p->files, FAULT_SYNC, 0, 1, -EIO);
 		dhttest_burst(&p->t, &b, from, n, p->len + from);
 		for (int i = (int)(dhttest_random(random) % 3); i > 0; i--) {
 			dhttest_burst_done(&b, p->put + from);

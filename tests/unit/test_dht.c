@@ -194,6 +194,39 @@ static void lookups_ahead_of_time_come_after_all_others(void **state)
 	}
 }
 
+static void lookups_and_inserts_take_turns(void **state)
+{
+	enum { N = 20 };
+	struct fixture *f = *state;
+	struct dht_op hold[2], get[N], insert[N];
+	unsigned int inserts = 0;
+
+	for (uint64_t i = 0; i < 2 + N; i++)
+		assert_int_equal(dhttest_put(&f->t, i, 1000), 0);
+	set_gate(f, &f->shut, true);
+	for (uint64_t i = 0; i < 2; i++) {
+		hold[i] = lookup_op(f, i, 1000);
+		dht_lookup(f->t.dht, &hold[i]);
+	}
+	await(f, &f->waiting, 2);
+	for (uint64_t i = 0; i < N; i++) {
+		get[i] = lookup_op(f, 2 + i, 1000);
+		dht_lookup(f->t.dht, &get[i]);
+	}
+	for (uint64_t i = 0; i < N; i++) {
+		insert[i] = insert_op(f, 100 + i, 1000);
+		dht_insert(f->t.dht, &insert[i]);
+	}
+	set_gate(f, &f->shut, false);
+	await(f, &f->done, 2 + 2 * N);
+	for (unsigned int i = 0; i < 2 + N; i++)
+		inserts += f->order[i] >= insert && f->order[i] < insert + N;
+	/* About half, and not none or all. */
+	assert_in_range(inserts, N / 4, 3 * N / 4);
+	for (unsigned int i = 0; i < 2 + 2 * N; i++)
+		chunk_drop(f->order[i]->chunk);
+}
+
 static void a_cancelled_lookup_is_given_back_though_the_disk_hangs(void **state)
 {
 	struct fixture *f = *state;
@@ -309,6 +342,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(operations_complete_from_other_threads),
 		TEST(lookups_ahead_of_time_come_after_all_others),
+		TEST(lookups_and_inserts_take_turns),
 		TEST(a_cancelled_lookup_is_given_back_though_the_disk_hangs),
 		TEST(a_cancelled_insert_is_done_or_not_but_never_half),
 		TEST(syncs_share_an_fdatasync_and_can_be_cancelled),
