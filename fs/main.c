@@ -4,11 +4,14 @@
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
 #include <malloc.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -179,6 +182,32 @@ static struct fs *open_interruptibly(const struct options *o)
 	return fs;
 }
 
+/*
+ * The mount is at its end, and late answers may still come, from threads that fs_close() ends.
+ * fuse_session_unmount() would close the device under them, and the number of its descriptor
+ * could be a segment's by the time they write.  So the number is kept, with nothing behind it,
+ * until the session is destroyed.  That fails whatever the kernel still asks, which makes the
+ * unmount (of a mount that is in use yet) one that waits for nobody.
+ */
+static void let_go(struct fuse_session *session, char *mountpoint)
+{
+	char *argv[] = { (char[]){ "fusermount3" }, (char[]){ "-uqz" }, (char[]){ "--" }, mountpoint,
+		NULL };
+	struct pollfd device = { .fd = fuse_session_fd(session) };
+	bool unmounted = poll(&device, 1, 0) == 1 && device.revents & POLLERR;
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	pid_t pid;
+
+	if (null < 0 || dup3(null, device.fd, O_CLOEXEC) < 0)
+		log_line(LOG_WARNING, "/dev/null: %s", strerror(errno));
+	if (null >= 0)
+		close(null);
+	if (unmounted || umount2(mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW) == 0 || errno != EPERM)
+		return;
+	if (posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ) == 0)
+		waitpid(pid, NULL, 0);
+}
+
 static int serve(struct fs *fs)
 {
 	const struct options *o = fs->options;
@@ -197,7 +226,7 @@ static int serve(struct fs *fs)
 		if (r < 0)
 			log_line(LOG_ERR, "could not serve: %s", strerror(-r));
 	}
-	fuse_session_unmount(fs->session);
+	let_go(fs->session, o->mountpoint);
 	return r;
 }
 
@@ -211,6 +240,7 @@ static int run(const struct options *o)
 	if (!fs)
 		return EXIT_FAILURE;
 	session = fuse_session_new(&args, &fs_ops, sizeof(fs_ops), fs);
+	fuse_opt_free_args(&args);
 	fs->session = session;
 	r = session ? serve(fs) : -EINVAL;
 
@@ -220,7 +250,7 @@ static int run(const struct options *o)
 		    o->mountpoint, strerror(-closed));
 	else if (r == 0)
 		log_line(LOG_INFO, "unmounted %s", o->mountpoint);
-	/* Requests hold the session until their answer, and some wait for the set. */
+	/* Requests hold the session until their answer. */
 	if (session)
 		fuse_session_destroy(session);
 	return r < 0 || closed < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
