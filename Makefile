@@ -14,7 +14,7 @@ DHT     := io record scan segment ledger ledger_write recent format lock append 
 FS      := log jobs lookups cache fetch options size place fs tree tree_view tree_change tree_names tree_rename tree_attr tree_xattr tree_checkpoint tree_reader acl channel control_wire control_call control_commands control_data control session parked loop checkpoint ops ops_name ops_attr ops_dir ops_file ops_io people keep snapshot_write snapshots view byhash byhash_list byhash_xattr extents layers file files flush flusher read write seek publish
 UNIT_CHUNKER := test_address test_cut test_codec test_xattrs test_snapshot test_entry test_directory test_directory_update test_node test_index test_splice
 UNIT_DHT     := test_record test_store test_dht
-FAULT        := test_power test_disk test_open
+FAULT        := test_power test_disk test_open test_heal
 UNIT_FS      := test_options test_cache test_fetch test_jobs test_extents test_file test_file_memory test_files test_files_threads test_control_wire test_keep test_tree test_tree_rename test_tree_attr test_acl test_tree_full test_tree_threads test_tree_model test_parked test_checkpoint
 FUZZ         := fuzz_codec fuzz_snapshot fuzz_directory fuzz_index fuzz_segment
 MOUNT_HELPERS := exercise stall.so
@@ -69,6 +69,8 @@ $(B)/%.o: %.c
 $(B)/dhtfs: $(B)/fs/main.o $(B)/libfs.a $(B)/libdht.a $(B)/libchunker.a
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_FS)
 $(B)/dhtctl: $(B)/tools/dhtctl.o $(B)/tools/ask.o $(B)/tools/show.o $(B)/libfs.a $(B)/libdht.a $(B)/libchunker.a
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_DHT)
+$(B)/dhtbench: $(B)/tools/dhtbench.o $(B)/libdht.a $(B)/libchunker.a
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_DHT)
 $(B)/chunkbench: $(B)/tools/chunkbench.o $(B)/libchunker.a
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_CHUNKER)
