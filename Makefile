@@ -9,13 +9,31 @@ empty   :=
 comma   := ,
 B       := build$(if $(SAN),-$(subst $(comma),-,$(SAN)))
 
-CHUNKER := address chunk gear cut codec codec_zlib codec_libdeflate node builder index_path index_cursor index_builder feed splice entry directory_node directory directory_update xattrs snapshot
-DHT     := io record scan segment ledger ledger_write recent format lock append sync commit recover check listing get put store open work dht
-FS      := log jobs lookups cache fetch options size place fs tree tree_view tree_change tree_names tree_rename tree_attr tree_xattr tree_checkpoint tree_reader acl channel control_wire control_call control_commands control_data control session parked loop checkpoint ops ops_name ops_attr ops_dir ops_file ops_io people keep snapshot_write snapshots view byhash byhash_list byhash_xattr extents layers file files flush flusher read write seek publish
-UNIT_CHUNKER := test_address test_cut test_codec test_xattrs test_snapshot test_entry test_directory test_directory_update test_node test_index test_splice
+CHUNKER := \
+	address chunk gear cut codec codec_zlib codec_libdeflate \
+	node builder index_path index_cursor index_builder feed splice \
+	entry directory_node directory directory_update xattrs snapshot
+DHT := \
+	io record scan segment ledger ledger_write recent format lock \
+	append sync commit recover check listing get put store open work dht
+FS := \
+	log size options place jobs lookups cache fetch \
+	acl tree tree_view tree_change tree_names tree_rename tree_attr tree_xattr tree_checkpoint tree_reader \
+	extents layers file files flush flusher read write seek publish \
+	checkpoint keep snapshot_write snapshots \
+	session loop parked ops ops_name ops_attr ops_dir ops_file ops_io people \
+	view byhash byhash_list byhash_xattr \
+	channel control_wire control_call control_commands control_data control fs
+UNIT_CHUNKER := \
+	test_address test_cut test_codec test_xattrs test_snapshot test_entry test_directory \
+	test_directory_update test_node test_index test_splice
 UNIT_DHT     := test_record test_store test_dht
 FAULT        := test_power test_disk test_open test_heal
-UNIT_FS      := test_options test_cache test_fetch test_jobs test_extents test_file test_file_memory test_files test_files_threads test_control_wire test_keep test_tree test_tree_rename test_tree_attr test_acl test_tree_full test_tree_threads test_tree_model test_parked test_checkpoint
+UNIT_FS := \
+	test_options test_cache test_fetch test_jobs test_extents test_file test_file_memory \
+	test_files test_files_threads test_control_wire test_keep test_tree test_tree_rename \
+	test_tree_attr test_acl test_tree_full test_tree_threads test_tree_model test_parked \
+	test_checkpoint
 FUZZ         := fuzz_codec fuzz_snapshot fuzz_directory fuzz_index fuzz_segment
 MOUNT_HELPERS := exercise stall.so
 
@@ -110,9 +128,10 @@ test: deps-test
 	$(Q)$(MAKE) --no-print-directory all unit mount-helpers
 	$(Q)B=$(B) tests/run unit fault mount
 
-soak: deps-test
+soak: deps-test deps-fuzz
 	$(Q)$(MAKE) --no-print-directory all unit mount-helpers
 	$(Q)B=$(B) SOAK=1 tests/run unit fault mount soak
+	$(Q)$(MAKE) --no-print-directory fuzz
 
 bench: deps-bench
 	$(Q)$(MAKE) --no-print-directory all
