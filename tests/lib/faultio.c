@@ -272,6 +272,8 @@ static int fault_truncate(void *ctx, int fd, uint64_t len)
 	if (rc == 0 && file->now.len != len) {
 		resize(&file->now, len);
 		remember(file, true, len, NULL, 0);
+		/* With the pages that could not be written: what comes in their place is new. */
+		file->lost &= len > file->disk.len;
 	}
 	pthread_mutex_unlock(&f->lock);
 	return rc;
