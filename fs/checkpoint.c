@@ -373,10 +373,10 @@ static void waited_done(struct checkpoint_waiter *cw, int result)
 	pthread_mutex_unlock(&w->lock);
 }
 
-int checkpoint_now(struct checkpoint *c, int *unflushed)
+int checkpoint_now(struct checkpoint *c, bool all, int *unflushed)
 {
 	struct waited w = {
-		.w = { .done = waited_done, .all = true },
+		.w = { .done = waited_done, .all = all },
 		.lock = PTHREAD_MUTEX_INITIALIZER,
 		.done = PTHREAD_COND_INITIALIZER,
 	};

@@ -50,7 +50,7 @@ struct checkpoint_waiter {
 void checkpoint_wait(struct checkpoint *c, struct checkpoint_waiter *w);
 bool checkpoint_leave(struct checkpoint *c, struct checkpoint_waiter *w);
 
-/** checkpoint_now(c, unflushed): the same with all, waited for. */
-int checkpoint_now(struct checkpoint *c, int *unflushed);
+/** checkpoint_now(c, all, unflushed): the same, waited for. */
+int checkpoint_now(struct checkpoint *c, bool all, int *unflushed);
 
 #endif

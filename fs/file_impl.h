@@ -116,6 +116,8 @@ struct files {
 	struct list room;	/* writers that wait */
 	unsigned int running;	/* flushes */
 	unsigned int sweeping;	/* files that the checkpoint waits for */
+	bool sweep_all;		/* also those that were emptied */
+	bool sweep_left;	/* one of them was put off */
 	int error;		/* of the last flush that failed */
 	bool ending;
 	struct publication *collected;

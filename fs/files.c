@@ -106,6 +106,22 @@ static void swept(struct file *f, uint64_t n)
 	pthread_cond_signal(&fs->swept);
 }
 
+/*
+ * It was queued by a sweep, and then cut to nothing: the sweep goes on without it, or a crash
+ * would leave neither what was there nor what is about to be written.
+ */
+static bool put_off(struct file *f)
+{
+	struct files *fs = f->fs;
+
+	if (f->sweep_flush == 0 || fs->sweep_all || !list_empty(&f->waiters) ||
+	    !file_deferred(f, files_now_ms(fs)))
+		return false;
+	fs->sweep_left = true;
+	swept(f, f->sweep_flush);
+	return true;
+}
+
 bool flush_begin(struct file *f, struct flush *fl)
 {
 	struct files *fs = f->fs;
@@ -114,7 +130,7 @@ bool flush_begin(struct file *f, struct flush *fl)
 
 	pthread_mutex_lock(&f->lock);
 	pthread_mutex_lock(&fs->lock);
-	go = f->dirty && !f->flushing;
+	go = f->dirty && !f->flushing && !put_off(f);
 	if (go) {
 		f->dirty = false;
 		f->flushing = true;

@@ -72,7 +72,10 @@ bool files_leave_room(struct files *fs, struct room_waiter *w)
 	return waited;
 }
 
-/* The next to be flushed: who was asked for, or, where much is dirty, what has been for longest. */
+/*
+ * The next to be flushed: who was asked for, or, where much is dirty, what has been for longest.
+ * One that waits for what is written after it was emptied only if nothing else makes room.
+ */
 static struct file *next_file(struct files *fs)
 {
 	struct file *deferred = NULL;
@@ -94,7 +97,7 @@ static struct file *next_file(struct files *fs)
 		if (!deferred)
 			deferred = f;
 	}
-	return deferred;
+	return fs->running == 0 ? deferred : NULL;
 }
 
 /* The lock is let go meanwhile. */
@@ -207,10 +210,13 @@ int files_flush_all(struct files *fs, bool all)
 	int rc = 0;
 
 	pthread_mutex_lock(&fs->lock);
+	fs->sweep_all = all;
+	fs->sweep_left = false;
 	for (enum file_state s = FILE_DIRTY; s < FILE_STATES; s++)
 		left |= sweep_state(fs, s, all);
 	while (fs->sweeping > 0)
 		pthread_cond_wait(&fs->swept, &fs->lock);
+	left |= fs->sweep_left;
 	if (fs->in[FILE_FAILED].count > 0)
 		rc = fs->error;
 	left |= rc < 0;

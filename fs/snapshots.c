@@ -226,8 +226,10 @@ static int take_read_only(struct snapshots *s, const char *note, struct ref *ref
 /*
  * The order: checkpoint, so that there is something to read; chunks; sync; then the tree
  * learns of them, and the next checkpoint makes that durable.
+ * Without ${all}, files that were cut to nothing and are about to be written are left as they were:
+ * nobody has asked for this moment.
  */
-static int take(struct snapshots *s, const char *note, struct ref *ref, int *unflushed)
+static int take(struct snapshots *s, const char *note, bool all, struct ref *ref, int *unflushed)
 {
 	struct tree_reader *reader = NULL;
 	struct written w = { .n = 0 };
@@ -236,7 +238,7 @@ static int take(struct snapshots *s, const char *note, struct ref *ref, int *unf
 	int r, ignored;
 	bool same;
 
-	r = checkpoint_now(s->checkpoint, unflushed);
+	r = checkpoint_now(s->checkpoint, all, unflushed);
 	if (r == 0)
 		r = tree_reader_open(s->tree, &reader);
 	if (r < 0)
@@ -257,7 +259,7 @@ static int take(struct snapshots *s, const char *note, struct ref *ref, int *unf
 	if (r == 0)
 		r = record(s, &w.root, tree_reader_epoch(reader), note, ref);
 	if (r == 0)
-		r = checkpoint_now(s->checkpoint, &ignored);
+		r = checkpoint_now(s->checkpoint, false, &ignored);
 out:
 	tree_reader_close(reader);
 	snapshot_written_free(&w);
@@ -281,6 +283,7 @@ static bool before(struct timespec a, struct timespec b)
  */
 struct wanted {
 	bool asked;	/* somebody waits for it */
+	bool last;
 	char *note;
 	int result;	/* of the copy */
 };
@@ -324,7 +327,7 @@ static bool next_snapshot(struct snapshots *s, struct wanted *wanted)
 			break;
 		pthread_cond_timedwait(&s->wake, &s->lock, &due);
 	}
-	*wanted = (struct wanted){ .asked = false };
+	*wanted = (struct wanted){ .last = s->stop };
 	serve_waiters(s, wanted);
 	more = wanted->asked || !s->stop;
 	s->changed = false;
@@ -355,7 +358,7 @@ static int take_any(struct snapshots *s, const struct wanted *wanted, struct ref
 	if (wanted->result < 0)
 		return wanted->result;
 	return s->read_only ? take_read_only(s, wanted->note, ref) :
-	    take(s, wanted->note, ref, unflushed);
+	    take(s, wanted->note, wanted->asked || wanted->last, ref, unflushed);
 }
 
 static void *snapshots_thread(void *arg)

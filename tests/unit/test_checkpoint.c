@@ -250,14 +250,14 @@ static void what_can_not_be_flushed_is_told_to_who_asked_for_all(void **state)
 	(void)state;
 	put(f, "text");
 	fakedht_fail(set, -EIO, 0);
-	assert_int_equal(checkpoint_now(c, &unflushed), 0);
+	assert_int_equal(checkpoint_now(c, true, &unflushed), 0);
 	assert_int_equal(unflushed, -EIO);
 	/* Its name is there all the same. */
 	assert_int_not_equal(committed("a").ino, 0);
 	assert_int_equal(committed("a").size, 0);
 	assert_int_equal(wait_for(false), 0);
 	fakedht_fail(set, 0, 0);
-	assert_int_equal(checkpoint_now(c, &unflushed), 0);
+	assert_int_equal(checkpoint_now(c, true, &unflushed), 0);
 	assert_int_equal(unflushed, 0);
 	assert_int_equal(committed("a").size, 4);
 	file_put(f);

@@ -564,6 +564,47 @@ static void a_file_cut_to_nothing_waits_for_what_is_written_next(void **unused)
 	file_put(f);
 }
 
+static void *flush_due(void *unused)
+{
+	(void)unused;
+	files_flush_all(kit.files, false);
+	return NULL;
+}
+
+static void a_file_cut_to_nothing_while_it_is_queued_waits_too(void **unused)
+{
+	struct file *f = kit_get(&kit, 1), *busy[2] = { kit_get(&kit, 2), kit_get(&kit, 3) };
+	pthread_t sweep;
+
+	(void)unused;
+	assert_int_equal(put(f, 0, 100), 0);
+	files_flush_all(kit.files, false);
+	assert_true(kit_publish(&kit));
+	fakedht_hold(kit.dht);
+	for (unsigned int i = 0; i < 2; i++)
+		assert_int_equal(put(busy[i], 0, 10), 0);
+	file_opened(f);
+	assert_int_equal(put(f, 0, 200), 0);
+	assert_int_equal(pthread_create(&sweep, NULL, flush_due, NULL), 0);
+	/* Both flushers have work, and this one waits for its turn. */
+	fakedht_await(kit.dht, 2);
+	assert_int_equal(file_truncate(f, 0, NULL), 0);
+	atomic_store(&kit.changed, 0);
+	fakedht_go(kit.dht);
+	assert_int_equal(pthread_join(sweep, NULL), 0);
+	assert_true(kit_publish(&kit));
+	assert_int_equal(row_size(1), 100);
+	assert_int_equal(atomic_load(&kit.changed), 1);
+	assert_int_equal(put(f, 0, 300), 0);
+	file_closed(f);
+	files_flush_all(kit.files, false);
+	assert_true(kit_publish(&kit));
+	assert_int_equal(row_size(1), 300);
+	file_put(f);
+	for (unsigned int i = 0; i < 2; i++)
+		file_put(busy[i]);
+}
+
 static void a_flush_of_all_leaves_none_out_and_says_why_it_failed(void **unused)
 {
 	struct file *f = kit_get(&kit, 1), *g = kit_get(&kit, 2);
@@ -674,6 +715,7 @@ int main(void)
 		TEST(no_commit_is_ready_without_what_must_be_in_it),
 		TEST(what_must_be_in_it_is_flushed_though_all_flushers_wait),
 		TEST(a_file_cut_to_nothing_waits_for_what_is_written_next),
+		TEST(a_file_cut_to_nothing_while_it_is_queued_waits_too),
 		TEST(a_flush_of_all_leaves_none_out_and_says_why_it_failed),
 		TEST(what_is_discarded_is_not_published),
 		TEST(small_files_are_inserted_in_one_call_each),
