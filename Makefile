@@ -33,7 +33,7 @@ UNIT_FS := \
 	test_options test_cache test_fetch test_jobs test_extents test_file test_file_memory \
 	test_files test_files_threads test_control_wire test_keep test_tree test_tree_rename \
 	test_tree_attr test_acl test_tree_full test_tree_threads test_tree_model test_parked \
-	test_checkpoint
+	test_checkpoint test_snapshot_write
 FUZZ         := fuzz_codec fuzz_snapshot fuzz_directory fuzz_index fuzz_segment
 MOUNT_HELPERS := exercise stall.so
 
@@ -99,7 +99,7 @@ $(B)/nullfs: $(B)/tools/nullfs.o $(B)/tools/nulltree.o $(B)/fs/session.o
 $(B)/benchio: $(B)/tools/benchio.o
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
 
-$(addprefix $(B)/tests/unit/,test_node test_index test_splice): $(B)/tests/lib/chunkset.o
+$(addprefix $(B)/tests/unit/,test_node test_index test_splice test_snapshot_write): $(B)/tests/lib/chunkset.o
 $(addprefix $(B)/tests/unit/,test_directory test_directory_update): $(B)/tests/lib/chunkset.o $(B)/tests/lib/change_list.o
 $(addprefix $(B)/tests/unit/,test_cache test_fetch test_file test_file_memory test_files test_files_threads test_checkpoint): $(B)/tests/lib/fakedht.o
 $(addprefix $(B)/tests/unit/,test_file test_file_memory test_files test_files_threads): $(B)/tests/lib/filekit.o
