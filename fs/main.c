@@ -185,9 +185,10 @@ static struct fs *open_interruptibly(const struct options *o)
 /*
  * The mount is at its end, and late answers may still come, from threads that fs_close() ends.
  * fuse_session_unmount() would close the device under them, and the number of its descriptor
- * could be a segment's by the time they write.  So the number is kept, with nothing behind it,
- * until the session is destroyed.  That fails whatever the kernel still asks, which makes the
- * unmount (of a mount that is in use yet) one that waits for nobody.
+ * could be a segment's by the time they write.  So the number is kept until then, for a pipe
+ * that nobody reads: what is written there fails, as does whatever the kernel still asks, so
+ * that the unmount (of a mount that is in use yet) waits for nobody.  And polling it gives
+ * POLLERR, by which libfuse knows later that there is nothing left to unmount.
  */
 static void let_go(struct fuse_session *session, char *mountpoint)
 {
@@ -195,13 +196,16 @@ static void let_go(struct fuse_session *session, char *mountpoint)
 		NULL };
 	struct pollfd device = { .fd = fuse_session_fd(session) };
 	bool unmounted = poll(&device, 1, 0) == 1 && device.revents & POLLERR;
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int ends[2];
 	pid_t pid;
 
-	if (null < 0 || dup3(null, device.fd, O_CLOEXEC) < 0)
-		log_line(LOG_WARNING, "/dev/null: %s", strerror(errno));
-	if (null >= 0)
-		close(null);
+	if (pipe2(ends, O_CLOEXEC) < 0) {
+		log_line(LOG_WARNING, "a pipe: %s", strerror(errno));
+	} else {
+		dup3(ends[1], device.fd, O_CLOEXEC);
+		close(ends[0]);
+		close(ends[1]);
+	}
 	if (unmounted || umount2(mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW) == 0 || errno != EPERM)
 		return;
 	if (posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ) == 0)
@@ -251,8 +255,10 @@ static int run(const struct options *o)
 	else if (r == 0)
 		log_line(LOG_INFO, "unmounted %s", o->mountpoint);
 	/* Requests hold the session until their answer. */
-	if (session)
+	if (session) {
+		fuse_session_unmount(session);
 		fuse_session_destroy(session);
+	}
 	return r < 0 || closed < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 

@@ -104,6 +104,21 @@ ok "it mounts in the foreground again" mount_start
 kill -TERM "$(mount_pid)"
 ok "and ends with status 0 when it is told to" mount_ended
 
+# Somebody works there: has a file open that is not flushed, and lives there.
+ok "it mounts once more" mount_start
+(cd "$MNT" && exec 3>open && echo unsaved >&3 && echo >"$TEST_DIR/ready" && exec tail -f /dev/null) &
+user=$!
+wait_until "$MOUNT_BOUND_S" test -e "$TEST_DIR/ready"
+kill -TERM "$(mount_pid)"
+ok "it ends well though it is in use" mount_ended
+ok "and is not left behind" eval '! mount_is_there'
+kill "$user"
+wait "$user" 2>/dev/null
+mount_start
+is "what was written there has been kept" "$(cat "$MNT/open")" unsaved
+rm "$MNT/open"
+mount_stop
+
 # Mount options.
 ok "by-hash is shown" mount_start
 is "as a private directory" "$(stat -c %a "$MNT/by-hash")" 500
