@@ -167,6 +167,17 @@ void store_set_aside(struct store *s, const struct record *r, const char *why)
 	    r->offset, why);
 }
 
+/* Has ${r} been written again elsewhere, or will it be, from memory? */
+static bool moved(struct store *s, const struct record *r)
+{
+	struct found now;
+
+	if (store_find(s, &r->address, &now) < 0)
+		return false;
+	chunk_drop(now.held);
+	return !now.record.bad && (now.astray || !record_same_place(&now.record, r));
+}
+
 /*
  * ${r}, as the ledger says, did not verify.  The header on the disk is the better witness:
  * where it names the chunk, either the bytes are rotten or the ledger was wrong about them;
@@ -195,7 +206,7 @@ static int doubt(struct store *s, const struct record *r, enum kind *kind, struc
 	    record_decode(header, r->segment, r->offset, s->id, &really) < 0 ||
 	    !address_equal(&really.address, &r->address)) {
 		store_set_aside(s, r, "it is not there");
-		return mend_start(s) ? -EINPROGRESS : -EBADMSG;
+		return !moved(s, r) && mend_start(s) ? -EINPROGRESS : -EBADMSG;
 	}
 	rc = store_read(s, &really, really.kind, out);
 	if (rc == -EBADMSG || rc == -ENXIO) {
@@ -263,8 +274,10 @@ int store_get(struct store *s, enum kind *kind, const struct address *a, struct 
 			return rc;
 		rc = get_found(s, &f, kind, out);
 		chunk_drop(f.held);
-		if ((rc != -EBADMSG && rc != -ENXIO) || f.record.bad)
-			return rc == -EBADMSG ? last : rc;
+		if (f.record.bad)
+			return store_mending(s) ? -EINPROGRESS : last;
+		if (rc != -EBADMSG && rc != -ENXIO)
+			return rc;
 		/* It may have been written again elsewhere meanwhile, or be so now: look once more. */
 		if (record_same_place(&doubted, &f.record))
 			return last;

@@ -46,6 +46,50 @@ static void open_store(struct disk *d)
 		fail_msg("%s\n%s", d->t.why, d->t.log);
 }
 
+/* Reads of just so many bytes wait at a gate. */
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool shut;
+	unsigned int waiting;
+} gate = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, 0 };
+
+static const struct io *behind;	/* the gate */
+
+static ssize_t gated_pread(void *ctx, int fd, void *buf, size_t len, uint64_t off)
+{
+	pthread_mutex_lock(&gate.lock);
+	gate.waiting += len == LEN;
+	pthread_cond_broadcast(&gate.changed);
+	while (gate.shut && len == LEN)
+		pthread_cond_wait(&gate.changed, &gate.lock);
+	gate.waiting -= len == LEN;
+	pthread_mutex_unlock(&gate.lock);
+	return behind->pread(ctx, fd, buf, len, off);
+}
+
+static void gate_set(bool shut)
+{
+	pthread_mutex_lock(&gate.lock);
+	gate.shut = shut;
+	pthread_cond_broadcast(&gate.changed);
+	pthread_mutex_unlock(&gate.lock);
+}
+
+static void gate_await(void)
+{
+	pthread_mutex_lock(&gate.lock);
+	while (gate.waiting == 0)
+		pthread_cond_wait(&gate.changed, &gate.lock);
+	pthread_mutex_unlock(&gate.lock);
+}
+
+static size_t len_of(uint64_t seed)
+{
+	(void)seed;
+	return LEN;
+}
+
 static void put_all(struct disk *d, uint64_t from, uint64_t to, size_t len)
 {
 	for (uint64_t i = from; i < to; i++)
@@ -152,6 +196,31 @@ static void syncs_that_fail_for_long_do_not_fill_the_disk(void **state)
 		assert_int_equal(dhttest_get(&d->t, i, 100000), 0);
 }
 
+static void a_reader_that_a_rescue_overtakes_starts_no_search(void **state)
+{
+	struct disk *d = *state;
+	struct dhttest_burst b;
+	static struct io io;
+
+	behind = d->t.options.io;
+	io = *behind;
+	io.pread = gated_pread;
+	d->t.options.io = &io;
+	open_store(d);
+	put_all(d, 0, 1, LEN);
+	gate_set(true);
+	dhttest_lookups(&d->t, &b, 0, 1, len_of);
+	gate_await();
+	faultio_fail(d->files, FAULT_SYNC, 0, 1, -EIO);
+	assert_int_equal(dht_sync_now(d->t.dht), 0);
+	gate_set(false);
+	dhttest_burst_end(&b);
+	assert_int_equal(b.ops[0].result, 0);
+	assert_null(strstr(d->t.log, "astray"));
+	assert_int_equal(dht_close(d->t.dht), 0);
+	d->t.dht = NULL;
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -160,6 +229,7 @@ int main(void)
 		TEST(a_good_copy_outlives_a_crash_though_the_ledger_still_knows_the_rotten_one),
 		TEST(a_tail_that_lost_its_padding_is_counted_as_it_is),
 		TEST(syncs_that_fail_for_long_do_not_fill_the_disk),
+		TEST(a_reader_that_a_rescue_overtakes_starts_no_search),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -374,6 +374,78 @@ static void lookups_that_wait_for_the_mending_are_answered(void **state)
 	has_all(t);
 }
 
+/* A scan's reads, longer than any chunk here, wait for this. */
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool shut;
+	unsigned int waiting, answered;
+} gate = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, 0, 0 };
+
+static ssize_t gated_pread(void *ctx, int fd, void *buf, size_t len, uint64_t off)
+{
+	pthread_mutex_lock(&gate.lock);
+	if (len > 10000) {
+		gate.waiting++;
+		pthread_cond_broadcast(&gate.changed);
+		while (gate.shut)
+			pthread_cond_wait(&gate.changed, &gate.lock);
+	}
+	pthread_mutex_unlock(&gate.lock);
+	return io_system.pread(ctx, fd, buf, len, off);
+}
+
+static void answered(struct dht_op *op)
+{
+	(void)op;
+	pthread_mutex_lock(&gate.lock);
+	gate.answered++;
+	pthread_cond_broadcast(&gate.changed);
+	pthread_mutex_unlock(&gate.lock);
+}
+
+static void gate_await(const unsigned int *count, unsigned int n)
+{
+	while (*count < n)
+		pthread_cond_wait(&gate.changed, &gate.lock);
+}
+
+static void a_chunk_that_is_searched_for_is_not_called_lost_meanwhile(void **state)
+{
+	struct dhttest *t = *state;
+	struct dht_op op[3];
+	static struct io io;
+
+	fill(t);
+	tamper(t, to_no_segment);
+	io = io_system;
+	io.pread = gated_pread;
+	t->options.io = &io;
+	/* So that operations are carried out in order. */
+	t->options.workers = 1;
+	open_store(t);
+	gate.shut = true;
+	for (size_t i = 0; i < 3; i++) {
+		op[i] = (struct dht_op){ .done = answered, .kind = KIND_DATA };
+		dhttest_address(i < 2 ? 5 : N + 1, len_of(5), &op[i].address);
+		dht_lookup(t->dht, &op[i]);
+	}
+	pthread_mutex_lock(&gate.lock);
+	gate_await(&gate.waiting, 1);
+	/* The third has been answered, so the second has been tried. */
+	gate_await(&gate.answered, 1);
+	gate.shut = false;
+	pthread_cond_broadcast(&gate.changed);
+	gate_await(&gate.answered, 3);
+	pthread_mutex_unlock(&gate.lock);
+	assert_int_equal(op[2].result, -ENOENT);
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(op[i].result, 0);
+		chunk_drop(op[i].chunk);
+	}
+	close_store(t);
+}
+
 static void a_check_mends_too(void **state)
 {
 	struct dhttest *t = *state;
@@ -404,6 +476,7 @@ int main(void)
 		TEST(a_ledger_of_another_store_is_made_again),
 		TEST(a_ledger_that_leads_astray_is_mended),
 		TEST(lookups_that_wait_for_the_mending_are_answered),
+		TEST(a_chunk_that_is_searched_for_is_not_called_lost_meanwhile),
 		TEST(a_check_mends_too),
 	};
 
