@@ -21,9 +21,10 @@ digest() {
 	(cd "$MNT/tree" && find "$@" -type f -print0 | sort -z | xargs -0r b2sum -l 256)
 }
 
-# The index is as the last commit left it; what is behind it is read.  A rebuild would be a bug.
+# The index is as the last commit left it; what is behind it is read, and may end in a torn record.
+# A rebuild would be a bug.
 opened_well() {
-	! tail -n +"$1" "$LOG" | grep -E 'made anew|damaged|rotten|leads astray|set aside|failed'
+	! tail -n +"$1" "$LOG" | grep -E 'made anew|damaged|leads astray|set aside|failed|lost'
 }
 
 # A crash of the process that recovers from a crash.
