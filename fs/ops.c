@@ -110,9 +110,10 @@ bool ops_writable(fuse_req_t req, fuse_ino_t ino)
 
 static void ops_init(void *userdata, struct fuse_conn_info *conn)
 {
+	/* Not FUSE_CAP_ASYNC_DIO: with it nobody who reads or writes with O_DIRECT can be killed. */
 	static const unsigned int wanted = FUSE_CAP_ASYNC_READ | FUSE_CAP_ATOMIC_O_TRUNC |
 	    FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_DONT_MASK | FUSE_CAP_READDIRPLUS |
-	    FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_ASYNC_DIO | FUSE_CAP_WRITEBACK_CACHE |
+	    FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_WRITEBACK_CACHE |
 	    FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_POSIX_ACL | FUSE_CAP_CACHE_SYMLINKS;
 
 	(void)userdata;

@@ -94,15 +94,10 @@ void ops_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off
     struct fuse_file_info *fi);
 void ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
 
-/* What fi->fh of an open file points to. */
-struct handle {
-	struct file *file;
-	bool writes;
-};
-
-/** ops_handle_new(f, flags): takes over the hold on ${f}.  NULL: no memory; then it does not. */
-struct handle *ops_handle_new(struct file *f, int flags);
-void ops_handle_free(struct handle *h);
+/** ops_opened(fi, f): ${f} is what ${fi} opens from now on, which takes over the hold on it. */
+void ops_opened(struct fuse_file_info *fi, struct file *f);
+/** ops_closed(fi): the end of that; flags are those of the open, as the kernel repeats them. */
+void ops_closed(const struct fuse_file_info *fi);
 
 /** ops_kill_priv(fs, ino): set-id bits and capabilities go with a change of the content. */
 int ops_kill_priv(struct fs *fs, fuse_ino_t ino);
@@ -112,7 +107,7 @@ int ops_kill_priv_of(fuse_req_t req, fuse_ino_t ino);
 
 static inline struct file *ops_file(const struct fuse_file_info *fi)
 {
-	return ((struct handle *)(uintptr_t)fi->fh)->file;
+	return (struct file *)(uintptr_t)fi->fh;
 }
 
 #endif

@@ -8,25 +8,26 @@
 #include "fs/loop.h"
 #include "fs/parked.h"
 
-struct handle *ops_handle_new(struct file *f, int flags)
+static bool writes(const struct fuse_file_info *fi)
 {
-	struct handle *h = malloc(sizeof(*h));
-
-	if (!h)
-		return NULL;
-	h->file = f;
-	h->writes = (flags & O_ACCMODE) != O_RDONLY;
-	if (h->writes)
-		file_opened(f);
-	return h;
+	return (fi->flags & O_ACCMODE) != O_RDONLY;
 }
 
-void ops_handle_free(struct handle *h)
+void ops_opened(struct fuse_file_info *fi, struct file *f)
 {
-	if (h->writes)
-		file_closed(h->file);
-	file_put(h->file);
-	free(h);
+	fi->fh = (uintptr_t)f;
+	fi->keep_cache = 1;
+	if (writes(fi))
+		file_opened(f);
+}
+
+void ops_closed(const struct fuse_file_info *fi)
+{
+	struct file *f = ops_file(fi);
+
+	if (writes(fi))
+		file_closed(f);
+	file_put(f);
 }
 
 int ops_kill_priv(struct fs *fs, fuse_ino_t ino)
@@ -57,11 +58,10 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct fs *fs = ops_fs(req);
 	struct timestamp now;
-	struct handle *h;
 	struct file *f;
 	int r;
 
-	if (((fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC) && !ops_writable(req, ino))
+	if ((writes(fi) || fi->flags & O_TRUNC) && !ops_writable(req, ino))
 		return;
 	if (byhash_has(ino))
 		r = byhash_file(fs->byhash, ino, &f);
@@ -71,34 +71,27 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		ops_err(req, r);
 		return;
 	}
-	h = ops_handle_new(f, fi->flags);
-	if (!h) {
-		file_put(f);
-		ops_err(req, -ENOMEM);
-		return;
-	}
+	ops_opened(fi, f);
 	if (fi->flags & O_TRUNC) {
 		now = fs_now();
 		r = file_truncate(f, 0, &now);
 		if (r == 0 && loop_kill_priv())
 			r = ops_kill_priv(fs, ino);
 		if (r < 0) {
-			ops_handle_free(h);
+			ops_closed(fi);
 			ops_err(req, r);
 			return;
 		}
 	}
-	fi->fh = (uintptr_t)h;
-	fi->keep_cache = 1;
 	/* The open was interrupted: no release will come. */
 	if (fuse_reply_open(req, fi) < 0)
-		ops_handle_free(h);
+		ops_closed(fi);
 }
 
 void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	(void)ino;
-	ops_handle_free((struct handle *)(uintptr_t)fi->fh);
+	ops_closed(fi);
 	fuse_reply_err(req, 0);
 }
 

@@ -116,7 +116,6 @@ void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode
 {
 	struct fs *fs = ops_fs(req);
 	struct fuse_entry_param e;
-	struct handle *h;
 	struct inode inode;
 	struct file *f;
 	int r;
@@ -130,16 +129,9 @@ void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode
 		ops_err(req, r);
 		return;
 	}
-	h = ops_handle_new(f, fi->flags);
-	if (!h) {
-		file_put(f);
-		ops_err(req, -ENOMEM);
-		return;
-	}
-	fi->fh = (uintptr_t)h;
-	fi->keep_cache = 1;
+	ops_opened(fi, f);
 	if (fuse_reply_create(req, &e, fi) < 0)
-		ops_handle_free(h);
+		ops_closed(fi);
 }
 
 void ops_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
