@@ -18,7 +18,7 @@ trap 'release; mount_cleanup' EXIT
 # ends NAME PID: it is killed, and gone soon.
 ends() {
 	kill -KILL "$2"
-	ok "$1" wait_until 3 process_gone "$2"
+	ok "$1" wait_until 3 process_gone "$2" || return
 	wait "$2" 2>/dev/null
 }
 # A process that nobody has waited for yet is gone all the same.
