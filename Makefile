@@ -21,7 +21,7 @@ FS := \
 	acl tree tree_view tree_change tree_names tree_rename tree_attr tree_xattr tree_checkpoint tree_reader \
 	extents layers file files flush flusher read write seek publish \
 	checkpoint keep snapshot_write snapshots \
-	session loop parked ops ops_name ops_attr ops_dir ops_file ops_io people \
+	session loop parked known ops ops_name ops_attr ops_dir ops_file ops_io people \
 	view byhash byhash_list byhash_xattr \
 	channel control_wire control_call control_commands control_data control fs
 UNIT_CHUNKER := \
@@ -33,7 +33,7 @@ UNIT_FS := \
 	test_options test_cache test_fetch test_jobs test_extents test_file test_file_memory \
 	test_files test_files_threads test_control_wire test_keep test_tree test_tree_rename \
 	test_tree_attr test_acl test_tree_full test_tree_threads test_tree_model test_parked \
-	test_checkpoint test_snapshot_write
+	test_checkpoint test_snapshot_write test_known
 FUZZ         := fuzz_codec fuzz_snapshot fuzz_directory fuzz_index fuzz_segment
 MOUNT_HELPERS := exercise stall.so
 

@@ -104,7 +104,8 @@ static int open_parts(struct fs *fs, char *why, size_t why_size)
 		return r;
 	fs->jobs = jobs_new(JOB_THREADS);
 	fs->parking = parking_new();
-	if (!fs->jobs || !fs->parking)
+	fs->known = known_new();
+	if (!fs->jobs || !fs->parking || !fs->known)
 		return -ENOMEM;
 	r = byhash_new(fs, &fs->byhash);
 	if (r < 0)
@@ -174,6 +175,7 @@ int fs_close(struct fs *fs)
 	r = first_error(r, dht_close(fs->dht));
 	if (fs->cache)
 		cache_free(fs->cache);
+	known_free(fs->known);
 	free(fs);
 	return r;
 }

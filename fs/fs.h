@@ -7,6 +7,7 @@
 #include "fs/checkpoint.h"
 #include "fs/file.h"
 #include "fs/jobs.h"
+#include "fs/known.h"
 #include "fs/options.h"
 #include "fs/parked.h"
 #include "fs/snapshots.h"
@@ -30,6 +31,7 @@ struct fs {
 	struct snapshots *snapshots;
 	struct jobs *jobs;		/* what may take long */
 	struct parking *parking;
+	struct known *known;
 	struct byhash *byhash;
 	struct control *control;
 	struct fuse_session *session;	/* main's */

@@ -88,14 +88,17 @@ double ops_stat(struct fs *fs, const struct inode *row, struct stat *out)
 	return timeout_s;
 }
 
-void ops_entry(struct fs *fs, const struct inode *inode, struct fuse_entry_param *out)
+int ops_entry(struct fs *fs, const struct inode *inode, struct fuse_entry_param *out)
 {
+	if (known_add(fs->known, inode->ino) < 0)
+		return -ENOMEM;
 	*out = (struct fuse_entry_param){
 		.ino = inode->ino,
 		.generation = 1,
 		.entry_timeout = TIMEOUT_S,
 	};
 	out->attr_timeout = ops_stat(fs, inode, &out->attr);
+	return 0;
 }
 
 bool ops_writable(fuse_req_t req, fuse_ino_t ino)

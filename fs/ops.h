@@ -33,8 +33,10 @@ void ops_changed(struct fs *fs);
  * memory knows.  Returns for how many seconds the kernel may remember it. */
 double ops_stat(struct fs *fs, const struct inode *row, struct stat *out);
 
-/** ops_entry(fs, inode, out): the answer to a lookup. */
-void ops_entry(struct fs *fs, const struct inode *inode, struct fuse_entry_param *out);
+/** ops_entry(fs, inode, out): the answer to a lookup, which is counted: 0 or -ENOMEM.  ops_forgotten(fs, ino, n):
+ * the kernel forgets so many, or was never told. */
+int ops_entry(struct fs *fs, const struct inode *inode, struct fuse_entry_param *out);
+void ops_forgotten(struct fs *fs, fuse_ino_t ino, uint64_t n);
 
 /** ops_writable(req, ino): false, and answered with EROFS, where ino is in by-hash, or nothing can be written any
  * more. */

@@ -246,18 +246,19 @@ void ops_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 
 /*
  * The kernel looks away from an inode.  Only orphans care: their last user is gone.  (No
- * name leads to an orphan, so no lookup can have come in between.)
+ * name leads to an orphan, so no lookup can come in between.)
  */
-static void forget(struct fs *fs, fuse_ino_t ino, uint64_t lookups)
+void ops_forgotten(struct fs *fs, fuse_ino_t ino, uint64_t n)
 {
 	struct inode inode;
 	struct file *f;
 
 	if (byhash_has(ino)) {
-		byhash_forget(fs->byhash, ino, lookups);
+		byhash_forget(fs->byhash, ino, n);
 		return;
 	}
-	if (ino == TREE_ROOT || !tree_is_orphan(fs->tree, ino))
+	if (!known_forget(fs->known, ino, n) || ino == TREE_ROOT ||
+	    !tree_is_orphan(fs->tree, ino))
 		return;
 	if (tree_get(fs->tree, ino, &inode) == 0 && S_ISREG(inode.mode)) {
 		f = file_find(fs->files, ino);
@@ -272,14 +273,14 @@ static void forget(struct fs *fs, fuse_ino_t ino, uint64_t lookups)
 
 void ops_forget(fuse_req_t req, fuse_ino_t ino, uint64_t lookups)
 {
-	forget(ops_fs(req), ino, lookups);
+	ops_forgotten(ops_fs(req), ino, lookups);
 	fuse_reply_none(req);
 }
 
 void ops_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
 {
 	for (size_t i = 0; i < count; i++)
-		forget(ops_fs(req), forgets[i].ino, forgets[i].nlookup);
+		ops_forgotten(ops_fs(req), forgets[i].ino, forgets[i].nlookup);
 	fuse_reply_none(req);
 }
 

@@ -1,6 +1,7 @@
 #include "fs/ops.h"
 
 #include <errno.h>
+#include <linux/fuse.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,14 +55,28 @@ static bool add_plain(struct listing *l, const char *name, uint64_t ino, mode_t 
 static bool add_name(struct listing *l, const struct tree_name *n, const struct inode *inode)
 {
 	struct fuse_entry_param e = { .ino = 0 };
+	bool counted = l->plus && ops_entry(l->fs, inode, &e) == 0, fits;
 
-	if (l->plus)
-		ops_entry(l->fs, inode, &e);
+	/* Else the kernel is told the type alone, and looks it up if it cares. */
 	e.attr.st_ino = n->ino;
-	e.attr.st_mode = (mode_t)n->type << 12;
-	if (l->plus)
-		e.attr.st_mode = inode->mode;
-	return add(l, n->name, &e, (off_t)n->cookie);
+	e.attr.st_mode = counted ? inode->mode : (mode_t)n->type << 12;
+	fits = add(l, n->name, &e, (off_t)n->cookie);
+	if (counted && !fits)
+		ops_forgotten(l->fs, n->ino, 1);
+	return fits;
+}
+
+/* The kernel was not told of the names in the buffer. */
+static void forget_names(struct listing *l)
+{
+	for (size_t at = 0; l->plus && at < l->used;) {
+		struct fuse_direntplus d;
+
+		memcpy(&d, l->buf + at, sizeof(d));
+		if (d.entry_out.nodeid != 0)
+			ops_forgotten(l->fs, d.entry_out.nodeid, 1);
+		at += FUSE_DIRENTPLUS_SIZE(&d);
+	}
 }
 
 /* 1: all are in; 0: the buffer is full; -errno. */
@@ -115,10 +130,11 @@ static void readdir_any(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, 
 	r = l.buf ? tree_get(l.fs->tree, ino, &dir) : -ENOMEM;
 	if (r == 0)
 		r = list(&l, &dir, off);
-	if (r < 0)
+	/* What is there is handed out, and the error comes with the next call. */
+	if (r < 0 && l.used == 0)
 		ops_err(req, r);
-	else
-		fuse_reply_buf(req, l.buf, l.used);
+	else if (fuse_reply_buf(req, l.buf, l.used) < 0)
+		forget_names(&l);
 	free(l.buf);
 }
 

@@ -15,10 +15,14 @@ static bool reserved(fuse_ino_t parent, const char *name)
 
 static void reply_entry(fuse_req_t req, const struct inode *inode)
 {
+	struct fs *fs = ops_fs(req);
 	struct fuse_entry_param e;
+	int r = ops_entry(fs, inode, &e);
 
-	ops_entry(ops_fs(req), inode, &e);
-	fuse_reply_entry(req, &e);
+	if (r < 0)
+		ops_err(req, r);
+	else if (fuse_reply_entry(req, &e) < 0)
+		ops_forgotten(fs, inode->ino, 1);
 }
 
 void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -122,16 +126,23 @@ void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode
 
 	if (create(req, parent, name, (mode & ~(mode_t)S_IFMT) | S_IFREG, 0, NULL, &inode) < 0)
 		return;
-	ops_entry(fs, &inode, &e);
-	e.attr_timeout = WRITTEN_TIMEOUT_S;
 	r = file_get(fs->files, inode.ino, &f);
 	if (r < 0) {
 		ops_err(req, r);
 		return;
 	}
+	r = ops_entry(fs, &inode, &e);
+	if (r < 0) {
+		file_put(f);
+		ops_err(req, r);
+		return;
+	}
+	e.attr_timeout = WRITTEN_TIMEOUT_S;
 	ops_opened(fi, f);
-	if (fuse_reply_create(req, &e, fi) < 0)
+	if (fuse_reply_create(req, &e, fi) < 0) {
 		ops_closed(fi);
+		ops_forgotten(fs, inode.ino, 1);
+	}
 }
 
 void ops_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
