@@ -221,6 +221,9 @@ void flush_end(struct flush *fl)
 	if (f->dirty && (!list_empty(&f->waiters) || f->sweep_flush > 0 ||
 	    f->top.cost >= fs->flush_bytes))
 		file_enqueue(f);
+	/* This need not be a flusher, which would see for itself that there is room now. */
+	if (!list_empty(&fs->room))
+		pthread_cond_signal(&fs->work);
 	put = file_settle(f);
 	pthread_mutex_unlock(&fs->lock);
 	pthread_mutex_unlock(&f->lock);

@@ -497,6 +497,34 @@ static void a_missing_or_unreadable_chunk_is_the_readers_error_alone(void **unus
 	files_close();
 }
 
+static void a_change_beside_a_missing_chunk_can_not_be_flushed_and_that_is_an_io_error(void **unused)
+{
+	static uint8_t bytes[200 << 10];
+	struct file *f;
+	struct ref ref;
+
+	(void)unused;
+	state = seed + 5;
+	files_open(1 << 20);
+	f = model[0].file;
+	memset(bytes, 'x', sizeof(bytes));
+	assert_int_equal(kit_write(&kit, f, 0, bytes, sizeof(bytes)), 0);
+	assert_int_equal(kit_flush(f), 0);
+	assert_true(file_ref(f, &ref));
+	cache_trim(kit.cache, 0);
+	fakedht_remove(kit.dht, &ref.address);
+	assert_int_equal(kit_write(&kit, f, 100, "again", 5), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(kit_flush(f), -EIO);
+		assert_int_equal(file_error(f), -EIO);
+	}
+	/* Without the lost bytes it can. */
+	assert_int_equal(kit_write(&kit, f, 0, bytes, sizeof(bytes)), 0);
+	assert_int_equal(kit_flush(f), 0);
+	assert_int_equal(file_error(f), 0);
+	files_close();
+}
+
 static void sequential_reads_are_read_ahead_for_and_random_ones_are_not(void **unused)
 {
 	struct model *m = &model[0];
@@ -540,6 +568,7 @@ int main(void)
 		cmocka_unit_test(a_read_of_many_small_extents_is_one_copy),
 		cmocka_unit_test(a_file_beyond_the_largest_size_is_refused),
 		cmocka_unit_test(a_missing_or_unreadable_chunk_is_the_readers_error_alone),
+		cmocka_unit_test(a_change_beside_a_missing_chunk_can_not_be_flushed_and_that_is_an_io_error),
 		cmocka_unit_test(sequential_reads_are_read_ahead_for_and_random_ones_are_not),
 	};
 

@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "fs/file_impl.h"
 #include "tests/lib/filekit.h"
 
 static struct filekit kit;
@@ -86,7 +87,7 @@ static void flush_start(struct flushing *f, struct file *file)
 	file_flush(&f->w);
 }
 
-static int flush_end(struct flushing *f)
+static int flush_await(struct flushing *f)
 {
 	sem_wait(&f->done);
 	return f->result;
@@ -129,12 +130,12 @@ static void a_flush_that_comes_during_one_waits_for_the_next(void **unused)
 	assert_int_equal(put(f, 100, 100), 0);
 	flush_start(&b, f);
 	fakedht_let(kit.dht, 1);
-	assert_int_equal(flush_end(&a), 0);
-	assert_int_equal(flush_end(&same), 0);
+	assert_int_equal(flush_await(&a), 0);
+	assert_int_equal(flush_await(&same), 0);
 	fakedht_await(kit.dht, 1);
 	assert_false(flush_ended(&b));
 	fakedht_go(kit.dht);
-	assert_int_equal(flush_end(&b), 0);
+	assert_int_equal(flush_await(&b), 0);
 	file_put(f);
 }
 
@@ -152,8 +153,8 @@ static void a_failure_is_told_to_all_who_waited_and_the_next_is_tried_again(void
 	flush_start(&a, f);
 	flush_start(&b, f);
 	fakedht_go(kit.dht);
-	assert_int_equal(flush_end(&a), -EIO);
-	assert_int_equal(flush_end(&b), -EIO);
+	assert_int_equal(flush_await(&a), -EIO);
+	assert_int_equal(flush_await(&b), -EIO);
 	assert_int_equal(file_error(f), -EIO);
 	files_status(kit.files, &status);
 	assert_int_equal(status.failed, 1);
@@ -380,7 +381,7 @@ static void content_size_and_times_are_of_one_moment(void **unused)
 	file_set_times(f, &later, &later);
 	assert_int_equal(file_truncate(f, 5, NULL), 0);
 	fakedht_go(kit.dht);
-	assert_int_equal(flush_end(&a), 0);
+	assert_int_equal(flush_await(&a), 0);
 	assert_true(kit_publish(&kit));
 	kit_row(&kit, 1, &row);
 	assert_int_equal(row.size, 100);
@@ -525,6 +526,60 @@ static void what_must_be_in_it_is_flushed_though_all_flushers_wait(void **unused
 	file_put(f);
 }
 
+static void *flush_must(void *unused)
+{
+	(void)unused;
+	files_flush_must(kit.files);
+	return NULL;
+}
+
+static void a_writer_is_called_though_no_flusher_made_the_room(void **unused)
+{
+	struct file_flush block = { .done = blocking_done };
+	struct timespec limit;
+	struct file *f, *g;
+	struct waiter w;
+	pthread_t thread;
+	uint64_t off = 10;
+
+	(void)unused;
+	kit_close(&kit);
+	kit_open(&kit, 1 << 20, 1);
+	f = kit_get(&kit, 1);
+	g = kit_get(&kit, 2);
+	assert_int_equal(put(f, 0, 10), 0);
+	assert_int_equal(kit_flush(f), 0);
+	file_must_publish(f);
+	/* The one flusher is kept from it. */
+	sem_init(&entered, 0, 0);
+	sem_init(&leave, 0, 0);
+	assert_int_equal(put(g, 0, 10), 0);
+	block.file = g;
+	file_flush(&block);
+	sem_wait(&entered);
+	while (put(f, off, 64 << 10) == 0)
+		off += 64 << 10;
+	fakedht_hold(kit.dht);
+	assert_int_equal(pthread_create(&thread, NULL, flush_must, NULL), 0);
+	fakedht_await(kit.dht, 1);
+	waiter_start(&w, g, 64 << 10);
+	sem_post(&leave);
+	while (atomic_load(&kit.files->idle) == 0)
+		sched_yield();
+	fakedht_go(kit.dht);
+	clock_gettime(CLOCK_REALTIME, &limit);
+	limit.tv_sec += 10;
+	assert_int_equal(sem_timedwait(&w.done, &limit), 0);
+	assert_int_equal(w.result, 0);
+	pthread_join(thread, NULL);
+	files_flush_all(kit.files, 0);
+	assert_true(kit_publish(&kit));
+	assert_int_equal(row_size(1), off);
+	chunk_drop(w.data);
+	file_put(f);
+	file_put(g);
+}
+
 static void a_file_cut_to_nothing_waits_for_what_is_written_next(void **unused)
 {
 	struct file *f = kit_get(&kit, 1);
@@ -654,8 +709,8 @@ static void what_is_discarded_is_not_published(void **unused)
 	file_discard(g);
 	assert_true(files_ready(kit.files));
 	fakedht_go(kit.dht);
-	assert_int_equal(flush_end(&a), 0);
-	assert_int_equal(flush_end(&b), 0);
+	assert_int_equal(flush_await(&a), 0);
+	assert_int_equal(flush_await(&b), 0);
 	assert_int_equal(put(h, 0, 10), 0);
 	assert_int_equal(kit_flush(h), 0);
 	file_discard(h);
@@ -714,6 +769,7 @@ int main(void)
 		TEST(a_commit_that_failed_publishes_all_again),
 		TEST(no_commit_is_ready_without_what_must_be_in_it),
 		TEST(what_must_be_in_it_is_flushed_though_all_flushers_wait),
+		TEST(a_writer_is_called_though_no_flusher_made_the_room),
 		TEST(a_file_cut_to_nothing_waits_for_what_is_written_next),
 		TEST(a_file_cut_to_nothing_while_it_is_queued_waits_too),
 		TEST(a_flush_of_all_leaves_none_out_and_says_why_it_failed),
