@@ -275,8 +275,8 @@ int main(int argc, char **argv)
 		options_free(&o);
 		return r > 0 ? EXIT_SUCCESS : r < 0 ? 2 : EXIT_FAILURE;
 	}
-	/* Modes of the tree's files come from the kernel as they shall be. */
-	umask(0);
+	/* Only the store's files are made by this process itself, and they are nobody else's. */
+	umask(077);
 	signal(SIGPIPE, SIG_IGN);
 	log_open(false, o.debug);
 	fuse_set_log_func(log_fuse);

@@ -208,7 +208,14 @@ place=$(python3 - "$STORE" large <<-'PYTHON'
 	        print(name, at)
 	PYTHON
 )
-ok "it restarts" mount_restart
+"$B/dhtctl" --store "$STORE" check --rate 1K >/dev/null 2>&1 &
+checker=$!
+cd / || exit
+ok "nor does a check keep the mount from its end" mount_stop
+wait "$checker"
+is "of which it is told" $? 1
+cd "$TEST_DIR" || exit
+ok "it mounts again" mount_start
 printf '\0\0\0\0\0\0\0\0' | dd of="${place% *}" bs=1 seek="${place#* }" conv=notrunc status=none
 exits "check finds it" 1 "1 damaged" check
 is "the status counts it" "$(json set_aside status)" 1
