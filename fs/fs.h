@@ -50,8 +50,8 @@ int fs_open(const struct options *o, struct fs **out, char *why, size_t why_size
  */
 int fs_close(struct fs *fs);
 
-/** fs_now(): the wall clock, as coarse as the kernel's own times of files are: were ours finer, a file
- * would seem older after a write than before. */
+/** fs_now(): the wall clock, never finer than the kernel's own times of files: were it so, a file would seem
+ * older after a write than before. */
 struct timestamp fs_now(void);
 
 #endif
