@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #define GATHER_WRITE_MAX (64u * 1024)	/* longer writes are not worth a copy */
 #define GATHER_MIN	(4u * 1024)
@@ -196,9 +197,16 @@ static int carve(struct extents *x, uint64_t off, uint64_t end, struct halves *o
 	return 0;
 }
 
+/* Random bytes of this process: who foresaw priorities could make a list of the tree. */
 void extents_init(struct extents *x)
 {
-	*x = (struct extents){ .random = 2463534242u };
+	const void *bytes = (const void *)getauxval(AT_RANDOM);
+
+	*x = (struct extents){ .random = 0 };
+	if (bytes)
+		memcpy(&x->random, bytes, sizeof(x->random));
+	/* xorshift never leaves 0. */
+	x->random |= 1;
 }
 
 void extents_clear(struct extents *x)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -337,6 +338,27 @@ static void many_extents_in_any_order_are_no_trouble(void **unused)
 	chunk_drop(c);
 }
 
+static void nobody_can_foresee_how_the_tree_is_balanced(void **unused)
+{
+	struct chunk *c = chunk_copy("x", 1);
+	clock_t began = clock();
+	uint32_t random = 2463534242u;
+	struct extents x;
+
+	(void)unused;
+	extents_init(&x);
+	/* The priorities of a fixed seed: the larger, the further behind. */
+	for (unsigned int i = 0; i < 40000; i++) {
+		random ^= random << 13;
+		random ^= random >> 17;
+		random ^= random << 5;
+		assert_int_equal(extents_write(&x, (uint64_t)random * 2, c), 0);
+	}
+	extents_clear(&x);
+	chunk_drop(c);
+	assert_in_range((clock() - began) / CLOCKS_PER_SEC, 0, 5);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -346,6 +368,7 @@ int main(void)
 		cmocka_unit_test(many_small_writes_in_order_are_gathered),
 		cmocka_unit_test(what_is_left_of_a_large_buffer_does_not_keep_it),
 		cmocka_unit_test(many_extents_in_any_order_are_no_trouble),
+		cmocka_unit_test(nobody_can_foresee_how_the_tree_is_balanced),
 	};
 	const char *text = getenv("SEED");
 
