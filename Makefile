@@ -17,7 +17,7 @@ DHT := \
 	io record scan segment ledger ledger_write recent format lock \
 	append sync commit recover check listing get put store open work dht
 FS := \
-	log size options place jobs lookups cache fetch \
+	log now size options place jobs lookups cache fetch \
 	acl tree tree_view tree_change tree_names tree_rename tree_attr tree_xattr tree_checkpoint tree_reader \
 	extents layers file files flush flusher read write seek publish \
 	checkpoint keep snapshot_write snapshots \
@@ -33,7 +33,7 @@ UNIT_FS := \
 	test_options test_cache test_fetch test_jobs test_extents test_file test_file_memory \
 	test_files test_files_threads test_control_wire test_keep test_tree test_tree_rename \
 	test_tree_attr test_acl test_tree_full test_tree_threads test_tree_model test_parked \
-	test_checkpoint test_snapshot_write test_known
+	test_checkpoint test_snapshot_write test_snapshots test_known
 FUZZ         := fuzz_codec fuzz_snapshot fuzz_directory fuzz_index fuzz_segment
 MOUNT_HELPERS := exercise stall.so
 
@@ -101,7 +101,7 @@ $(B)/benchio: $(B)/tools/benchio.o
 
 $(addprefix $(B)/tests/unit/,test_node test_index test_splice test_snapshot_write): $(B)/tests/lib/chunkset.o
 $(addprefix $(B)/tests/unit/,test_directory test_directory_update): $(B)/tests/lib/chunkset.o $(B)/tests/lib/change_list.o
-$(addprefix $(B)/tests/unit/,test_cache test_fetch test_file test_file_memory test_files test_files_threads test_checkpoint): $(B)/tests/lib/fakedht.o
+$(addprefix $(B)/tests/unit/,test_cache test_fetch test_file test_file_memory test_files test_files_threads test_checkpoint test_snapshots): $(B)/tests/lib/fakedht.o
 $(addprefix $(B)/tests/unit/,test_file test_file_memory test_files test_files_threads): $(B)/tests/lib/filekit.o
 $(addprefix $(B)/tests/unit/,$(UNIT_DHT)) $(addprefix $(B)/tests/fault/,$(FAULT)): $(B)/tests/lib/dhttest.o
 $(addprefix $(B)/tests/fault/,$(FAULT)): $(B)/tests/lib/faultio.o $(B)/libdht.a $(B)/libchunker.a

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "fs/byhash.h"
@@ -14,14 +13,6 @@
 
 #define LOCK_QUIET_MS	1000u	/* before somebody is told that we wait */
 #define JOB_THREADS	2u
-
-struct timestamp fs_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME_COARSE, &t);
-	return (struct timestamp){ .sec = t.tv_sec, .nsec = (uint32_t)t.tv_nsec };
-}
 
 static int load_inode(void *arg, uint64_t ino, struct inode *out)
 {

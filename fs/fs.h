@@ -8,6 +8,7 @@
 #include "fs/file.h"
 #include "fs/jobs.h"
 #include "fs/known.h"
+#include "fs/now.h"
 #include "fs/options.h"
 #include "fs/parked.h"
 #include "fs/snapshots.h"
@@ -49,9 +50,5 @@ int fs_open(const struct options *o, struct fs **out, char *why, size_t why_size
  * 0, or the first error: what was not acknowledged may be lost then.
  */
 int fs_close(struct fs *fs);
-
-/** fs_now(): the wall clock, never finer than the kernel's own times of files: were it so, a file would seem
- * older after a write than before. */
-struct timestamp fs_now(void);
 
 #endif

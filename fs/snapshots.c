@@ -11,9 +11,9 @@
 #include "chunker/index.h"
 #include "chunker/splice.h"
 #include "fs/fetch.h"
-#include "fs/fs.h"
 #include "fs/keep.h"
 #include "fs/log.h"
+#include "fs/now.h"
 #include "fs/snapshot_write.h"
 
 #define REST_S	5	/* without changes, before a snapshot is taken */

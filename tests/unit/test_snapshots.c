@@ -1,0 +1,323 @@
+/*
+ * snapshots: whom one serves, which are kept, and what failures do, over a real tree and a set
+ * whose operations the test holds back and makes fail.
+ */
+#include <semaphore.h>
+
+#include "tests/unit/tree_test.h"
+
+#include "fs/snapshots.h"
+#include "tests/lib/fakedht.h"
+
+static struct dht *set;
+static struct cache *cache;
+static struct files *files;
+static struct checkpoint *c;
+static struct snapshots *s;
+
+static int load(void *arg, uint64_t ino, struct inode *out)
+{
+	(void)arg;
+	return tree_get(t, ino, out);
+}
+
+static int start(bool read_only)
+{
+	struct files_options o = {
+		.dht = set, .cache = cache, .dirty_max = 1 << 24, .flushers = 1, .load = load,
+	};
+	char why[512];
+	int rc = tree_open(tree_dir, read_only, &t, why, sizeof(why));
+
+	if (rc == 0)
+		rc = files_new(&o, &files);
+	if (rc == 0)
+		rc = checkpoint_start(t, files, set, &c);
+	return rc == 0 ? snapshots_start(t, c, set, cache, read_only, &s) : rc;
+}
+
+static int stop(void)
+{
+	int rc = snapshots_stop(s);
+
+	checkpoint_stop(c);
+	files_free(files);
+	tree_close(t);
+	t = NULL;
+	return rc;
+}
+
+static int setup(void **state)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	(void)state;
+	snprintf(tree_dir, sizeof(tree_dir), "%.40s/tree-XXXXXX", tmp ? tmp : "/tmp");
+	if (!mkdtemp(tree_dir))
+		return -1;
+	set = fakedht_new(2);
+	cache = cache_new(1 << 20);
+	return start(false);
+}
+
+static int teardown(void **state)
+{
+	stop();
+	fakedht_free(set);
+	cache_free(cache);
+	return tree_test_teardown(state);
+}
+
+struct waiting {
+	struct snapshot_waiter w;
+	sem_t done;
+	int result;
+};
+
+static void done(struct snapshot_waiter *sw, int result)
+{
+	struct waiting *w = (struct waiting *)sw;
+
+	w->result = result;
+	sem_post(&w->done);
+}
+
+static void wait_start(struct waiting *w, const char *note)
+{
+	*w = (struct waiting){ .w = { .done = done, .note = note }, .result = 1 };
+	sem_init(&w->done, 0, 0);
+	snapshots_wait(s, &w->w);
+}
+
+static int wait_end(struct waiting *w)
+{
+	sem_wait(&w->done);
+	sem_destroy(&w->done);
+	return w->result;
+}
+
+static int take(const char *note, struct ref *ref)
+{
+	struct waiting w;
+	int rc;
+
+	wait_start(&w, note);
+	rc = wait_end(&w);
+	*ref = w.w.ref;
+	return rc;
+}
+
+static void count_one(void *arg, const struct timestamp *time, const struct ref *ref)
+{
+	(void)time, (void)ref;
+	++*(unsigned int *)arg;
+}
+
+static unsigned int kept(void)
+{
+	unsigned int n = 0;
+
+	assert_int_equal(snapshots_list(s, count_one, &n), 0);
+	return n;
+}
+
+static bool same(const struct ref *a, const struct ref *b)
+{
+	return address_equal(&a->address, &b->address);
+}
+
+static void an_unchanged_tree_gets_one_only_for_a_note(void **state)
+{
+	struct ref a, b;
+
+	(void)state;
+	assert_int_equal(take(NULL, &a), 0);
+	assert_int_equal(take(NULL, &b), 0);
+	assert_true(same(&a, &b));
+	assert_int_equal(take("", &b), 0);
+	assert_true(same(&a, &b));
+	assert_int_equal(take("before the upgrade", &b), 0);
+	assert_false(same(&a, &b));
+	make(TREE_ROOT, "a", DIR_MODE);
+	assert_int_equal(take(NULL, &a), 0);
+	assert_false(same(&a, &b));
+}
+
+static void of_those_that_are_but_syncs_one_stays_for_a_while(void **state)
+{
+	char name[8];
+	struct ref ref;
+
+	(void)state;
+	for (int i = 0; i < 20; i++) {
+		snprintf(name, sizeof(name), "%d", i);
+		make(TREE_ROOT, name, DIR_MODE);
+		assert_int_equal(take(NULL, &ref), 0);
+	}
+	assert_int_equal(kept(), 2);
+	/* Somebody asked for this one, though nothing had changed. */
+	assert_int_equal(take("", &ref), 0);
+	for (int i = 20; i < 30; i++) {
+		snprintf(name, sizeof(name), "%d", i);
+		make(TREE_ROOT, name, DIR_MODE);
+		assert_int_equal(take(i % 2 ? NULL : "", &ref), 0);
+	}
+	/* The first, those asked for, and the newest. */
+	assert_int_equal(kept(), 1 + 1 + 5 + 1);
+	/* The next run finds them. */
+	assert_int_equal(stop(), 0);
+	assert_int_equal(start(false), 0);
+	assert_int_equal(kept(), 8);
+}
+
+static void one_serves_all_who_wait_for_none_in_particular(void **state)
+{
+	struct waiting first, next[5], noted;
+	struct fakedht_counts counts;
+
+	(void)state;
+	make(TREE_ROOT, "a", DIR_MODE);
+	fakedht_hold(set);
+	wait_start(&first, NULL);
+	fakedht_await(set, 1);
+	make(TREE_ROOT, "b", DIR_MODE);
+	for (int i = 0; i < 5; i++)
+		wait_start(&next[i], NULL);
+	wait_start(&noted, "note");
+	fakedht_go(set);
+	assert_int_equal(wait_end(&first), 0);
+	for (int i = 0; i < 5; i++) {
+		assert_int_equal(wait_end(&next[i]), 0);
+		assert_true(same(&next[i].w.ref, &next[0].w.ref));
+	}
+	assert_int_equal(wait_end(&noted), 0);
+	assert_false(same(&noted.w.ref, &next[0].w.ref));
+	fakedht_count(set, &counts);
+	assert_in_range(counts.syncs, 3, 12);
+}
+
+static void who_waits_may_leave_before_it_and_while_it_is_taken(void **state)
+{
+	struct waiting first, second;
+	char *note = strdup("a note that its owner takes along");
+	struct ref ref;
+
+	(void)state;
+	make(TREE_ROOT, "a", DIR_MODE);
+	fakedht_hold(set);
+	wait_start(&first, note);
+	fakedht_await(set, 1);
+	wait_start(&second, NULL);
+	assert_true(snapshots_leave(s, &second.w));
+	assert_true(snapshots_leave(s, &first.w));
+	assert_false(snapshots_leave(s, &first.w));
+	free(note);
+	fakedht_go(set);
+	assert_int_equal(take(NULL, &ref), 0);
+	assert_int_equal(first.result, 1);
+	assert_int_equal(second.result, 1);
+	assert_int_equal(kept(), 1);
+}
+
+static void one_that_fails_loses_nothing(void **state)
+{
+	uint64_t dir = make(TREE_ROOT, "a", DIR_MODE);
+	struct inode i;
+	struct ref ref;
+
+	(void)state;
+	fakedht_fail(set, -ENOSPC, 0);
+	assert_int_equal(take(NULL, &ref), -ENOSPC);
+	assert_int_equal(kept(), 0);
+	assert_int_equal(snapshots_directory(s, dir, &ref), -ENOENT);
+	fakedht_fail(set, 0, 0);
+	assert_int_equal(take(NULL, &ref), 0);
+	assert_int_equal(snapshots_directory(s, dir, &ref), 0);
+	assert_int_equal(ref.size, 0);
+	make(dir, "b", FILE_MODE);
+	assert_int_equal(take(NULL, &ref), 0);
+	assert_int_equal(snapshots_directory(s, dir, &ref), 0);
+	assert_int_equal(ref.size, 1);
+	i = get(dir);
+	assert_memory_equal(&i.ref.address, &ref.address, sizeof(ref.address));
+}
+
+static void a_file_that_can_not_be_flushed_is_an_error_to_who_waits(void **state)
+{
+	uint64_t ino = make(TREE_ROOT, "a", FILE_MODE);
+	struct chunk *chunk = chunk_copy("text", 4);
+	struct file *f;
+	struct ref ref;
+
+	(void)state;
+	assert_int_equal(take(NULL, &ref), 0);
+	assert_int_equal(file_get(files, ino, &f), 0);
+	assert_int_equal(file_write(f, 0, chunk, NULL), 0);
+	fakedht_fail(set, -EIO, 0);
+	assert_int_equal(take(NULL, &ref), -EIO);
+	fakedht_fail(set, 0, 0);
+	assert_int_equal(take(NULL, &ref), 0);
+	assert_int_equal(get(ino).size, 4);
+	chunk_drop(chunk);
+	file_put(f);
+}
+
+static void the_end_takes_a_last_one(void **state)
+{
+	struct ref head, kept_list;
+	uint64_t epoch;
+
+	(void)state;
+	make(TREE_ROOT, "a", DIR_MODE);
+	assert_int_equal(stop(), 0);
+	assert_int_equal(start(false), 0);
+	assert_int_equal(tree_get_head(t, &head, &epoch, &kept_list), 0);
+	assert_int_equal(head.kind, KIND_SNAPSHOT);
+	assert_int_equal(kept(), 1);
+}
+
+static void a_read_only_volume_takes_none(void **state)
+{
+	struct fakedht_counts counts;
+	struct ref ref, head;
+
+	(void)state;
+	make(TREE_ROOT, "a", DIR_MODE);
+	assert_int_equal(take(NULL, &head), 0);
+	assert_int_equal(stop(), 0);
+	fakedht_count(set, &counts);
+	assert_int_equal(start(true), 0);
+	assert_int_equal(take(NULL, &ref), 0);
+	assert_true(same(&ref, &head));
+	assert_int_equal(take("note", &ref), -EROFS);
+	stop();
+	fakedht_count(set, &counts);
+	assert_int_equal(counts.inserts, 0);
+	/* Something changed, and the end could take no snapshot of it. */
+	assert_int_equal(start(false), 0);
+	make(TREE_ROOT, "b", DIR_MODE);
+	fakedht_fail(set, -ENOSPC, 0);
+	assert_int_equal(stop(), -ENOSPC);
+	fakedht_fail(set, 0, 0);
+	assert_int_equal(start(true), 0);
+	assert_int_equal(take(NULL, &ref), -EROFS);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(an_unchanged_tree_gets_one_only_for_a_note),
+		TEST(of_those_that_are_but_syncs_one_stays_for_a_while),
+		TEST(one_serves_all_who_wait_for_none_in_particular),
+		TEST(who_waits_may_leave_before_it_and_while_it_is_taken),
+		TEST(one_that_fails_loses_nothing),
+		TEST(a_file_that_can_not_be_flushed_is_an_error_to_who_waits),
+		TEST(the_end_takes_a_last_one),
+		TEST(a_read_only_volume_takes_none),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
