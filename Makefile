@@ -33,7 +33,7 @@ UNIT_FS := \
 	test_options test_cache test_fetch test_jobs test_extents test_file test_file_memory \
 	test_files test_files_threads test_control_wire test_keep test_tree test_tree_rename \
 	test_tree_attr test_acl test_tree_full test_tree_threads test_tree_model test_parked \
-	test_checkpoint test_snapshot_write test_snapshots test_known
+	test_checkpoint test_snapshot_write test_snapshots test_view test_known
 FUZZ         := fuzz_codec fuzz_snapshot fuzz_directory fuzz_index fuzz_segment
 MOUNT_HELPERS := exercise stall.so
 
