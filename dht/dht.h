@@ -19,7 +19,7 @@
 
 #include "chunker/address.h"
 #include "chunker/chunk.h"
-#include "dht/list.h"
+#include "chunker/list.h"
 
 struct dht;
 struct io;

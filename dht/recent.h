@@ -17,7 +17,7 @@
 #include <stddef.h>
 
 #include "chunker/chunk.h"
-#include "dht/list.h"
+#include "chunker/list.h"
 #include "dht/record.h"
 
 enum recent_state {

@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "chunker/list.h"
 #include "dht/io.h"
-#include "dht/list.h"
 #include "dht/record.h"
 
 struct segment {

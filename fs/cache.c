@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dht/list.h"
+#include "chunker/list.h"
 #include "fs/lookups.h"
 
 #define SHARDS_MAX	16u

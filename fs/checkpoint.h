@@ -9,8 +9,8 @@
 
 #include <stdbool.h>
 
+#include "chunker/list.h"
 #include "dht/dht.h"
-#include "dht/list.h"
 #include "fs/file.h"
 #include "fs/tree.h"
 

@@ -13,7 +13,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "dht/list.h"
+#include "chunker/list.h"
 #include "fs/extents.h"
 #include "fs/file.h"
 #include "fs/layers.h"

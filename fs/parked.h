@@ -16,7 +16,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#include "dht/list.h"
+#include "chunker/list.h"
 #include "fs/jobs.h"
 
 struct fuse_req;

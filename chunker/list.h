@@ -1,6 +1,6 @@
 /* list: a ring of links that are part of what they link.  A head is a link of its own. */
-#ifndef DHT_LIST_H
-#define DHT_LIST_H
+#ifndef CHUNKER_LIST_H
+#define CHUNKER_LIST_H
 
 #include <stdbool.h>
 #include <stddef.h>
