@@ -38,8 +38,8 @@ int channel_wait(struct channel *c, int event_fd);
 /** channel_gone(c): is there nobody to answer any more?  0 if there is.  Does not wait. */
 int channel_gone(struct channel *c);
 
-/** channel_address(store, dir_fd, out): the address of the socket in ${store}, however long its path: valid
- * while *${dir_fd} is open, which the caller closes.  0 or -errno. */
+/** channel_address(store, dir_fd, out): the address of the socket in ${store}, however long its
+ * path: valid while *${dir_fd} is open, which the caller closes.  0 or -errno. */
 int channel_address(const char *store, int *dir_fd, struct sockaddr_un *out);
 
 #endif

@@ -61,7 +61,8 @@ void waited_start(struct waited *w, struct call *c);
 void waited_left(struct waited *w);
 void waited_done(struct waited *w, int result);
 
-/** waited_wait(w): 0 when it is done; -EPIPE, -ECANCELED: it still runs, and nobody cares for it any more. */
+/** waited_wait(w): 0 when it is done; -EPIPE, -ECANCELED: it still runs, and nobody cares for it
+ * any more. */
 int waited_wait(struct waited *w);
 
 /** waited_finish(w): until it is done, whatever happens. */
@@ -72,8 +73,9 @@ struct waited_lookup {
 	struct dht_op op;
 };
 
-/** waited_lookup_start(w, c, kind, a); waited_lookup_end(w): waits for it; its result, with op.chunk held for the
- * caller if that is 0.  waited_lookup_cancel(w): the caller does not want it: ends with nothing held. */
+/** waited_lookup_start(w, c, kind, a); waited_lookup_end(w): waits for it; its result, with
+ * op.chunk held for the caller if that is 0.  waited_lookup_cancel(w): the caller does not want
+ * it: ends with nothing held. */
 void waited_lookup_start(struct waited_lookup *w, struct call *c, enum kind kind,
     const struct address *a);
 int waited_lookup_end(struct waited_lookup *w);

@@ -73,8 +73,8 @@ void record_truth(struct record *r, const char *name, bool value);
  * record.  1 with a field, 0 at the end, -EBADMSG. */
 int record_next(const uint8_t **p, const uint8_t *end, struct field *out);
 
-/** record_find(b, len, name, out): the first field of that name.  false: there is none, or a malformed
- * one before it. */
+/** record_find(b, len, name, out): the first field of that name.  false: there is none, or a
+ * malformed one before it. */
 bool record_find(const uint8_t *b, size_t len, const char *name, struct field *out);
 
 #endif

@@ -14,7 +14,7 @@
 #include "fs/snapshots.h"
 #include "fs/tree.h"
 
-#define FS_LOCK_WAIT_MS	30000u	/* for a process that has been unmounted and still closes the store */
+#define FS_LOCK_WAIT_MS	30000u	/* for a process that is unmounted and still closes the store */
 
 struct byhash;
 struct control;
@@ -39,8 +39,8 @@ struct fs {
 };
 
 /**
- * fs_open(o, out, why, why_size): open the store and the tree, start all threads.  Called after the process has
- * gone to the background (threads do not survive a fork).  Keeps ${o}.  On failure ${why} is
+ * fs_open(o, out, why, why_size): open the store and the tree, start all threads.  Called after
+ * the process has gone to the background (threads do not survive a fork).  Keeps ${o}.  On failure ${why} is
  * for a person.
  */
 int fs_open(const struct options *o, struct fs **out, char *why, size_t why_size);

@@ -34,7 +34,7 @@ struct options {
 };
 
 /**
- * options_parse(argc, argv, out): dhtfs [options] [STORE] MOUNTPOINT, where options may stand anywhere.
+ * options_parse(argc, argv, out): dhtfs [options] [STORE] MOUNTPOINT; options may stand anywhere.
  * 0: go on; 1: -h or -V were asked for and answered (exit 0); -1: wrong, a message that
  * says what to do has been printed (exit 2).  ${out} is to be freed in every case.
  *

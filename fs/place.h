@@ -13,8 +13,8 @@ char *place_default_store(void);
 int place_make_store_parents(const struct options *o);
 
 /**
- * place_check(o): is the mount point an empty directory (with nonempty: a directory) that is neither
- * the store's folder nor within it nor above it, and has this system what a mount needs?
+ * place_check(o): is the mount point an empty directory (with nonempty: a directory) that is
+ * neither the store's folder nor within it nor above it, and has this system what a mount needs?
  * Resolves the symlinks of o->mountpoint.  0, or -1 with a message that says what to do.
  */
 int place_check(struct options *o);

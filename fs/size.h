@@ -6,8 +6,8 @@
 
 #define SIZE_TEXT_LEN 16	/* bytes, with the NUL */
 
-/** size_parse(text, out): "10G", "512M", "1.5T", "4KiB", "4096": bytes, either case, rounded down to a
- * byte.  0; -EINVAL; -ERANGE over INT64_MAX. */
+/** size_parse(text, out): "10G", "512M", "1.5T", "4KiB", "4096": bytes, either case, rounded down
+ * to a byte.  0; -EINVAL; -ERANGE over INT64_MAX. */
 int size_parse(const char *text, uint64_t *out);
 
 /** size_format(bytes, text): "4.0 KiB", "10.3 GiB", "17 B"; returns ${text}. */

@@ -12,7 +12,7 @@
 #define LINE_EVERY_S	5.0	/* where no terminal shows a bar */
 #define BAR_EVERY_S	0.1
 
-/* The length of the well-formed UTF-8 sequence at ${s}, 0 if there is none (Unicode 15, table 3-7). */
+/* The length of the well-formed UTF-8 sequence at ${s}, 0 if it is none (Unicode 15, table 3-7). */
 static size_t utf8_len(const unsigned char *s)
 {
 	unsigned char low = 0x80, high = 0xbf;

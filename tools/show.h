@@ -7,8 +7,8 @@
 #include <stdint.h>
 #include <time.h>
 
-/** show_json(b, len): the record as a JSON object on stdout, without a newline.  -EBADMSG where it is malformed.
- * Bytes that are no UTF-8, as a path may have, become \udc80 to \udcff (as Python's
+/** show_json(b, len): the record as a JSON object on stdout, without a newline.  -EBADMSG where it
+ * is malformed.  Bytes that are no UTF-8, as a path may have, become \udc80 to \udcff (as Python's
  * surrogateescape has them). */
 int show_json(const uint8_t *b, size_t len);
 
@@ -24,14 +24,15 @@ void show_checked(const uint8_t *b, size_t len);
 /** show_number(b, len, name): a number of the record, 0 where it has none. */
 uint64_t show_number(const uint8_t *b, size_t len, const char *name);
 
-/* Progress on stderr: on a terminal a bar in one line that is written again, else a line now and then. */
+/* Progress on stderr: on a terminal a bar that is drawn again in its line, else a line at times. */
 struct progress {
 	const char *verb;	/* "checked" */
 	bool terminal, shown;
 	struct timespec start, last;
 };
 
-/** progress_start(p, verb), progress_update(p, done, total): bytes.  progress_end(p): leaves the line of the bar. */
+/** progress_start(p, verb), progress_update(p, done, total): bytes.  progress_end(p): leaves the
+ * bar's line. */
 void progress_start(struct progress *p, const char *verb);
 void progress_update(struct progress *p, uint64_t done, uint64_t total);
 void progress_end(struct progress *p);
