@@ -182,8 +182,8 @@ static void listed(struct fetch *f, int result)
 	/* What is there is handed out, and the error comes with the next call. */
 	if (result < 0 && l->used == 0)
 		ops_err(req, result == -ENOENT ? -EIO : result);
-	else
-		fuse_reply_buf(req, l->buf, l->used);
+	else if (fuse_reply_buf(req, l->buf, l->used) < 0 && l->plus)
+		ops_untold(l->b->fs, l->buf, l->used);
 	parked_drop(&l->parked);
 }
 

@@ -38,6 +38,9 @@ double ops_stat(struct fs *fs, const struct inode *row, struct stat *out);
 int ops_entry(struct fs *fs, const struct inode *inode, struct fuse_entry_param *out);
 void ops_forgotten(struct fs *fs, fuse_ino_t ino, uint64_t n);
 
+/** ops_untold(fs, listing, len): a plus listing did not reach the kernel. */
+void ops_untold(struct fs *fs, const char *listing, size_t len);
+
 /** ops_writable(req, ino): false, and answered with EROFS, where ino is in by-hash, or nothing can be written any
  * more. */
 bool ops_writable(fuse_req_t req, fuse_ino_t ino);

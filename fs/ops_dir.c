@@ -66,15 +66,14 @@ static bool add_name(struct listing *l, const struct tree_name *n, const struct 
 	return fits;
 }
 
-/* The kernel was not told of the names in the buffer. */
-static void forget_names(struct listing *l)
+void ops_untold(struct fs *fs, const char *listing, size_t len)
 {
-	for (size_t at = 0; l->plus && at < l->used;) {
+	for (size_t at = 0; at < len;) {
 		struct fuse_direntplus d;
 
-		memcpy(&d, l->buf + at, sizeof(d));
+		memcpy(&d, listing + at, sizeof(d));
 		if (d.entry_out.nodeid != 0)
-			ops_forgotten(l->fs, d.entry_out.nodeid, 1);
+			ops_forgotten(fs, d.entry_out.nodeid, 1);
 		at += FUSE_DIRENTPLUS_SIZE(&d);
 	}
 }
@@ -133,8 +132,8 @@ static void readdir_any(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, 
 	/* What is there is handed out, and the error comes with the next call. */
 	if (r < 0 && l.used == 0)
 		ops_err(req, r);
-	else if (fuse_reply_buf(req, l.buf, l.used) < 0)
-		forget_names(&l);
+	else if (fuse_reply_buf(req, l.buf, l.used) < 0 && plus)
+		ops_untold(l.fs, l.buf, l.used);
 	free(l.buf);
 }
 
