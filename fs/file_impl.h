@@ -84,6 +84,7 @@ struct file {
 	int error;		/* of the last flush */
 	unsigned int writers;
 	uint64_t emptied_ms;	/* when it was cut to nothing; 0: it was not */
+	uint64_t frozen_ms;	/* when the last flush began */
 };
 
 struct file_shard {

@@ -8,6 +8,7 @@
 #include "fs/log.h"
 
 #define EMPTIED_MS 5000u
+#define CLOSED_MS  1000u	/* between flushes of a file that is written anew all the time */
 
 void file_enqueue(struct file *f)
 {
@@ -107,15 +108,18 @@ static void swept(struct file *f, uint64_t n)
 }
 
 /*
- * It was queued by a sweep, and then cut to nothing: the sweep goes on without it, or a crash
- * would leave neither what was there nor what is about to be written.
+ * It was queued, by a sweep or when it was closed, and then cut to nothing: it is left out, or a
+ * crash would leave neither what was there nor what is about to be written.
  */
 static bool put_off(struct file *f)
 {
 	struct files *fs = f->fs;
 
-	if (f->sweep_flush == 0 || fs->sweep_all || !list_empty(&f->waiters) ||
-	    !file_deferred(f, files_now_ms(fs)))
+	if (!file_deferred(f, files_now_ms(fs)) || !list_empty(&f->waiters))
+		return false;
+	if (f->sweep_flush == 0)
+		return f->top.cost < fs->flush_bytes && !files_pressed(fs) && list_empty(&fs->room);
+	if (fs->sweep_all)
 		return false;
 	fs->sweep_left = true;
 	swept(f, f->sweep_flush);
@@ -136,6 +140,7 @@ bool flush_begin(struct file *f, struct flush *fl)
 		f->flushing = true;
 		f->frozen++;
 		f->emptied_ms = 0;
+		f->frozen_ms = files_now_ms(fs);
 		fs->running++;
 		file_settle(f);
 	}
@@ -341,8 +346,13 @@ void file_closed(struct file *f)
 	assert(f->writers > 0);
 	f->writers--;
 	due = f->writers == 0 && f->dirty && f->emptied_ms > 0;
+	/*
+	 * It was left out until now, and will be again when it is cut again before the next sweep:
+	 * so it does not wait for that.
+	 */
+	if (due && files_now_ms(fs) - f->frozen_ms >= CLOSED_MS)
+		file_enqueue(f);
 	pthread_mutex_unlock(&fs->lock);
-	/* It was left out until now. */
 	if (due && fs->o.changed)
 		fs->o.changed(fs->o.arg);
 }

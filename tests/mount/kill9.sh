@@ -27,6 +27,12 @@ opened_well() {
 	! tail -n +"$1" "$LOG" | grep -E 'made anew|damaged|leads astray|set aside|failed|lost'
 }
 
+# begin KIND: one who writes until the mount is gone.
+begin() {
+	$crash "$1" "$MNT/tree" "$records" "$SEED" "$round" 2>"$records/$1.err" &
+	writers+=($!)
+}
+
 # A crash of the process that recovers from a crash.
 kill_while_mounting() {
 	local pid
@@ -43,16 +49,16 @@ mkdir "$MNT/tree"
 for ((round = 1; round <= rounds; round++)); do
 	records=$TEST_DIR/records/$round
 	mkdir "$records"
-	$crash write "$MNT/tree" "$records" "$SEED" "$round" 2>"$records/write.err" &
-	writer=$!
-	$crash copy "$MNT/tree" "$records" "$SEED" "$round" 2>"$records/copy.err" &
-	copier=$!
-	# Not before the files are there that are then replaced and cut.
+	writers=()
+	begin write && begin copy
+	# Not before the files are there that are then replaced and cut.  This sync is of everything,
+	# as it is at that moment; the last writer cuts files that must never be seen so.
 	wait_until 60 grep -qs '"synced", ""' "$records/write"
+	begin cut
+	wait_until 60 grep -qs '"synced"' "$records/cut"
 	sleep "$(between 1 3500)"
 	mount_kill
-	wait "$writer" || diag "$(<"$records/write.err")"
-	wait "$copier" || diag "$(<"$records/copy.err")"
+	wait "${writers[@]}" || diag "$(cat "$records"/*.err)"
 	((round % 2)) || kill_while_mounting
 
 	lines=$(wc -l <"$LOG")
@@ -63,8 +69,8 @@ for ((round = 1; round <= rounds; round++)); do
 	((round % 10 && round != rounds)) ||
 		ok "round $round: the store has no bad chunk" "$B/dhtctl" --store "$STORE" check
 	((round == 1)) || is "round $round: what the round before left stays" \
-		"$(digest "r$((round - 1))" "copy$((round - 1))")" "$before"
-	before=$(digest "r$round" "copy$round")
+		"$(digest "r$((round - 1))" "copy$((round - 1))" "cut$((round - 1))")" "$before"
+	before=$(digest "r$round" "copy$round" "cut$round")
 	rm -r "$records"
 done
 ok 'it unmounts' mount_stop

@@ -660,6 +660,34 @@ static void a_file_cut_to_nothing_while_it_is_queued_waits_too(void **unused)
 		file_put(busy[i]);
 }
 
+static void a_file_that_is_written_anew_all_the_time_is_flushed_when_it_is_closed(void **unused)
+{
+	struct file *f = kit_get(&kit, 1);
+
+	(void)unused;
+	assert_int_equal(put(f, 0, 100), 0);
+	files_flush_all(kit.files, false);
+	assert_true(kit_publish(&kit));
+	for (unsigned int i = 1; i < 4; i++) {
+		atomic_fetch_add(&kit.now_ms, 1000);
+		file_opened(f);
+		assert_int_equal(file_truncate(f, 0, NULL), 0);
+		assert_int_equal(put(f, 0, 100 + i), 0);
+		fakedht_hold(kit.dht);
+		file_closed(f);
+		fakedht_await(kit.dht, 1);
+		/* As if whoever writes it had begun again. */
+		file_opened(f);
+		assert_int_equal(file_truncate(f, 0, NULL), 0);
+		fakedht_go(kit.dht);
+		files_flush_all(kit.files, false);
+		while (!kit_publish(&kit) || row_size(1) != 100 + i)
+			sched_yield();
+		file_closed(f);
+	}
+	file_put(f);
+}
+
 static void a_flush_of_all_leaves_none_out_and_says_why_it_failed(void **unused)
 {
 	struct file *f = kit_get(&kit, 1), *g = kit_get(&kit, 2);
@@ -772,6 +800,7 @@ int main(void)
 		TEST(a_writer_is_called_though_no_flusher_made_the_room),
 		TEST(a_file_cut_to_nothing_waits_for_what_is_written_next),
 		TEST(a_file_cut_to_nothing_while_it_is_queued_waits_too),
+		TEST(a_file_that_is_written_anew_all_the_time_is_flushed_when_it_is_closed),
 		TEST(a_flush_of_all_leaves_none_out_and_says_why_it_failed),
 		TEST(what_is_discarded_is_not_published),
 		TEST(small_files_are_inserted_in_one_call_each),

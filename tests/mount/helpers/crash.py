@@ -2,6 +2,7 @@
 
     crash.py write TREE RECORDS SEED ROUND   until the mount is gone
     crash.py copy TREE RECORDS SEED ROUND    the same, as cp -r of a tree of files of many sizes
+    crash.py cut TREE RECORDS SEED ROUND     the same, as one who cuts a file and writes it later
     crash.py verify TREE RECORDS SEED ROUND  after it is mounted again: prints what is wrong
 
 Nothing but the mount may keep what these write down, so RECORDS is a folder outside of it.  A
@@ -234,6 +235,35 @@ class Writer:
             self.rng.choice(works)()
 
 
+class Cutter(Writer):
+    """Lets a checkpoint or two come between cutting a file to nothing and writing it anew."""
+
+    def __init__(self, tree, records, seed, round_number):
+        super().__init__(tree, records, seed, round_number)
+        self.records = Records(records, "cut")
+        self.home = f"cut{round_number}"
+
+    def begin(self):
+        self.name("mkdir", self.home)
+        path = f"{self.home}/0"
+        self.name("create", path)
+        self.write(path, True)
+        return path
+
+    def run(self):
+        self.records.start()
+        path = self.begin()
+        while True:
+            self.version += 1
+            self.records.add("write", path, self.version)
+            fd = os.open(self.at(path), os.O_WRONLY | os.O_TRUNC)
+            try:
+                time.sleep(self.rng.uniform(0.5, 2))
+                self.pieces(fd, content(self.seed, path, self.version))
+            finally:
+                os.close(fd)
+
+
 class Copier:
     """Copies a tree that it makes up, and syncs some of its files."""
 
@@ -449,6 +479,9 @@ class Verifier:
         lines = Records(self.folder, "copy").load()
         self.problems += [f"{line[1]}" for line in lines if line[0] == "error"]
         self.copies(lines)
+        lines = Records(self.folder, "cut").load()
+        self.problems += [f"{line[1]}" for line in lines if line[0] == "error"]
+        self.whole_files(lines)
         print(*self.problems[:40], sep="\n")
         print(f"{self.counts['files']} files, {self.counts['synced']} of them synced, "
               f"{len(self.problems)} problems")
@@ -482,7 +515,7 @@ def mount_is_dead(mnt, device):
 
 def main():
     verb, tree, records, seed, round_number = sys.argv[1:]
-    work = {"write": Writer, "copy": Copier, "verify": Verifier}[verb](
+    work = {"write": Writer, "copy": Copier, "cut": Cutter, "verify": Verifier}[verb](
         tree, records, seed, int(round_number))
     if verb == "verify":
         return work.run()
