@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "chunker/cut.h"
 #include "chunker/index.h"
 #include "fs/file_impl.h"
 
@@ -107,13 +108,22 @@ static int emit_entry(struct file_read *r, const struct extent *e, uint64_t off,
 	return emit(r, c->data + (off - e->off), (size_t)len);
 }
 
+/*
+ * More entries than this are in no ${len} bytes that were cut by the rule: half of them are holes
+ * or chunks of at least CUT_MIN.  A stranger's index may have as many as it likes.
+ */
+static uint64_t entries_max(uint64_t len)
+{
+	return 2 * (len / CUT_MIN) + 8;
+}
+
 /* All entries of the span are looked at, so that all that is not at hand is looked up at once. */
 static int emit_ref(struct file_read *r, const struct piece *p)
 {
 	struct extent e = { .len = p->ref.size, .address = p->ref.address };
 	struct index_cursor *c;
 	bool again = false;
-	uint64_t off = p->off, end = p->off + p->len;
+	uint64_t off = p->off, end = p->off + p->len, left = entries_max(p->len);
 	int rc;
 
 	if (p->ref.kind == KIND_DATA)
@@ -126,8 +136,8 @@ static int emit_ref(struct file_read *r, const struct piece *p)
 		uint64_t len;
 
 		rc = index_cursor_next(c, &e);
-		if (rc <= 0) {
-			rc = rc == 0 ? -EBADMSG : rc;
+		if (rc <= 0 || left-- == 0) {
+			rc = rc < 0 ? rc : -EBADMSG;
 			break;
 		}
 		len = e.off + e.len < end ? e.off + e.len - off : end - off;
@@ -221,7 +231,7 @@ static void look_ahead(struct file_read *r)
 	struct index_cursor *c;
 	struct extent e;
 	struct ref base;
-	uint64_t from, to, reached;
+	uint64_t from, to, reached, left;
 	int rc;
 
 	if (r->looked_ahead)
@@ -230,9 +240,10 @@ static void look_ahead(struct file_read *r)
 	if (!plan_ahead(r, &base, &from, &to))
 		return;
 	reached = from;
+	left = entries_max(to - from);
 	c = index_cursor_new(&r->fetch.source, &base);
 	rc = c ? index_cursor_seek(c, from) : -ENOMEM;
-	while (rc == 0 && reached < to && (rc = index_cursor_next(c, &e)) == 1) {
+	while (rc == 0 && reached < to && left-- > 0 && (rc = index_cursor_next(c, &e)) == 1) {
 		/* What begins before that is the request's, or was looked up ahead before. */
 		if (!e.hole && e.off >= from)
 			fetch_ahead(r->fetch.dht, r->fetch.cache, KIND_DATA, &e.address);

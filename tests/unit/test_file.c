@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "chunker/cut.h"
+#include "chunker/index.h"
 #include "tests/lib/filekit.h"
 
 #define FILES	4u
@@ -525,6 +526,52 @@ static void a_change_beside_a_missing_chunk_can_not_be_flushed_and_that_is_an_io
 	files_close();
 }
 
+static int put_node(struct sink *sink, enum kind kind, const struct address *a, struct chunk *c)
+{
+	struct address b;
+
+	(void)sink;
+	fakedht_put(kit.dht, kind, c->data, c->len, &b);
+	assert_true(address_equal(a, &b));
+	return 0;
+}
+
+/* No rule cuts a file so: who reads a little of it would have very many chunks looked up. */
+static void a_strangers_file_of_tiny_chunks_is_refused_when_it_is_read(void **unused)
+{
+	struct sink sink = { put_node };
+	struct index_builder *b = index_builder_new(&sink);
+	struct fakedht_counts counts;
+	struct address a;
+	struct file *f;
+	struct ref ref;
+
+	(void)unused;
+	files_open(1 << 20);
+	assert_non_null(b);
+	for (unsigned int i = 0; i < 65536; i++) {
+		memset(&a, 1, sizeof(a));
+		memcpy(a.b, &i, sizeof(i));
+		if (i < 8)
+			fakedht_put(kit.dht, KIND_DATA, &i, sizeof(i), &a);
+		assert_int_equal(index_builder_data(b, sizeof(i), &a), 0);
+	}
+	assert_int_equal(index_builder_finish(b, &ref), 0);
+	index_builder_free(b);
+	assert_int_equal(file_of_ref(kit.files, &ref, &f), 0);
+	fakedht_count(kit.dht, &counts);
+	assert_int_equal(kit_read(f, 100, buffer, 1 << 17), -EBADMSG);
+	fakedht_count(kit.dht, &counts);
+	assert_in_range(counts.lookups + counts.aheads, 0, 500);
+	/* Nor for one who reads little and in order. */
+	for (uint64_t off = 0; off < 32; off += 4)
+		assert_int_equal(kit_read(f, off, buffer, 4), 4);
+	fakedht_count(kit.dht, &counts);
+	assert_in_range(counts.lookups + counts.aheads, 0, 500);
+	file_put(f);
+	files_close();
+}
+
 static void sequential_reads_are_read_ahead_for_and_random_ones_are_not(void **unused)
 {
 	struct model *m = &model[0];
@@ -569,6 +616,7 @@ int main(void)
 		cmocka_unit_test(a_file_beyond_the_largest_size_is_refused),
 		cmocka_unit_test(a_missing_or_unreadable_chunk_is_the_readers_error_alone),
 		cmocka_unit_test(a_change_beside_a_missing_chunk_can_not_be_flushed_and_that_is_an_io_error),
+		cmocka_unit_test(a_strangers_file_of_tiny_chunks_is_refused_when_it_is_read),
 		cmocka_unit_test(sequential_reads_are_read_ahead_for_and_random_ones_are_not),
 	};
 
