@@ -65,7 +65,7 @@ struct dht_op {
 };
 
 /**
- * dht_insert(d, op): insert op->chunk (at most CHUNK_MAX bytes; the dht takes its own hold)
+ * dht_insert(d, op): insert op->chunk (at most CHUNK_MAX bytes; the caller holds it until done())
  * as op->kind.  When done, op->address is set and lookups find it; it survives a crash
  * only once a dht_sync() that was started later is done.  A chunk that is there already,
  * and can be read, is not stored again.  -ENOSPC, -EIO, -EROFS, -ENOMEM.
