@@ -17,6 +17,11 @@ struct timestamp {
 	uint32_t nsec;		/* < 1,000,000,000 */
 };
 
+static inline struct timestamp timestamp_later(struct timestamp a, struct timestamp b)
+{
+	return a.sec > b.sec || (a.sec == b.sec && a.nsec > b.nsec) ? a : b;
+}
+
 /*
  * One name.  Pointers point into memory of whoever filled the entry in: a decoded
  * entry's into the chunk it came from.

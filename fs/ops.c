@@ -54,7 +54,7 @@ static bool current(struct fs *fs, struct inode *inode)
 	}
 	if (attr.dirty && attr.times) {
 		inode->mtime = attr.mtime;
-		inode->ctime = attr.ctime;
+		inode->ctime = timestamp_later(inode->ctime, attr.ctime);
 	}
 	return written;
 }

@@ -103,7 +103,8 @@ static int publish_one(struct tree *t, const struct publication *p)
 	i.data = p->data;
 	if (p->times) {
 		i.mtime = p->mtime;
-		i.ctime = p->ctime;
+		/* A name may have changed since the content did. */
+		i.ctime = timestamp_later(i.ctime, p->ctime);
 	}
 	return tree_put_changed(t, &i);
 }

@@ -340,6 +340,22 @@ static void a_commit_that_is_not_ready_does_nothing(void **state)
 	assert_int_equal(get(a).ctime.sec, 501);
 }
 
+static void a_publication_does_not_set_ctime_back(void **state)
+{
+	uint64_t a = make(TREE_ROOT, "a", FILE_MODE);
+	struct publication p = { .ino = a, .ref = get(a).ref, .times = true };
+	struct publications what = { &p, 1 };
+	struct inode i;
+
+	(void)state;
+	p.mtime = p.ctime = at(200);
+	/* The content is of 200, the name of 300. */
+	assert_int_equal(tree_rename(t, TREE_ROOT, "a", TREE_ROOT, "b", 0, at(300), &i, &i), 0);
+	assert_int_equal(tree_commit(t, &what, NULL, NULL), 0);
+	assert_int_equal(get(a).mtime.sec, 200);
+	assert_int_equal(get(a).ctime.sec, 300);
+}
+
 static void pins_and_the_head_are_kept(void **state)
 {
 	struct ref pin = { .hash = HASH_BLAKE2B_256, .kind = KIND_DATA, .size = 3 }, got[4], kept;
@@ -523,6 +539,7 @@ int main(void)
 		TEST(only_empty_directories_go),
 		TEST(a_listing_goes_on_while_names_come_and_go),
 		TEST(a_commit_that_is_not_ready_does_nothing),
+		TEST(a_publication_does_not_set_ctime_back),
 		TEST(pins_and_the_head_are_kept),
 		TEST(change_records_of_a_removed_directory_are_not_shown),
 		TEST(a_mount_that_only_reads_changes_nothing),
