@@ -217,8 +217,9 @@ void file_must_publish(struct file *f);
  *   files_published().
  *   Called again before files_published(), it gives the whole set anew.
  *   After that call dht_sync(), then tree_commit() with it, with files_ready() as its question.
- * files_ready(fs): is the present content of every file that must be published among what
- *   was collected?
+ * files_ready(fs): is the present content of every file that must be published among what was
+ *   collected?  A file whose older content is in the tree, and whose change can't be put into the
+ *   set because of chunks that can't be read, is left as it is there.
  * files_published(fs, ok): the outcome of the commit.
  */
 int files_flush_all(struct files *fs, bool all);

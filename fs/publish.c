@@ -59,6 +59,17 @@ int files_collect(struct files *fs, struct publication **out, size_t *n)
 	return 0;
 }
 
+/*
+ * What it was changed from can't be read any more, so its present content may never be had.  Its
+ * row has the older one, or this commit gives it that: a crash costs the change, not the file;
+ * and one file does not keep all others from being made durable.
+ */
+static bool given_up(const struct file *f)
+{
+	return (f->error == -EIO || f->error == -EBADMSG) && f->base.size > 0 &&
+	    f->flushed <= f->collected;
+}
+
 bool files_ready(void *arg)
 {
 	struct files *fs = arg;
@@ -68,7 +79,7 @@ bool files_ready(void *arg)
 	for (struct list *l = fs->must.next; ready && l != &fs->must; l = l->next) {
 		struct file *f = list_item(l, struct file, in_must);
 
-		ready = f->must_flush <= f->collected;
+		ready = f->must_flush <= f->collected || given_up(f);
 	}
 	pthread_mutex_unlock(&fs->lock);
 	return ready;

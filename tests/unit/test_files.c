@@ -489,6 +489,41 @@ static void no_commit_is_ready_without_what_must_be_in_it(void **unused)
 	assert_int_equal(row_size(1), 200);
 }
 
+static void a_file_that_lost_its_base_keeps_no_other_from_a_commit(void **unused)
+{
+	struct file *f = kit_get(&kit, 1), *new = kit_get(&kit, 2);
+	struct publication *p;
+	size_t n;
+
+	(void)unused;
+	assert_int_equal(put(f, 0, 100000), 0);
+	assert_int_equal(kit_flush(f), 0);
+	assert_true(kit_publish(&kit));
+	/* A change that needs what was there before, which nobody can read. */
+	fakedht_fail(kit.dht, 0, -EBADMSG);
+	cache_trim(kit.cache, 0);
+	assert_int_equal(put(f, 50000, 10), 0);
+	file_must_publish(f);
+	assert_true(files_flush_must(kit.files) < 0);
+	assert_int_equal(files_collect(kit.files, &p, &n), 0);
+	assert_true(files_ready(kit.files));
+	files_published(kit.files, true);
+	assert_int_equal(row_size(1), 100000);
+	/* A new file that could not be stored would be empty. */
+	fakedht_fail(kit.dht, -EIO, 0);
+	assert_int_equal(put(new, 0, 10), 0);
+	file_must_publish(new);
+	assert_true(files_flush_must(kit.files) < 0);
+	assert_int_equal(files_collect(kit.files, &p, &n), 0);
+	assert_false(files_ready(kit.files));
+	files_published(kit.files, false);
+	fakedht_fail(kit.dht, 0, 0);
+	assert_int_equal(files_flush_must(kit.files), 0);
+	assert_true(kit_publish(&kit));
+	file_put(new);
+	file_put(f);
+}
+
 static sem_t entered, leave;
 
 static void blocking_done(struct file_flush *w, int result)
@@ -796,6 +831,7 @@ int main(void)
 		TEST(one_time_alone_leaves_the_other_to_the_row),
 		TEST(a_commit_that_failed_publishes_all_again),
 		TEST(no_commit_is_ready_without_what_must_be_in_it),
+		TEST(a_file_that_lost_its_base_keeps_no_other_from_a_commit),
 		TEST(what_must_be_in_it_is_flushed_though_all_flushers_wait),
 		TEST(a_writer_is_called_though_no_flusher_made_the_room),
 		TEST(a_file_cut_to_nothing_waits_for_what_is_written_next),
