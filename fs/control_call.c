@@ -203,12 +203,12 @@ static int receive_command(struct call *c)
 	enum frame_type type;
 	int r = channel_header(&c->channel, COMMAND_TIMEOUT_MS, &type, &c->args_len);
 
+	if (r == -EBADMSG || (r == 0 && type != FRAME_COMMAND)) {
+		c->args_len = 0;
+		return call_fail(c, -EPROTO, "this is not what dhtctl %s says", DHTFS_VERSION);
+	}
 	if (r < 0)
 		return r;
-	if (type != FRAME_COMMAND) {
-		c->args_len = 0;
-		return -EBADMSG;
-	}
 	return channel_payload(&c->channel, COMMAND_TIMEOUT_MS, c->args, c->args_len);
 }
 
@@ -228,7 +228,7 @@ static void answer_end(struct call *c, int r)
 	if (r == 0)
 		r = channel_send(&c->channel, FRAME_END, NULL, 0);
 	else if (r == -EBADMSG && !c->why[0])
-		call_fail(c, r, "this is not what dhtctl %s says", DHTFS_VERSION);
+		call_fail(c, r, "a chunk in the store is not what its address says: see the log");
 	else if (r == -ECANCELED && !c->why[0])
 		call_fail(c, r, "the mount ends");
 	/* One that has gone is not told. */

@@ -81,6 +81,8 @@ static int next_piece(struct pieces *p, struct piece *out)
 		r = channel_gone(channel);
 		if (r == 0)
 			r = channel_header(channel, CHANNEL_FOREVER, &type, &len);
+		if (r == -EBADMSG)
+			return call_fail(u->call, -EPROTO, "no frame at all");
 		if (r < 0)
 			return r;
 		if (type == FRAME_END)
