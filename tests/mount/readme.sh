@@ -31,6 +31,12 @@ while read -r -u 3 command; do
 	[ "$status" = 0 ] && wanted "$command" "$output"
 	tap $? "${command//$TEST_DIR/}" || diag "status $status: ${output:0:1000} $(<"$TEST_DIR/errors")"
 done 3<"$TEST_DIR/commands"
-wait_until 60 eval '! pgrep -f "dhtfs.*$TEST_DIR" >/dev/null'
+none_runs() {
+	local p
+	for p in /proc/[0-9]*; do
+		[[ $(readlink "$p/exe") != */dhtfs ]] || ! grep -qa "$TEST_DIR" "$p/cmdline" || return 1
+	done 2>/dev/null
+}
+wait_until 60 none_runs
 tap $? 'nothing runs on after the last unmount'
 done_testing
