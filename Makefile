@@ -31,7 +31,7 @@ UNIT_DHT     := test_record test_store test_dht
 FAULT        := test_power test_disk test_open test_heal
 UNIT_FS := \
 	test_options test_cache test_fetch test_jobs test_extents test_file test_file_memory \
-	test_files test_files_threads test_control_wire test_keep test_tree test_tree_rename \
+	test_files test_files_bound test_files_threads test_control_wire test_keep test_tree test_tree_rename \
 	test_tree_attr test_acl test_tree_full test_tree_threads test_tree_model test_parked \
 	test_checkpoint test_snapshot_write test_snapshots test_view test_known
 FUZZ         := fuzz_codec fuzz_snapshot fuzz_directory fuzz_index fuzz_segment
@@ -101,8 +101,8 @@ $(B)/benchio: $(B)/tools/benchio.o
 
 $(addprefix $(B)/tests/unit/,test_node test_index test_splice test_snapshot_write): $(B)/tests/lib/chunkset.o
 $(addprefix $(B)/tests/unit/,test_directory test_directory_update): $(B)/tests/lib/chunkset.o $(B)/tests/lib/change_list.o
-$(addprefix $(B)/tests/unit/,test_cache test_fetch test_file test_file_memory test_files test_files_threads test_checkpoint test_snapshots): $(B)/tests/lib/fakedht.o
-$(addprefix $(B)/tests/unit/,test_file test_file_memory test_files test_files_threads): $(B)/tests/lib/filekit.o
+$(addprefix $(B)/tests/unit/,test_cache test_fetch test_file test_file_memory test_files test_files_bound test_files_threads test_checkpoint test_snapshots): $(B)/tests/lib/fakedht.o
+$(addprefix $(B)/tests/unit/,test_file test_file_memory test_files test_files_bound test_files_threads): $(B)/tests/lib/filekit.o
 $(addprefix $(B)/tests/unit/,$(UNIT_DHT)) $(addprefix $(B)/tests/fault/,$(FAULT)): $(B)/tests/lib/dhttest.o
 $(addprefix $(B)/tests/fault/,$(FAULT)): $(B)/tests/lib/faultio.o $(B)/libdht.a $(B)/libchunker.a
 $(addprefix $(B)/tests/unit/,$(UNIT_CHUNKER)): $(B)/libchunker.a

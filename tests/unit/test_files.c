@@ -1,105 +1,8 @@
 /*
- * files: whose flush ends when, the bound and its queue, what a checkpoint collects.  Every order of
- * events is forced by holding the fake dht back.
+ * files: whose flush ends when, and what a checkpoint collects.  Every order of events is forced by
+ * holding the fake dht back.
  */
-#include <errno.h>
-#include <sched.h>
-#include <semaphore.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "fs/file_impl.h"
-#include "tests/lib/filekit.h"
-
-static struct filekit kit;
-static uint64_t state;
-
-static int setup(void **unused)
-{
-	(void)unused;
-	state = 1;
-	kit_open(&kit, 1 << 20, 2);
-	return 0;
-}
-
-static int teardown(void **unused)
-{
-	(void)unused;
-	kit_close(&kit);
-	return 0;
-}
-
-static struct chunk *noise(size_t len)
-{
-	uint8_t *p;
-	struct chunk *c = chunk_new(len, &p);
-
-	assert_non_null(c);
-	for (size_t i = 0; i < len; i++)
-		p[i] = (uint8_t)kit_random(&state);
-	return c;
-}
-
-/* Write ${len} bytes of noise without waiting. */
-static int put(struct file *f, uint64_t off, size_t len)
-{
-	struct chunk *c = noise(len);
-	const struct timestamp now = { 1000 + (int64_t)off, 7 };
-	int rc = file_write(f, off, c, &now);
-
-	chunk_drop(c);
-	return rc;
-}
-
-static uint64_t row_size(uint64_t ino)
-{
-	struct inode row;
-
-	kit_row(&kit, ino, &row);
-	assert_int_equal(row.size, row.ref.size);
-	return row.size;
-}
-
-struct flushing {
-	struct file_flush w;
-	int result;
-	sem_t done;
-};
-
-static void flush_done(struct file_flush *w, int result)
-{
-	struct flushing *f = (struct flushing *)w;
-
-	f->result = result;
-	sem_post(&f->done);
-}
-
-static void flush_start(struct flushing *f, struct file *file)
-{
-	*f = (struct flushing){ .w = { .file = file, .done = flush_done }, .result = 1 };
-	sem_init(&f->done, 0, 0);
-	file_flush(&f->w);
-}
-
-static int flush_await(struct flushing *f)
-{
-	sem_wait(&f->done);
-	return f->result;
-}
-
-static bool flush_ended(struct flushing *f)
-{
-	int value;
-
-	sem_getvalue(&f->done, &value);
-	return value > 0;
-}
+#include "tests/unit/files_test.h"
 
 static void a_clean_file_is_flushed_at_once(void **unused)
 {
@@ -188,148 +91,6 @@ static void who_leaves_is_not_told(void **unused)
 	fakedht_go(kit.dht);
 	assert_int_equal(kit_flush(f), 0);
 	assert_false(flush_ended(&a));
-	file_put(f);
-}
-
-/* A writer that waits in line, and notes when it is called. */
-struct waiter {
-	struct room_waiter w;
-	struct file *file;
-	struct chunk *data;
-	int result;
-	unsigned int turn;
-	sem_t done;
-};
-
-static atomic_uint turns;
-
-static void waiter_ready(struct room_waiter *rw)
-{
-	struct waiter *w = (struct waiter *)rw;
-
-	w->result = file_write(w->file, 0, w->data, NULL);
-	if (w->result == -EAGAIN) {
-		files_wait_room(kit.files, &w->w);
-		return;
-	}
-	w->turn = atomic_fetch_add(&turns, 1);
-	sem_post(&w->done);
-}
-
-static void waiter_start(struct waiter *w, struct file *f, size_t len)
-{
-	*w = (struct waiter){ .w = { .ready = waiter_ready }, .file = f, .data = noise(len) };
-	sem_init(&w->done, 0, 0);
-	files_wait_room(kit.files, &w->w);
-}
-
-static void at_the_bound_writers_wait_in_line_and_are_called_in_order(void **unused)
-{
-	struct file *f[5];
-	struct waiter w[4];
-	struct files_status status;
-	uint64_t off = 0;
-	int rc;
-
-	(void)unused;
-	/* One flusher, so that the order is that of the calls. */
-	kit_close(&kit);
-	kit_open(&kit, 1 << 20, 1);
-	atomic_store(&turns, 0);
-	fakedht_hold(kit.dht);
-	for (unsigned int i = 0; i < 5; i++)
-		f[i] = kit_get(&kit, i + 1);
-	while ((rc = put(f[0], off, 64 << 10)) == 0)
-		off += 64 << 10;
-	assert_int_equal(rc, -EAGAIN);
-	files_status(kit.files, &status);
-	assert_in_range(status.dirty_bytes, (1 << 20) - (65 << 10), 1 << 20);
-	for (unsigned int i = 0; i < 4; i++)
-		waiter_start(&w[i], f[i + 1], 64 << 10);
-	assert_true(files_leave_room(kit.files, &w[2].w));
-	assert_false(files_leave_room(kit.files, &w[2].w));
-	fakedht_go(kit.dht);
-	for (unsigned int i = 0; i < 4; i++) {
-		if (i == 2)
-			continue;
-		sem_wait(&w[i].done);
-		assert_int_equal(w[i].result, 0);
-		assert_int_equal(w[i].turn, i < 2 ? i : 2);
-	}
-	files_flush_all(kit.files, 0);
-	assert_true(kit_publish(&kit));
-	assert_int_equal(row_size(1), off);
-	assert_int_equal(row_size(2), 64 << 10);
-	for (unsigned int i = 0; i < 4; i++)
-		chunk_drop(w[i].data);
-	for (unsigned int i = 0; i < 5; i++)
-		file_put(f[i]);
-}
-
-static void at_the_bound_writers_get_the_error_when_nothing_can_be_flushed(void **unused)
-{
-	struct file *f = kit_get(&kit, 1), *g = kit_get(&kit, 2);
-	struct waiter w;
-	uint64_t off = 0;
-	int rc;
-
-	(void)unused;
-	fakedht_hold(kit.dht);
-	fakedht_fail(kit.dht, -ENOSPC, 0);
-	while ((rc = put(f, off, 64 << 10)) == 0)
-		off += 64 << 10;
-	assert_int_equal(rc, -EAGAIN);
-	waiter_start(&w, g, 64 << 10);
-	fakedht_go(kit.dht);
-	sem_wait(&w.done);
-	assert_int_equal(w.result, -ENOSPC);
-	/* And again can write when there is room again. */
-	fakedht_fail(kit.dht, 0, 0);
-	files_flush_all(kit.files, 0);
-	assert_int_equal(put(g, 0, 64 << 10), 0);
-	files_flush_all(kit.files, 0);
-	assert_true(kit_publish(&kit));
-	assert_int_equal(row_size(1), off);
-	chunk_drop(w.data);
-	file_put(f);
-	file_put(g);
-}
-
-static void a_write_that_the_set_has_no_space_for_fails_at_once(void **unused)
-{
-	struct file *f = kit_get(&kit, 1);
-	struct fakedht_counts counts;
-
-	(void)unused;
-	fakedht_hold(kit.dht);
-	fakedht_space(kit.dht, 100000);
-	assert_int_equal(put(f, 0, 60000), 0);
-	assert_int_equal(put(f, 60000, 60000), -ENOSPC);
-	/* Written over, it takes no more; but both may be needed for a moment. */
-	assert_int_equal(put(f, 0, 30000), 0);
-	fakedht_count(kit.dht, &counts);
-	assert_int_equal(counts.reserved, 60000);
-	assert_int_equal(file_truncate(f, 1000, NULL), 0);
-	fakedht_count(kit.dht, &counts);
-	assert_int_equal(counts.reserved, 1000);
-	fakedht_go(kit.dht);
-	assert_int_equal(kit_flush(f), 0);
-	fakedht_count(kit.dht, &counts);
-	assert_int_equal(counts.reserved, 0);
-	file_put(f);
-}
-
-static void a_write_larger_than_the_bound_gets_in_where_nothing_is_dirty(void **unused)
-{
-	struct file *f = kit_get(&kit, 1);
-
-	(void)unused;
-	fakedht_hold(kit.dht);
-	assert_int_equal(put(f, 0, 2 << 20), 0);
-	assert_int_equal(put(f, 2 << 20, 1), -EAGAIN);
-	fakedht_go(kit.dht);
-	assert_int_equal(kit_flush(f), 0);
-	assert_int_equal(kit_write(&kit, f, 2 << 20, "x", 1), 0);
 	file_put(f);
 }
 
@@ -522,97 +283,6 @@ static void a_file_that_lost_its_base_keeps_no_other_from_a_commit(void **unused
 	assert_true(kit_publish(&kit));
 	file_put(new);
 	file_put(f);
-}
-
-static sem_t entered, leave;
-
-static void blocking_done(struct file_flush *w, int result)
-{
-	(void)w;
-	(void)result;
-	sem_post(&entered);
-	sem_wait(&leave);
-}
-
-static void what_must_be_in_it_is_flushed_though_all_flushers_wait(void **unused)
-{
-	struct file_flush w[2] = { { .done = blocking_done }, { .done = blocking_done } };
-	struct file *f = kit_get(&kit, 1), *g[2];
-
-	(void)unused;
-	sem_init(&entered, 0, 0);
-	sem_init(&leave, 0, 0);
-	for (unsigned int i = 0; i < 2; i++) {
-		g[i] = kit_get(&kit, i + 2);
-		assert_int_equal(put(g[i], 0, 10), 0);
-		w[i].file = g[i];
-		file_flush(&w[i]);
-		sem_wait(&entered);
-	}
-	assert_int_equal(put(f, 0, 100), 0);
-	file_must_publish(f);
-	files_flush_must(kit.files);
-	assert_true(kit_publish(&kit));
-	assert_int_equal(row_size(1), 100);
-	sem_post(&leave);
-	sem_post(&leave);
-	for (unsigned int i = 0; i < 2; i++)
-		file_put(g[i]);
-	file_put(f);
-}
-
-static void *flush_must(void *unused)
-{
-	(void)unused;
-	files_flush_must(kit.files);
-	return NULL;
-}
-
-static void a_writer_is_called_though_no_flusher_made_the_room(void **unused)
-{
-	struct file_flush block = { .done = blocking_done };
-	struct timespec limit;
-	struct file *f, *g;
-	struct waiter w;
-	pthread_t thread;
-	uint64_t off = 10;
-
-	(void)unused;
-	kit_close(&kit);
-	kit_open(&kit, 1 << 20, 1);
-	f = kit_get(&kit, 1);
-	g = kit_get(&kit, 2);
-	assert_int_equal(put(f, 0, 10), 0);
-	assert_int_equal(kit_flush(f), 0);
-	file_must_publish(f);
-	/* The one flusher is kept from it. */
-	sem_init(&entered, 0, 0);
-	sem_init(&leave, 0, 0);
-	assert_int_equal(put(g, 0, 10), 0);
-	block.file = g;
-	file_flush(&block);
-	sem_wait(&entered);
-	while (put(f, off, 64 << 10) == 0)
-		off += 64 << 10;
-	fakedht_hold(kit.dht);
-	assert_int_equal(pthread_create(&thread, NULL, flush_must, NULL), 0);
-	fakedht_await(kit.dht, 1);
-	waiter_start(&w, g, 64 << 10);
-	sem_post(&leave);
-	while (atomic_load(&kit.files->idle) == 0)
-		sched_yield();
-	fakedht_go(kit.dht);
-	clock_gettime(CLOCK_REALTIME, &limit);
-	limit.tv_sec += 10;
-	assert_int_equal(sem_timedwait(&w.done, &limit), 0);
-	assert_int_equal(w.result, 0);
-	pthread_join(thread, NULL);
-	files_flush_all(kit.files, 0);
-	assert_true(kit_publish(&kit));
-	assert_int_equal(row_size(1), off);
-	chunk_drop(w.data);
-	file_put(f);
-	file_put(g);
 }
 
 static void a_file_cut_to_nothing_waits_for_what_is_written_next(void **unused)
@@ -812,8 +482,6 @@ static void small_files_are_inserted_in_one_call_each(void **unused)
 		assert_int_equal(row_size(i), 4096);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -821,10 +489,6 @@ int main(void)
 		TEST(a_flush_that_comes_during_one_waits_for_the_next),
 		TEST(a_failure_is_told_to_all_who_waited_and_the_next_is_tried_again),
 		TEST(who_leaves_is_not_told),
-		TEST(at_the_bound_writers_wait_in_line_and_are_called_in_order),
-		TEST(at_the_bound_writers_get_the_error_when_nothing_can_be_flushed),
-		TEST(a_write_that_the_set_has_no_space_for_fails_at_once),
-		TEST(a_write_larger_than_the_bound_gets_in_where_nothing_is_dirty),
 		TEST(what_is_flushed_after_collect_belongs_to_the_next),
 		TEST(content_size_and_times_are_of_one_moment),
 		TEST(times_alone_are_published_too),
@@ -832,8 +496,6 @@ int main(void)
 		TEST(a_commit_that_failed_publishes_all_again),
 		TEST(no_commit_is_ready_without_what_must_be_in_it),
 		TEST(a_file_that_lost_its_base_keeps_no_other_from_a_commit),
-		TEST(what_must_be_in_it_is_flushed_though_all_flushers_wait),
-		TEST(a_writer_is_called_though_no_flusher_made_the_room),
 		TEST(a_file_cut_to_nothing_waits_for_what_is_written_next),
 		TEST(a_file_cut_to_nothing_while_it_is_queued_waits_too),
 		TEST(a_file_that_is_written_anew_all_the_time_is_flushed_when_it_is_closed),
