@@ -55,7 +55,7 @@ UNIT := $(UNIT_CHUNKER) $(UNIT_DHT) $(UNIT_FS)
 PROGRAMS := $(B)/dhtfs $(B)/dhtctl $(B)/nullfs $(B)/benchio
 
 .SECONDARY:
-.PHONY: all help deps deps-test deps-bench deps-fuzz mount test check-programs unit mount-helpers bench soak fuzz install clean
+.PHONY: all help deps deps-test deps-bench deps-fuzz mount test unit mount-helpers bench soak fuzz install clean
 all: $(PROGRAMS)
 
 help:

@@ -27,16 +27,6 @@ bool entry_name_valid(const char *name, size_t len)
 	return !memchr(name, '/', len) && !memchr(name, '\0', len);
 }
 
-/* Can ${r} be a file's content?  One chunk, or an index; the empty file is one chunk. */
-static bool file_ref_valid(const struct ref *r)
-{
-	if (r->hash != HASH_BLAKE2B_256 || r->size > INT64_MAX)
-		return false;
-	if (r->kind == KIND_DATA)
-		return r->size <= CHUNK_MAX;
-	return r->kind == KIND_INDEX && r->size > 0;
-}
-
 /* Is what the entry's type asks for there, and nothing that belongs to another type? */
 static bool content_valid(const struct entry *e)
 {
@@ -44,7 +34,7 @@ static bool content_valid(const struct entry *e)
 		return false;
 	switch (e->mode & S_IFMT) {
 	case S_IFREG:
-		return file_ref_valid(&e->ref) && e->ref.size == e->size;
+		return ref_is_file(&e->ref) && e->ref.size == e->size;
 	case S_IFDIR:
 		/* A directory with a second name would be a loop waiting for a walker. */
 		return e->ref.hash == HASH_BLAKE2B_256 && e->ref.kind == KIND_DIRECTORY &&
@@ -69,7 +59,7 @@ static bool xattrs_valid(const struct entry *e)
 	int i = 0, rc;
 
 	if (e->xattrs_apart)
-		return e->xattrs_len == 0 && file_ref_valid(&e->xattrs_ref) &&
+		return e->xattrs_len == 0 && ref_is_file(&e->xattrs_ref) &&
 		    e->xattrs_ref.size > XATTRS_INLINE_MAX;
 	if (e->xattrs_len == 0)
 		return true;

@@ -22,9 +22,6 @@ struct window {
 	struct sink sink;
 	struct index_builder *builder;
 	uint64_t head, tail;
-	uint64_t off;		/* where in the new file the item at head begins */
-	bool keeps;		/* some of the base was kept where it was, */
-	uint64_t kept_to;	/* up to here in order */
 	bool inserting;		/* more than one chunk: the first is no longer held back */
 	struct slot {
 		struct dht_op op;
@@ -56,89 +53,18 @@ static int put_node(struct sink *sink, enum kind kind, const struct address *a, 
 	return rc;
 }
 
-/*
- * How many bytes of [off, off + len) of ${ref} are not in holes: for st_blocks.  Walks the
- * index, so it is asked only where that can't be known otherwise.
- */
-static int count_data(struct source *source, const struct ref *ref, uint64_t off, uint64_t len,
-    uint64_t *data)
-{
-	struct index_cursor *c;
-	struct extent e;
-	int rc;
-
-	if (len == 0)
-		return 0;
-	if (ref->kind == KIND_DATA) {
-		*data += len;
-		return 0;
-	}
-	c = index_cursor_new(source, ref);
-	if (!c)
-		return -ENOMEM;
-	rc = index_cursor_seek(c, off);
-	while (rc == 0 && (rc = index_cursor_next(c, &e)) == 1) {
-		uint64_t from = e.off > off ? e.off : off;
-		uint64_t to = e.off + e.len < off + len ? e.off + e.len : off + len;
-
-		if (!e.hole)
-			*data += to - from;
-		rc = to == off + len;
-	}
-	index_cursor_free(c);
-	return rc < 0 ? rc : 0;
-}
-
-/* [kept_to, to) of the base is not kept. */
-static int count_removed(struct window *w, uint64_t to)
-{
-	struct flush *fl = w->flush;
-	uint64_t data = 0;
-	int rc = 0;
-
-	if (fl->base_data == fl->base.size)
-		data = to - w->kept_to;
-	else
-		rc = count_data(&w->source.source, &fl->base, w->kept_to, to - w->kept_to, &data);
-	/* Were the row wrong, so would be st_blocks, but no more than that. */
-	fl->result_data -= data < fl->result_data ? data : fl->result_data;
-	return rc;
-}
-
-/*
- * Mostly what is kept is all of the base but a little: that is counted then, and not
- * what is kept.
- */
-static int count_kept(struct window *w, const struct item *i)
-{
-	struct flush *fl = w->flush;
-	int rc;
-
-	if (i->off != w->off || !ref_equal(&i->ref, &fl->base))
-		return count_data(&w->source.source, &i->ref, i->off, i->len, &fl->result_data);
-	if (!w->keeps)
-		fl->result_data += fl->base_data;
-	w->keeps = true;
-	rc = count_removed(w, i->off);
-	w->kept_to = i->off + i->len;
-	return rc;
-}
-
 /* The item at the head is ready. */
 static int feed(struct window *w, struct slot *s)
 {
 	struct item *i = &s->item;
-	int rc;
 
 	switch (i->type) {
 	case ITEM_CHUNK:
-		w->flush->result_data += i->len;
 		return index_builder_data(w->builder, (uint32_t)i->len, &s->op.address);
 	case ITEM_HOLE:
 		return index_builder_hole(w->builder, i->len);
 	case ITEM_KEEP:
-		rc = index_builder_keep(w->builder, &w->source.source, &i->ref, i->off, i->len);
-		return rc < 0 ? rc : count_kept(w, i);
+		return index_builder_keep(w->builder, &w->source.source, &i->ref, i->off, i->len);
 	}
 	return -EINVAL;
 }
@@ -159,7 +85,6 @@ static int feed_ready(struct window *w)
 		if (rc < 0 || !done)
 			break;
 		rc = feed(w, s);
-		w->off += s->item.len;
 		w->head++;
 	}
 	return rc;
@@ -251,10 +176,9 @@ static int finish(struct window *w)
 	await(w, 0);
 	if (rc == 0)
 		rc = feed_ready(w);
-	if (rc == 0 && w->keeps)
-		rc = count_removed(w, w->flush->base.size);
 	if (rc == 0)
 		rc = index_builder_finish(w->builder, &w->flush->result);
+	w->flush->result_data = index_builder_data_bytes(w->builder);
 	return rc;
 }
 
@@ -378,7 +302,9 @@ static int flush_whole(struct flush *fl, const struct layers *layers)
 	struct files_options *o = &fl->file->fs->o;
 	struct layers_pieces pieces;
 	struct waiting_source source;
+	struct chunk *root;
 	struct piece p;
+	uint64_t size;
 	int rc;
 
 	layers_pieces_init(&pieces, layers);
@@ -389,9 +315,16 @@ static int flush_whole(struct flush *fl, const struct layers *layers)
 	fl->result_data = fl->base_data;
 	if (ref_equal(&p.ref, &fl->base))
 		return 0;
-	fl->result_data = 0;
+	fl->result_data = p.len;
+	if (p.ref.kind == KIND_DATA)
+		return 0;
 	waiting_source_init(&source, o->dht, o->cache);
-	return count_data(&source.source, &p.ref, 0, p.len, &fl->result_data);
+	rc = source.source.get(&source.source, KIND_INDEX, &p.ref.address, &root);
+	if (rc == 0) {
+		rc = index_size(root, &size, &fl->result_data);
+		chunk_drop(root);
+	}
+	return rc;
 }
 
 void flush_run(struct flush *fl)
