@@ -147,6 +147,57 @@ struct dht_progress {
 /* tell(arg, p): called a few times a second; false stops the work (-ECANCELED). */
 typedef bool dht_tell(void *arg, const struct dht_progress *p);
 
+/*
+ * Collection: chunks that nobody wants any more, and their space.  The set can't know what is
+ * wanted; who does says so, between begin and condemn.  One collection at a time.
+ *
+ *   dht_gc_begin() -> dht_gc_mark() of all that is wanted -> dht_gc_condemn() -> dht_gc_sweep()
+ *   -> dht_gc_end(); then dht_clean() gives the space back.
+ *
+ * Whatever is inserted after begin (also where it was there already) counts as marked.  What
+ * was inserted before, and is in flight to where it will be marked from, is the caller's to
+ * wait for, after begin and before he marks.  A crash, or an end, at any moment loses
+ * nothing that was marked.
+ */
+struct dht_gc;
+
+/** dht_gc_begin(d, out): -EBUSY (one is under way), -EROFS, -ENOMEM. */
+int dht_gc_begin(struct dht *d, struct dht_gc **out);
+
+/** dht_gc_mark(gc, a): ${a} stays, whether it is here or not.  Cheap, blocks nobody, any thread.  Marks
+ * are kept in a filter of bounded memory: of the unmarked, one in a thousand may stay until
+ * the next collection. */
+void dht_gc_mark(struct dht_gc *gc, const struct address *a);
+
+struct dht_gc_count {
+	uint64_t chunks;
+	uint64_t bytes;		/* that their records take on disk */
+};
+
+/** dht_gc_unmarked(gc, out): what is not marked so far: what a sweep would remove.  Reads the whole index;
+ * blocks.  0 or -errno. */
+int dht_gc_unmarked(struct dht_gc *gc, struct dht_gc_count *out);
+
+/** dht_gc_condemn(gc): from this moment the unmarked are not there: lookups say -ENOENT, an insert stores
+ * them anew.  A memory operation.  Later marks have no effect. */
+void dht_gc_condemn(struct dht_gc *gc);
+
+/** dht_gc_sweep(gc, tell, arg, out): make that durable.  Blocks.  -ECANCELED (by ${tell}: what was not swept yet is
+ * there again after dht_gc_end()), -EIO, -ENOSPC.  ${out}: what was removed. */
+int dht_gc_sweep(struct dht_gc *gc, dht_tell *tell, void *arg, struct dht_gc_count *out);
+
+/** dht_gc_end(gc): at any point.  dht_gc_end(NULL) does nothing. */
+void dht_gc_end(struct dht_gc *gc);
+
+/**
+ * dht_clean(d, urgent, tell, arg, out): give back to the disk what no chunk takes: segments with nothing
+ * left are deleted, dead ranges are given back in place (a hole), and segments that are
+ * mostly dead are rewritten, where chunks that were stored raw for lack of time are compressed.  In the
+ * background (not ${urgent}) only what pays, and at a bounded rate.  Blocks.  0, -ECANCELED, -EIO,
+ * -ENOSPC, -EROFS; ${out}->bytes: given back.
+ */
+int dht_clean(struct dht *d, bool urgent, dht_tell *tell, void *arg, struct dht_gc_count *out);
+
 /**
  * dht_check(d, bytes_per_s, tell, arg, out): read and verify everything in the store, at most at
  * the given rate (0: as fast as it goes).  Bad records are set aside and logged.  Blocks
