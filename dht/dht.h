@@ -182,8 +182,8 @@ int dht_gc_unmarked(struct dht_gc *gc, struct dht_gc_count *out);
  * them anew.  A memory operation.  Later marks have no effect. */
 void dht_gc_condemn(struct dht_gc *gc);
 
-/** dht_gc_sweep(gc, tell, arg, out): make that durable.  Blocks.  -ECANCELED (by ${tell}: what was not swept yet is
- * there again after dht_gc_end()), -EIO, -ENOSPC.  ${out}: what was removed. */
+/** dht_gc_sweep(gc, tell, arg, out): make that durable.  Blocks.  -ECANCELED (by ${tell}: what was
+ * not swept yet is there again after dht_gc_end()), -EIO, -ENOSPC.  ${out}: what was removed. */
 int dht_gc_sweep(struct dht_gc *gc, dht_tell *tell, void *arg, struct dht_gc_count *out);
 
 /** dht_gc_end(gc): at any point.  dht_gc_end(NULL) does nothing. */
