@@ -14,8 +14,8 @@ CHUNKER := \
 	node builder index_path index_cursor index_builder feed splice \
 	entry directory_node directory directory_update xattrs snapshot
 DHT := \
-	io record scan segment ledger ledger_write recent format lock \
-	append sync commit recover check listing get put store open work dht
+	io record scan segment ledger ledger_rows ledger_write marks recent format lock \
+	append sync commit recover pace check gc clean listing get put store open work dht
 FS := \
 	log now size options place jobs lookups cache fetch \
 	acl tree tree_view tree_change tree_names tree_rename tree_attr tree_xattr tree_checkpoint tree_reader \

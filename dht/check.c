@@ -5,57 +5,20 @@
 #include "dht/store_impl.h"
 
 #include <errno.h>
-#include <time.h>
 
+#include "dht/pace.h"
 #include "dht/scan.h"
 
-#define TELL_MS	 200
 #define BATCH	 256	/* entries of the ledger looked at in one of its transactions */
 
 struct walk {
 	struct store *s;
 	bool verify;			/* all, not only what the ledger has lost */
-	uint64_t bytes_per_s;
-	dht_tell *tell;
-	void *arg;
-	struct dht_progress progress;
+	struct pace pace;
 	struct scratch *scratch;
 	uint64_t found_good;		/* records that the ledger leads to, and that are there */
-	int64_t began_ms, told_ms;
 	int error;
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-/* Tells how far it is, and sleeps where it is ahead of its rate.  0 or -ECANCELED. */
-static int pace(struct walk *w, uint64_t bytes)
-{
-	w->progress.done += bytes;
-	for (;;) {
-		int64_t at_ms = now_ms(), due_ms = at_ms;
-		struct timespec nap;
-
-		if (w->tell && at_ms - w->told_ms >= TELL_MS) {
-			w->told_ms = at_ms;
-			if (!w->tell(w->arg, &w->progress))
-				return -ECANCELED;
-		}
-		if (w->bytes_per_s > 0)
-			due_ms = w->began_ms +
-			    (int64_t)((double)w->progress.done * 1000 / (double)w->bytes_per_s);
-		if (due_ms <= at_ms)
-			return 0;
-		nap.tv_nsec = (due_ms - at_ms < TELL_MS ? due_ms - at_ms : TELL_MS) * 1000000;
-		nap.tv_sec = 0;
-		nanosleep(&nap, NULL);
-	}
-}
 
 /* Does a header at ${r}'s place name its chunk? */
 static bool header_there(struct store *s, const struct record *r)
@@ -78,7 +41,10 @@ static bool header_there(struct store *s, const struct record *r)
 	    address_equal(&really.address, &r->address);
 }
 
-/* The ledger does not lead to this record, nor to another good one of its chunk: now it does. */
+/*
+ * The ledger leads to no good record of this chunk, though it has an entry of it: now it leads here.
+ * A chunk that it has no entry of was collected.
+ */
 static void adopt(struct walk *w, const struct record *r)
 {
 	struct store *s = w->s;
@@ -86,7 +52,7 @@ static void adopt(struct walk *w, const struct record *r)
 
 	pthread_mutex_lock(&s->lock);
 	e = recents_find(&s->recents, &r->address);
-	if (!e || (e->state == RECENT_DURABLE && e->record.bad))
+	if (e ? e->state == RECENT_DURABLE && e->record.bad : !gc_condemns(s, &r->address))
 		store_enter(s, r);
 	pthread_mutex_unlock(&s->lock);
 }
@@ -107,26 +73,26 @@ static int found(void *arg, const struct record *r, const uint8_t *stored)
 	if (rc == 0)
 		chunk_drop(f.held);
 	if (rc == 0 && !f.record.bad && record_same_place(&f.record, r)) {
-		w->progress.chunks++;
+		w->pace.progress.chunks++;
 		if (w->verify && !stored)
 			w->error = -EIO;
 		if (w->verify && stored && !verifies(w, r, stored)) {
-			w->progress.bad++;
+			w->pace.progress.bad++;
 			store_set_aside(w->s, r, "its bytes are not those of its address");
 		} else {
 			w->found_good++;
 		}
-	} else if (rc < 0 || f.record.bad || !header_there(w->s, &f.record)) {
+	} else if (rc != -ENOENT && (rc < 0 || f.record.bad || !header_there(w->s, &f.record))) {
 		if (verifies(w, r, stored)) {
 			w->found_good++;
-			w->progress.chunks++;
+			w->pace.progress.chunks++;
 			adopt(w, r);
 		} else if (rc == 0 && record_same_place(&f.record, r)) {
 			/* Set aside before, and nobody has brought it again. */
-			w->progress.bad++;
+			w->pace.progress.bad++;
 		}
 	}
-	return pace(w, record_span(r->stored_len));
+	return pace_step(&w->pace, record_span(r->stored_len), record_span(r->stored_len));
 }
 
 static int walk_segment(struct walk *w, struct segment *g, uint32_t end)
@@ -177,7 +143,7 @@ static void check_entry(struct walk *w, const struct record *r)
 	if (rc == 0)
 		chunk_drop(c);
 	if (rc == -EBADMSG || rc == -ENXIO) {
-		w->progress.bad++;
+		w->pace.progress.bad++;
 		store_set_aside(w->s, r, "it is not there");
 	}
 }
@@ -195,7 +161,7 @@ static int check_entries(struct walk *w)
 		rc = ledger_each(w->s->ledger, first ? NULL : &last, collect, &b);
 		for (size_t i = 0; rc >= 0 && i < b.count; i++) {
 			check_entry(w, &b.records[i]);
-			rc = pace(w, 0);
+			rc = pace_step(&w->pace, 0, 0);
 		}
 		if (b.count > 0)
 			last = b.records[b.count - 1].address;
@@ -221,12 +187,12 @@ static int walk_all(struct walk *w)
 	struct dht_status status;
 	int rc = 0;
 
-	w->began_ms = w->told_ms = now_ms();
+	pace_begin(&w->pace);
 	w->scratch = scratch_borrow(s);
 	if (!w->scratch)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++)
-		w->progress.total += end_of(s, segments_at(s->segments, i));
+		w->pace.progress.total += end_of(s, segments_at(s->segments, i));
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		struct segment *g = segments_at(s->segments, i);
 
@@ -236,9 +202,9 @@ static int walk_all(struct walk *w)
 	if (rc == 0 && w->found_good < status.chunks)
 		rc = check_entries(w);
 	scratch_return(s, w->scratch);
-	if (rc == 0 && w->tell) {
-		w->progress.done = w->progress.total;
-		w->tell(w->arg, &w->progress);
+	if (rc == 0 && w->pace.tell) {
+		w->pace.progress.done = w->pace.progress.total;
+		w->pace.tell(w->pace.arg, &w->pace.progress);
 	}
 	return rc == 0 ? w->error : rc;
 }
@@ -246,11 +212,12 @@ static int walk_all(struct walk *w)
 int store_check(struct store *s, uint64_t bytes_per_s, dht_tell *tell, void *arg,
     struct dht_progress *out)
 {
-	struct walk w = { .s = s, .verify = true, .bytes_per_s = bytes_per_s, .tell = tell, .arg = arg };
+	struct walk w = { .s = s, .verify = true,
+		.pace = { .tell = tell, .arg = arg, .bytes_per_s = bytes_per_s } };
 	int rc = walk_all(&w);
 
 	if (out)
-		*out = w.progress;
+		*out = w.pace.progress;
 	return rc;
 }
 
@@ -265,7 +232,7 @@ static bool mend_goes_on(void *arg, const struct dht_progress *p)
 static void *mend_main(void *store)
 {
 	struct store *s = store;
-	struct walk w = { .s = s, .tell = mend_goes_on, .arg = s };
+	struct walk w = { .s = s, .pace = { .tell = mend_goes_on, .arg = s } };
 	struct store_listener listener;
 	int rc = walk_all(&w);
 

@@ -54,7 +54,8 @@ static int collect_rows(struct store *s, struct batch *b)
 		uint32_t end = row_end(g);
 
 		if (end != g->ledger_end)
-			b->rows[b->row_count++] = (struct ledger_segment){ g->number, end };
+			b->rows[b->row_count++] = (struct ledger_segment){
+				.number = g->number, .end = end };
 	}
 	return 0;
 }
@@ -104,8 +105,10 @@ static void told(struct store *s, const struct record *r)
 static int commit_batch(struct store *s, size_t max)
 {
 	struct batch b = { .records = NULL };
-	int rc = collect(s, max, &b);
+	int rc;
 
+	pthread_mutex_lock(&s->ledger_lock);
+	rc = collect(s, max, &b);
 	if (rc == 0 && b.count + b.row_count > 0)
 		rc = ledger_commit(s->ledger, b.records, b.count, b.rows, b.row_count);
 	pthread_mutex_lock(&s->lock);
@@ -116,6 +119,7 @@ static int commit_batch(struct store *s, size_t max)
 			segments_find(s->segments, b.rows[i].number)->ledger_end = b.rows[i].end;
 	}
 	pthread_mutex_unlock(&s->lock);
+	pthread_mutex_unlock(&s->ledger_lock);
 	free(b.records);
 	free(b.rows);
 	return rc;

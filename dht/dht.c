@@ -163,6 +163,41 @@ size_t dht_list(struct dht *d, const struct address *after, size_t n, struct add
 	return store_list(d->store, after, n, out);
 }
 
+int dht_gc_begin(struct dht *d, struct dht_gc **out)
+{
+	return store_gc_begin(d->store, out);
+}
+
+void dht_gc_mark(struct dht_gc *gc, const struct address *a)
+{
+	store_gc_mark(gc, a);
+}
+
+int dht_gc_unmarked(struct dht_gc *gc, struct dht_gc_count *out)
+{
+	return store_gc_unmarked(gc, out);
+}
+
+void dht_gc_condemn(struct dht_gc *gc)
+{
+	store_gc_condemn(gc);
+}
+
+int dht_gc_sweep(struct dht_gc *gc, dht_tell *tell, void *arg, struct dht_gc_count *out)
+{
+	return store_gc_sweep(gc, tell, arg, out);
+}
+
+void dht_gc_end(struct dht_gc *gc)
+{
+	store_gc_end(gc);
+}
+
+int dht_clean(struct dht *d, bool urgent, dht_tell *tell, void *arg, struct dht_gc_count *out)
+{
+	return store_clean(d->store, urgent, tell, arg, out);
+}
+
 void dht_space(struct dht *d, struct dht_space *out)
 {
 	store_space(d->store, out);

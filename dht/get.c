@@ -31,9 +31,25 @@ void verified_set(struct store *s, const struct address *a, bool good)
 		    __ATOMIC_RELAXED);
 }
 
+int store_look(struct store *s, const struct address *a, struct record *out)
+{
+	return gc_condemns(s, a) ? -ENOENT : ledger_get(s->ledger, a, out);
+}
+
+bool store_leads(struct store *s, const struct record *r)
+{
+	const struct recent *e = recents_find(&s->recents, &r->address);
+	struct record now;
+
+	if (e)
+		return record_same_place(&e->record, r);
+	return store_look(s, &r->address, &now) == 0 && record_same_place(&now, r);
+}
+
 int store_find(struct store *s, const struct address *a, struct found *out)
 {
 	struct recent *e;
+	bool condemned;
 
 	*out = (struct found){ .recent = false };
 	pthread_mutex_lock(&s->lock);
@@ -46,9 +62,10 @@ int store_find(struct store *s, const struct address *a, struct found *out)
 		if (out->astray && e->chunk)
 			out->held = chunk_hold(e->chunk);
 	}
+	condemned = gc_condemns(s, a);
 	pthread_mutex_unlock(&s->lock);
 	/* An entry leaves only after the commit that the ledger is asked behind. */
-	return e ? 0 : ledger_get(s->ledger, a, &out->record);
+	return e ? 0 : condemned ? -ENOENT : ledger_get(s->ledger, a, &out->record);
 }
 
 /* The stored bytes of ${r}, as a chunk; unverified. */
@@ -133,7 +150,7 @@ static bool set_aside(struct store *s, const struct record *r)
 
 	bad.bad = true;
 	if (!e)
-		return ledger_get(s->ledger, &r->address, &now) == 0 && !now.bad &&
+		return store_look(s, &r->address, &now) == 0 && !now.bad &&
 		    record_same_place(&now, r) && store_enter(s, &bad) == 0;
 	if (e->record.bad || !record_same_place(&e->record, r))
 		return false;
@@ -167,13 +184,14 @@ void store_set_aside(struct store *s, const struct record *r, const char *why)
 	    r->offset, why);
 }
 
-/* Has ${r} been written again elsewhere, or will it be, from memory? */
+/* Has ${r} been written again elsewhere, or will it be, from memory?  Or has it been swept? */
 static bool moved(struct store *s, const struct record *r)
 {
 	struct found now;
+	int rc = store_find(s, &r->address, &now);
 
-	if (store_find(s, &r->address, &now) < 0)
-		return false;
+	if (rc < 0)
+		return rc == -ENOENT;
 	chunk_drop(now.held);
 	return !now.record.bad && (now.astray || !record_same_place(&now.record, r));
 }
@@ -216,7 +234,7 @@ static int doubt(struct store *s, const struct record *r, enum kind *kind, struc
 	if (rc < 0)
 		return rc;
 	pthread_mutex_lock(&s->lock);
-	if (!recents_find(&s->recents, &r->address))
+	if (!recents_find(&s->recents, &r->address) && store_leads(s, r))
 		store_enter(s, &really);
 	pthread_mutex_unlock(&s->lock);
 	if (*kind != KIND_ANY && *kind != really.kind) {
@@ -225,6 +243,16 @@ static int doubt(struct store *s, const struct record *r, enum kind *kind, struc
 	}
 	*kind = really.kind;
 	return 0;
+}
+
+static bool leads(struct store *s, const struct record *r)
+{
+	bool yes;
+
+	pthread_mutex_lock(&s->lock);
+	yes = store_leads(s, r);
+	pthread_mutex_unlock(&s->lock);
+	return yes;
 }
 
 /* A chunk of another kind than was asked for is not the one that was asked for. */
@@ -278,6 +306,9 @@ int store_get(struct store *s, enum kind *kind, const struct address *a, struct 
 			return store_mending(s) ? -EINPROGRESS : last;
 		if (rc != -EBADMSG && rc != -ENXIO)
 			return rc;
+		/* A place may have been given back meanwhile: its chunk is gone, or elsewhere. */
+		if (!leads(s, &f.record))
+			continue;
 		/* It may have been written again elsewhere meanwhile, or be so now: look once more. */
 		if (record_same_place(&doubted, &f.record))
 			return last;

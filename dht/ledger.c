@@ -110,8 +110,10 @@ static int meta_load(struct ledger *l, MDB_txn *txn)
 	if (rc)
 		return ledger_error(rc);
 	in = value.mv_data;
-	if (value.mv_size != META_LEN || get_le32(in) != FORMAT || get_le64(in + 8) != l->store_id)
+	if (value.mv_size != META_LEN || get_le64(in + 8) != l->store_id)
 		return -EUCLEAN;
+	if (get_le32(in) != FORMAT)
+		return -EPROTO;
 	l->totals = (struct ledger_totals){ .chunks = get_le64(in + 16),
 		.raw_bytes = get_le64(in + 24), .stored_bytes = get_le64(in + 32),
 		.set_aside = get_le64(in + 40) };
@@ -150,6 +152,8 @@ static int open_tables(struct ledger *l)
 		rc = ledger_error(mdb_dbi_open(txn, table_names[i], MDB_CREATE, &l->table[i]));
 	if (rc == 0)
 		rc = meta_load(l, txn);
+	if (rc == 0)
+		rc = rows_load(l, txn);
 	if (rc < 0) {
 		mdb_txn_abort(txn);
 		return rc;
@@ -223,6 +227,7 @@ void ledger_close(struct ledger *l)
 	if (l->env)
 		mdb_env_close(l->env);
 	pthread_mutex_destroy(&l->lock);
+	free(l->rows.all);
 	free(l->mark);
 	free(l);
 }
@@ -331,36 +336,6 @@ int ledger_each(struct ledger *l, const struct address *after,
 out:
 	ledger_reader_end(l, txn);
 	return rc;
-}
-
-int ledger_segments(struct ledger *l,
-    int (*each)(void *arg, const struct ledger_segment *row), void *arg)
-{
-	MDB_val key, value;
-	MDB_cursor *cursor;
-	MDB_txn *txn;
-	int rc = ledger_reader(l, &txn), stop = 0;
-
-	if (rc < 0)
-		return rc;
-	rc = ledger_error(mdb_cursor_open(txn, l->table[TABLE_SEGMENTS], &cursor));
-	if (rc < 0) {
-		ledger_reader_end(l, txn);
-		return rc;
-	}
-	while (!stop && (rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
-		const uint8_t *k = key.mv_data;
-		struct ledger_segment row;
-
-		if (key.mv_size != 4 || value.mv_size != ROW_LEN)
-			continue;
-		row.number = (uint32_t)k[0] << 24 | (uint32_t)k[1] << 16 | (uint32_t)k[2] << 8 | k[3];
-		row.end = get_le32(value.mv_data);
-		stop = each(arg, &row);
-	}
-	mdb_cursor_close(cursor);
-	ledger_reader_end(l, txn);
-	return stop ? stop : rc == MDB_NOTFOUND ? 0 : ledger_error(rc);
 }
 
 void ledger_totals(struct ledger *l, struct ledger_totals *out)

@@ -5,7 +5,8 @@
  * them: only what is on stable storage in its segment is ever entered (invariant 4 of
  * DESIGN.md), and everything before a segment's `end` has been.
  *
- * ledger_get() and ledger_each() may be called from any thread; the rest from one at a time.
+ * ledger_get(), ledger_each(), ledger_live(), ledger_totals() and ledger_size() may be called from
+ * any thread; the rest from one at a time.
  */
 #ifndef DHT_LEDGER_H
 #define DHT_LEDGER_H
@@ -18,9 +19,14 @@
 
 struct ledger;
 
+#define LEDGER_DELETED UINT32_MAX	/* as the end of a segment */
+
 struct ledger_segment {
 	uint32_t number;
-	uint32_t end;		/* all records before it are in the ledger, and durable */
+	uint32_t end;		/* all records before it are in the ledger, and durable; or
+				 * LEDGER_DELETED: its file is deleted, or about to be */
+	uint32_t live;		/* bytes of its records to which entries lead that are not bad; kept
+				 * by the ledger itself */
 };
 
 struct ledger_totals {
@@ -31,7 +37,7 @@ struct ledger_totals {
 
 /**
  * ledger_open(dir, store_id, out): open or make ${dir}/ledger.  -EUCLEAN: it is damaged, or not
- * of this store: ledger_remove() it and open again.  Else -errno.
+ * of this store; -EPROTO: of another format: ledger_remove() it and open again.  Else -errno.
  */
 int ledger_open(const char *dir, uint64_t store_id, struct ledger **out);
 void ledger_close(struct ledger *l);
@@ -58,9 +64,19 @@ int ledger_commit(struct ledger *l, const struct record *records, size_t n,
 int ledger_each(struct ledger *l, const struct address *after,
     int (*each)(void *arg, const struct record *r), void *arg);
 
-/** ledger_segments(l, each, arg): the same for the rows of segments. */
+/** ledger_segments(l, each, arg): the same for the rows of segments; ${each} must change none. */
 int ledger_segments(struct ledger *l,
     int (*each)(void *arg, const struct ledger_segment *row), void *arg);
+
+/** ledger_live(l, segment): the row's live bytes; 0 where there is no row. */
+uint32_t ledger_live(struct ledger *l, uint32_t segment);
+
+/**
+ * ledger_delete(l, addresses, n, records, bytes): remove the entries of ${n} addresses (sorted: faster),
+ * durably; all or none.  *${records}, *${bytes}: of how many, and what they take on disk.
+ */
+int ledger_delete(struct ledger *l, const struct address *addresses, size_t n, uint64_t *records,
+    uint64_t *bytes);
 
 /**
  * ledger_forget(l, segment, from): remove all records of ${segment} that reach behind ${from}, which

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "chunker/bytes.h"
@@ -74,22 +75,75 @@ static int grow(struct ledger *l, size_t n)
 	return 0;
 }
 
-static void count(struct ledger_totals *t, const struct record *r, int sign)
+/* What a transaction changes beside the entries; the ledger's own when it is committed. */
+struct change {
+	struct ledger *l;
+	MDB_txn *txn;
+	struct ledger_totals totals;
+	struct rows rows;
+};
+
+static int begin(struct ledger *l, struct change *c)
 {
+	int rc;
+
+	*c = (struct change){ .l = l, .totals = l->totals };
+	rc = rows_copy(&c->rows, &l->rows);
+	return rc < 0 ? rc : ledger_error(mdb_txn_begin(l->env, NULL, 0, &c->txn));
+}
+
+/* Ends the transaction, whatever ${rc} says of it so far. */
+static int finish(struct change *c, int rc)
+{
+	struct ledger *l = c->l;
+	struct rows old = c->rows;
+
+	if (rc == 0)
+		rc = rows_store(l, c->txn, &c->rows);
+	if (rc == 0)
+		rc = ledger_put_meta(l, c->txn, &c->totals);
+	if (rc == -EUCLEAN)
+		ledger_condemn(l);
+	if (rc == 0)
+		rc = ledger_error(mdb_txn_commit(c->txn));
+	else if (c->txn)
+		mdb_txn_abort(c->txn);
+	if (rc == 0) {
+		pthread_mutex_lock(&l->lock);
+		old = l->rows;
+		l->rows = c->rows;
+		l->totals = c->totals;
+		pthread_mutex_unlock(&l->lock);
+	}
+	free(old.all);
+	return rc;
+}
+
+/* ${r} is entered, or with ${sign} -1 goes. */
+static int count(struct change *c, const struct record *r, int sign)
+{
+	struct ledger_totals *t = &c->totals;
+	struct ledger_segment *row;
+
 	if (r->bad)
-		return;
+		return 0;
+	row = rows_at(&c->rows, r->segment);
+	if (!row)
+		return -ENOMEM;
+	row->live += (uint32_t)sign * record_span(r->stored_len);
 	t->chunks += (uint64_t)sign;
 	t->raw_bytes += (uint64_t)(sign * (int64_t)r->raw_len);
 	t->stored_bytes += (uint64_t)(sign * (int64_t)r->stored_len);
+	return 0;
 }
 
-static int put_record(struct ledger *l, MDB_txn *txn, const struct record *r,
-    struct ledger_totals *t)
+static int put_record(struct change *c, const struct record *r)
 {
+	struct ledger *l = c->l;
 	MDB_val key = ledger_value(r->address.b, ADDRESS_LEN), value;
 	uint8_t entry[ENTRY_LEN];
 	struct record old;
-	int rc = ledger_error(mdb_get(txn, l->table[TABLE_CHUNKS], &key, &value));
+	int rc = ledger_error(mdb_get(c->txn, l->table[TABLE_CHUNKS], &key, &value));
 
 	if (rc == 0) {
 		/* One that can't be read was counted as the same chunk that replaces it now. */
@@ -99,78 +153,84 @@ static int put_record(struct ledger *l, MDB_txn *txn, const struct record *r,
 		}
 		if (r->bad && !old.bad && !record_same_place(r, &old))
 			return 0;
-		count(t, &old, -1);
-	} else if (rc != -ENOENT) {
-		return rc;
+		rc = count(c, &old, -1);
 	}
+	if (rc < 0 && rc != -ENOENT)
+		return rc;
 	if (r->bad)
-		t->set_aside++;
-	count(t, r, 1);
+		c->totals.set_aside++;
+	rc = count(c, r, 1);
+	if (rc < 0)
+		return rc;
 	entry_encode(r, entry);
 	value = ledger_value(entry, ENTRY_LEN);
-	return ledger_error(mdb_put(txn, l->table[TABLE_CHUNKS], &key, &value, 0));
-}
-
-/* A row that ends at 0 is none. */
-static int put_row(struct ledger *l, MDB_txn *txn, const struct ledger_segment *row)
-{
-	uint8_t number[4], end[ROW_LEN];
-	MDB_val key, value;
-	int rc;
-
-	/* Big-endian, so that rows come in the order of their numbers. */
-	for (int i = 0; i < 4; i++)
-		number[i] = (uint8_t)(row->number >> (24 - 8 * i));
-	put_le32(end, row->end);
-	key = ledger_value(number, sizeof(number));
-	value = ledger_value(end, sizeof(end));
-	if (row->end > 0)
-		return ledger_error(mdb_put(txn, l->table[TABLE_SEGMENTS], &key, &value, 0));
-	rc = mdb_del(txn, l->table[TABLE_SEGMENTS], &key, NULL);
-	return rc == MDB_NOTFOUND ? 0 : ledger_error(rc);
-}
-
-/* Ends the transaction, whatever ${rc} says of it so far. */
-static int finish(struct ledger *l, MDB_txn *txn, int rc, const struct ledger_totals *t)
-{
-	if (rc == 0)
-		rc = ledger_put_meta(l, txn, t);
-	if (rc == -EUCLEAN)
-		ledger_condemn(l);
-	if (rc < 0) {
-		mdb_txn_abort(txn);
-		return rc;
-	}
-	rc = ledger_error(mdb_txn_commit(txn));
-	if (rc == 0) {
-		pthread_mutex_lock(&l->lock);
-		l->totals = *t;
-		pthread_mutex_unlock(&l->lock);
-	}
-	return rc;
+	return ledger_error(mdb_put(c->txn, l->table[TABLE_CHUNKS], &key, &value, 0));
 }
 
 int ledger_commit(struct ledger *l, const struct record *records, size_t n,
     const struct ledger_segment *segments, size_t m)
 {
-	struct ledger_totals t = l->totals;
-	MDB_txn *txn;
+	struct change c;
 	int rc = grow(l, n);
 
 	if (rc < 0)
 		return rc;
-	rc = ledger_error(mdb_txn_begin(l->env, NULL, 0, &txn));
-	if (rc < 0)
-		return rc;
+	rc = begin(l, &c);
 	for (size_t i = 0; i < n && rc == 0; i++)
-		rc = put_record(l, txn, &records[i], &t);
-	for (size_t i = 0; i < m && rc == 0; i++)
-		rc = put_row(l, txn, &segments[i]);
-	return finish(l, txn, rc, &t);
+		rc = put_record(&c, &records[i]);
+	for (size_t i = 0; i < m && rc == 0; i++) {
+		struct ledger_segment *row = rows_at(&c.rows, segments[i].number);
+
+		rc = row ? 0 : -ENOMEM;
+		if (row)
+			row->end = segments[i].end;
+	}
+	return finish(&c, rc);
 }
 
-static int64_t forget_records(MDB_cursor *cursor, uint32_t segment, uint32_t from,
-    struct ledger_totals *t)
+static int delete_entry(struct change *c, const struct address *a, uint64_t *records,
+    uint64_t *bytes)
+{
+	MDB_val key = ledger_value(a->b, ADDRESS_LEN), value;
+	struct record r;
+	int rc = ledger_error(mdb_get(c->txn, c->l->table[TABLE_CHUNKS], &key, &value));
+
+	if (rc == -ENOENT)
+		return 0;
+	if (rc < 0)
+		return rc;
+	if (ledger_entry(&key, &value, &r) == 0) {
+		rc = count(c, &r, -1);
+		*bytes += record_span(r.stored_len);
+	} else {
+		/* As an entry of no length was counted, at best: the next rebuild counts anew. */
+		c->totals.chunks--;
+	}
+	(*records)++;
+	return rc < 0 ? rc : ledger_error(mdb_del(c->txn, c->l->table[TABLE_CHUNKS], &key, NULL));
+}
+
+int ledger_delete(struct ledger *l, const struct address *addresses, size_t n, uint64_t *records,
+    uint64_t *bytes)
+{
+	uint64_t gone = 0, took = 0;
+	struct change c;
+	int rc = grow(l, n);
+
+	if (rc < 0)
+		return rc;
+	rc = begin(l, &c);
+	for (size_t i = 0; i < n && rc == 0; i++)
+		rc = delete_entry(&c, &addresses[i], &gone, &took);
+	rc = finish(&c, rc);
+	if (rc == 0) {
+		*records = gone;
+		*bytes = took;
+	}
+	return rc;
+}
+
+static int64_t forget_records(struct change *c, MDB_cursor *cursor, uint32_t segment, uint32_t from)
 {
 	MDB_val key, value;
 	struct record r;
@@ -181,7 +241,8 @@ static int64_t forget_records(MDB_cursor *cursor, uint32_t segment, uint32_t fro
 		if (ledger_entry(&key, &value, &r) < 0 || r.segment != segment ||
 		    r.offset + RECORD_HEADER + r.stored_len <= from)
 			continue;
-		count(t, &r, -1);
+		if (count(c, &r, -1) < 0)
+			return -ENOMEM;
 		rc = mdb_cursor_del(cursor, 0);
 		if (rc)
 			break;
@@ -192,23 +253,24 @@ static int64_t forget_records(MDB_cursor *cursor, uint32_t segment, uint32_t fro
 
 int64_t ledger_forget(struct ledger *l, uint32_t segment, uint32_t from)
 {
-	struct ledger_segment row = { .number = segment, .end = from };
-	struct ledger_totals t = l->totals;
+	struct ledger_segment *row;
+	struct change c;
 	MDB_cursor *cursor;
-	MDB_txn *txn;
-	int64_t gone;
-	int rc = ledger_error(mdb_txn_begin(l->env, NULL, 0, &txn));
+	int64_t gone = 0;
+	int rc = begin(l, &c);
 
-	if (rc < 0)
-		return rc;
-	rc = ledger_error(mdb_cursor_open(txn, l->table[TABLE_CHUNKS], &cursor));
-	if (rc < 0) {
-		mdb_txn_abort(txn);
-		return rc;
+	if (rc == 0)
+		rc = ledger_error(mdb_cursor_open(c.txn, l->table[TABLE_CHUNKS], &cursor));
+	if (rc == 0) {
+		gone = forget_records(&c, cursor, segment, from);
+		mdb_cursor_close(cursor);
+		rc = gone < 0 ? (int)gone : 0;
 	}
-	gone = forget_records(cursor, segment, from, &t);
-	mdb_cursor_close(cursor);
-	rc = gone < 0 ? (int)gone : put_row(l, txn, &row);
-	rc = finish(l, txn, rc, &t);
+	row = rc == 0 ? rows_at(&c.rows, segment) : NULL;
+	if (rc == 0 && !row)
+		rc = -ENOMEM;
+	if (row)
+		row->end = from;
+	rc = finish(&c, rc);
 	return rc < 0 ? rc : gone;
 }

@@ -57,7 +57,7 @@ static int offer_ledger(void *arg, const struct record *r)
 {
 	struct smallest *h = arg;
 
-	if (r->bad || recents_find(&h->s->recents, &r->address))
+	if (r->bad || recents_find(&h->s->recents, &r->address) || gc_condemns(h->s, &r->address))
 		return 0;
 	offer(h, &r->address);
 	return ++h->seen == h->n;

@@ -213,8 +213,9 @@ static int open_ledger(struct store *s, struct opening *o)
 
 	if (rc == 0)
 		rc = ledger_open(s->dir, s->id, &s->ledger);
-	if (rc == -EUCLEAN) {
-		store_say(s, LOG_WARNING, "the ledger is damaged; it is made anew from the segments");
+	if (rc == -EUCLEAN || rc == -EPROTO) {
+		store_say(s, LOG_WARNING, "the ledger is %s; it is made anew from the segments",
+		    rc == -EPROTO ? "of another format" : "damaged");
 		rc = ledger_remove(s->dir);
 		if (rc == 0)
 			rc = ledger_open(s->dir, s->id, &s->ledger);
@@ -225,8 +226,7 @@ static int open_ledger(struct store *s, struct opening *o)
 static int first_row(void *arg, const struct ledger_segment *row)
 {
 	(void)arg;
-	(void)row;
-	return 1;
+	return row->end > 0;
 }
 
 static int recover_store(struct store *s, struct opening *o, dht_tell *tell, void *arg,
@@ -277,6 +277,7 @@ static struct store *store_new(const struct dht_options *options)
 	s->recents_max = RECENTS_FACTOR * s->commit_records;
 	list_init(&s->astray);
 	list_init(&s->durable);
+	pthread_mutex_init(&s->ledger_lock, NULL);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_mutex_init(&s->scratch_lock, NULL);
 	pthread_cond_init(&s->written, NULL);
@@ -323,6 +324,7 @@ void store_free(struct store *s)
 	pthread_cond_destroy(&s->commit_wanted);
 	pthread_cond_destroy(&s->mend_done);
 	pthread_mutex_destroy(&s->lock);
+	pthread_mutex_destroy(&s->ledger_lock);
 	pthread_mutex_destroy(&s->scratch_lock);
 	free(s->verified);
 	free(s->dir);

@@ -93,6 +93,7 @@ static int begin(struct store *s, struct record *r, const struct record *in_ledg
 		}
 		return rc;
 	}
+	gc_keep(s, &r->address);
 	e->state = RECENT_WRITING;
 	if (s->recents.held_bytes < HELD_MAX)
 		recents_hold(&s->recents, e, c);
@@ -139,7 +140,7 @@ static int put(struct store *s, struct record *r, const struct record *in_ledger
 	return rc;
 }
 
-int store_put(struct store *s, enum kind kind, const struct address *a, struct chunk *c,
+static int put_once(struct store *s, enum kind kind, const struct address *a, struct chunk *c,
     bool deflate)
 {
 	struct record r = { .address = *a, .raw_len = c->len, .stored_len = c->len,
@@ -150,9 +151,6 @@ int store_put(struct store *s, enum kind kind, const struct address *a, struct c
 	size_t len = 0;
 	int rc;
 
-	assert(kind_valid(kind) && c->len <= CHUNK_MAX);
-	if (s->read_only)
-		return -EROFS;
 	rc = known(s, kind, a, &old, &in_ledger);
 	if (rc == 0) {
 		/* Without the memory to compress it is stored as it is. */
@@ -166,10 +164,29 @@ int store_put(struct store *s, enum kind kind, const struct address *a, struct c
 		if (x)
 			scratch_return(s, x);
 	}
-	pthread_mutex_lock(&s->lock);
-	s->counts.inserts++;
-	s->counts.inserts_known += rc > 0;
-	pthread_mutex_unlock(&s->lock);
+	return rc;
+}
+
+int store_put(struct store *s, enum kind kind, const struct address *a, struct chunk *c,
+    bool deflate)
+{
+	bool condemned;
+	int rc;
+
+	assert(kind_valid(kind) && c->len <= CHUNK_MAX);
+	if (s->read_only)
+		return -EROFS;
+	do {
+		rc = put_once(s, kind, a, c, deflate);
+		pthread_mutex_lock(&s->lock);
+		/* It may have been condemned since it was found to be known: then once more. */
+		condemned = rc >= 0 && gc_condemns(s, a);
+		if (rc >= 0 && !condemned)
+			gc_keep(s, a);
+		s->counts.inserts += !condemned;
+		s->counts.inserts_known += rc > 0 && !condemned;
+		pthread_mutex_unlock(&s->lock);
+	} while (condemned);
 	return rc < 0 ? rc : 0;
 }
 

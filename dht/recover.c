@@ -52,6 +52,8 @@ static int add_row(void *arg, const struct ledger_segment *row)
 	struct segment *g = segments_find(v->s->segments, row->number);
 	uint32_t *gone;
 
+	if (row->end == 0)
+		return 0;
 	if (g) {
 		g->ledger_end = row->end < SEGMENT_MAX ? row->end : SEGMENT_MAX;
 		return 0;

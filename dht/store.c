@@ -112,7 +112,7 @@ void entry_astray(struct store *s, struct recent *e)
 int store_enter(struct store *s, const struct record *r)
 {
 	struct record old;
-	int rc = ledger_get(s->ledger, &r->address, &old);
+	int rc = store_look(s, &r->address, &old);
 	/* An entry that can't be read was counted as the same chunk. */
 	struct recent *e = entry_for(s, r, rc == 0 ? &old : rc == -EBADMSG ? r : NULL);
 

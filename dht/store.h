@@ -62,6 +62,15 @@ void store_listen(struct store *s, const struct store_listener *listener);
 bool store_mending(struct store *s);
 void store_mend_wait(struct store *s);
 
+/* As the dht_gc_...() calls and dht_clean(). */
+int store_gc_begin(struct store *s, struct dht_gc **out);
+void store_gc_mark(struct dht_gc *gc, const struct address *a);
+int store_gc_unmarked(struct dht_gc *gc, struct dht_gc_count *out);
+void store_gc_condemn(struct dht_gc *gc);
+int store_gc_sweep(struct dht_gc *gc, dht_tell *tell, void *arg, struct dht_gc_count *out);
+void store_gc_end(struct dht_gc *gc);
+int store_clean(struct store *s, bool urgent, dht_tell *tell, void *arg, struct dht_gc_count *out);
+
 int store_reserve(struct store *s, uint64_t bytes);
 void store_release(struct store *s, uint64_t bytes);
 void store_space(struct store *s, struct dht_space *out);

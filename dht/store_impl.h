@@ -1,10 +1,10 @@
 /*
  * store_impl: what the files of the store share: store.c (entries), put.c, get.c, listing.c,
  * append.c (segments, space), sync.c (fdatasync), commit.c (the ledger), open.c, recover.c,
- * check.c (check and mend).
+ * check.c (check and mend), gc.c (collection), clean.c (space given back).
  *
- * Lock order: store.lock, then the locks inside segments, ledger and codecs.  No lock is held
- * across an fdatasync, a read or write of chunks, or a ledger commit.
+ * Lock order: ledger_lock, store.lock, then the locks inside segments, ledger and codecs.  No lock is held
+ * across an fdatasync, a read or write of chunks, or a ledger commit, but for ledger_lock.
  */
 #ifndef DHT_STORE_IMPL_H
 #define DHT_STORE_IMPL_H
@@ -48,6 +48,9 @@ struct store {
 	struct ledger *ledger;
 	uint64_t *verified;		/* atomic words, see verified_*() */
 
+	/* The ledger's writer: commits, a sweep, a clean. */
+	pthread_mutex_t ledger_lock;
+
 	pthread_mutex_t lock;		/* covers all that follows */
 	pthread_cond_t written;		/* a WRITING entry changed */
 	pthread_cond_t moved;		/* a sync or commit round ended */
@@ -76,6 +79,8 @@ struct store {
 	uint64_t sync_asked, sync_begun, sync_done;	/* tickets */
 	int sync_result;		/* of the last round */
 	int commit_result;		/* of the last round */
+
+	struct dht_gc *gc;		/* the collection under way, or NULL */
 
 	/* check.c */
 	bool mending, mended;		/* the search runs; it was begun in this run */
@@ -138,6 +143,13 @@ struct found {
  * 0, -ENOENT, or from the ledger: -EBADMSG, -EUCLEAN, -EIO. */
 int store_find(struct store *s, const struct address *a, struct found *out);
 
+/** store_look(s, a, out): what the ledger has of ${a}, unless it is condemned.  Where there is no entry.
+ * Under the lock.  As ledger_get(). */
+int store_look(struct store *s, const struct address *a, struct record *out);
+
+/** store_leads(s, r): does the address of ${r} lead to its place?  Under the lock. */
+bool store_leads(struct store *s, const struct record *r);
+
 /**
  * store_read(s, r, kind, out): the chunk of ${r}, verified under ${kind}.  -EBADMSG: other bytes;
  * -ENXIO: there is no such place; -EIO, -ENOMEM.
@@ -194,6 +206,14 @@ void sync_kick(struct store *s);
 /** commit_round(s): tell the ledger what is durable.  One at a time.  0 or -errno. */
 int commit_round(struct store *s);
 void *commit_main(void *store);
+
+/* gc.c */
+
+/** gc_condemns(s, a): is ${a}, whatever the ledger says of it, not there any more?  Under the lock. */
+bool gc_condemns(struct store *s, const struct address *a);
+
+/** gc_keep(s, a): it was inserted: a collection under way shall spare it.  Under the lock. */
+void gc_keep(struct store *s, const struct address *a);
 
 /* recover.c */
 
