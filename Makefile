@@ -15,7 +15,7 @@ CHUNKER := \
 	entry directory_node directory directory_update xattrs snapshot
 DHT := \
 	io record scan segment ledger ledger_rows ledger_write marks recent format lock \
-	append sync commit recover pace check gc clean listing get put store open work dht
+	append tail sync commit recover pace check gc clean listing get put store open work dht
 FS := \
 	log now size options place jobs lookups cache fetch \
 	acl tree tree_view tree_change tree_names tree_rename tree_attr tree_xattr tree_checkpoint tree_reader \

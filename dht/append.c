@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <string.h>
 #include <time.h>
 
 /* Left to others on the disk, and, there and below the limit, to the ledger, which can't be told of
@@ -13,9 +14,8 @@
 /* How stale the word of the file system may get. */
 #define LOOK_AGAIN_MS 500
 
-/* Where so much more is free, a segment's blocks are set aside at once: appends to them
- * are a third faster, and its file is in one piece. */
-#define ALLOCATE_IF_FREE (16ull * SEGMENT_MAX)
+/* Of what is free, this part is set aside at once for a segment, so that its file is in few pieces. */
+#define ALLOCATE_PART 16
 
 static int64_t now_ms(void)
 {
@@ -126,17 +126,19 @@ void segment_trim(struct store *s, struct segment *g)
 
 void segment_wipe(struct store *s, struct segment *g, const struct record *r)
 {
-	static const uint8_t zeros[RECORD_HEADER];
-	union {
-		const void *in;
-		void *out;	/* as in append_write() */
-	} u = { .in = zeros };
-	struct iovec iov = { .iov_base = u.out, .iov_len = sizeof(zeros) };
+	_Alignas(SEGMENT_BLOCK) uint8_t block[SEGMENT_BLOCK] = { 0 };
+	uint32_t in_block = r->offset % SEGMENT_BLOCK;
 	int fd = segment_hold(s->segments, g);
+	ssize_t n;
 
 	if (fd < 0)
 		return;
-	s->io->pwritev(s->io->ctx, fd, &iov, 1, r->offset);
+	/* A whole block: through the page cache it would cover what is written past it. */
+	n = s->io->pread(s->io->ctx, fd, block, sizeof(block), r->offset - in_block);
+	if (n > (ssize_t)in_block) {
+		memset(block + in_block, 0, RECORD_HEADER);
+		segment_write(s->segments, g, block, sizeof(block), r->offset - in_block);
+	}
 	segment_drop(s->segments, g);
 }
 
@@ -157,93 +159,113 @@ void segment_cut(struct store *s, struct segment *g, uint32_t end)
 void segment_seal(struct store *s, struct segment *g)
 {
 	g->sealed = true;
-	if (s->active == g)
-		s->active = NULL;
+	if (s->active != g)
+		return;
+	tail_close(s);
+	s->active = NULL;
 }
 
 /* Under the lock: a segment with room for ${span} bytes is active. */
 static int next_segment(struct store *s, uint32_t span)
 {
 	struct segment *g = s->active;
-	int rc, fd;
+	int rc;
 
-	if (g && SEGMENT_MAX - g->end >= span)
+	if (g && SEGMENT_MAX - (s->tail ? g->end : segment_block_up(g->end)) >= span)
 		return 0;
 	if (g)
 		segment_seal(s, g);
 	rc = segments_create(s->segments, &g);
-	if (rc < 0)
-		return rc;
-	s->active = g;
-	look(s, true);
-	if (left(s) < ALLOCATE_IF_FREE)
-		return 0;
-	fd = segment_hold(s->segments, g);
-	if (fd < 0)
-		return 0;
-	if (s->io->allocate(s->io->ctx, fd, 0, SEGMENT_MAX) == 0)
-		g->allocated = SEGMENT_MAX;
-	segment_drop(s->segments, g);
-	return 0;
+	if (rc == 0)
+		s->active = g;
+	return rc;
 }
 
-int append_reserve(struct store *s, struct record *r, struct segment **g)
+/*
+ * Under the lock: the blocks of ${g} up to ${end} are set aside.  What is appended is acknowledged
+ * before it is written out, and a full disk must be found before that.
+ */
+static int allocate(struct store *s, struct segment *g, uint32_t end)
 {
-	uint32_t span = record_span(r->stored_len);
+	uint64_t from = g->allocated ? g->allocated : g->end - g->end % SEGMENT_BLOCK;
+	uint64_t most = left(s) / ALLOCATE_PART / SEGMENT_BLOCK * SEGMENT_BLOCK, len;
+	int rc, fd;
+
+	end = segment_block_up(end);
+	if (end <= from || s->no_allocate)
+		return 0;
+	len = most > SEGMENT_MAX - from ? SEGMENT_MAX - from : most;
+	if (len < end - from)
+		len = end - from;
+	fd = segment_hold(s->segments, g);
+	if (fd < 0)
+		return fd;
+	rc = s->io->allocate(s->io->ctx, fd, from, len);
+	if (rc == -ENOSPC && len > end - from) {
+		len = end - from;
+		rc = s->io->allocate(s->io->ctx, fd, from, len);
+	}
+	segment_drop(s->segments, g);
+	if (rc == 0)
+		g->allocated = from + len;
+	/* Then a full disk is found by who writes out, and the next sync says so. */
+	if (rc == -EOPNOTSUPP || rc == -ENOSYS || rc == -EINVAL)
+		s->no_allocate = true;
+	return s->no_allocate ? 0 : rc;
+}
+
+void append_count(struct store *s, uint32_t bytes)
+{
+	s->segment_bytes += bytes;
+	s->disk_left -= bytes < s->disk_left ? bytes : s->disk_left;
+}
+
+int append_reserve(struct store *s, struct record *r, struct place *p)
+{
+	uint32_t span = record_span(r->stored_len), before;
+	struct segment *g;
 	int rc;
 
 	look(s, false);
-	if (span > left(s))
+	if (span + SEGMENT_BLOCK > left(s))
 		look(s, true);
-	if (span > left(s))
+	if (span + SEGMENT_BLOCK > left(s))
 		return -ENOSPC;
 	rc = next_segment(s, span);
 	if (rc < 0)
 		return rc;
-	*g = s->active;
-	r->segment = (*g)->number;
-	r->offset = (*g)->end;
-	(*g)->end += span;
-	s->segment_bytes += span;
-	s->disk_left -= span < s->disk_left ? span : s->disk_left;
+	g = s->active;
+	before = g->end;
+	rc = allocate(s, g, (s->tail ? g->end : segment_block_up(g->end)) + span);
+	if (rc == 0)
+		rc = tail_reserve(s, g, span, p, &r->offset);
+	if (rc < 0)
+		return rc;
+	r->segment = g->number;
+	append_count(s, g->end - before);
 	return 0;
 }
 
-void append_undo(struct store *s, struct segment *g, const struct record *r)
-{
-	uint32_t span = record_span(r->stored_len);
-
-	/* With others behind it, it stays as a hole, over which every scan steps. */
-	if (g->sealed || g->end != r->offset + span)
-		return;
-	g->end -= span;
-	s->segment_bytes -= span;
-	look(s, true);
-}
-
-int append_write(struct store *s, struct segment *g, const struct record *r, const void *stored)
+void append_write(struct store *s, const struct place *p, const struct record *r,
+    const void *stored)
 {
 	static const uint8_t zeros[RECORD_ALIGN];
 	uint32_t pad = record_span(r->stored_len) - RECORD_HEADER - r->stored_len;
 	uint8_t header[RECORD_HEADER];
-	union {
-		const void *in;
-		void *out;	/* pwritev only reads, but an iovec can't say so */
-	} bytes = { .in = stored }, padding = { .in = zeros };
-	struct iovec iov[3] = {
-		{ .iov_base = header, .iov_len = sizeof(header) },
-		{ .iov_base = bytes.out, .iov_len = r->stored_len },
-		{ .iov_base = padding.out, .iov_len = pad },
-	};
-	ssize_t n;
-	int fd = segment_hold(s->segments, g);
 
-	if (fd < 0)
-		return fd;
 	record_encode(r, s->id, header);
-	n = s->io->pwritev(s->io->ctx, fd, iov, 3, r->offset);
-	segment_drop(s->segments, g);
-	return n < 0 ? (int)n : 0;
+	tail_copy(p, r->offset, header, RECORD_HEADER);
+	tail_copy(p, r->offset + RECORD_HEADER, stored, r->stored_len);
+	tail_copy(p, r->offset + RECORD_HEADER + r->stored_len, zeros, pad);
+}
+
+void append_undo(struct store *s, const struct place *p, const struct record *r)
+{
+	static const uint8_t zeros[RECORD_HEADER];
+
+	/* A hole, over which every scan steps. */
+	tail_copy(p, r->offset, zeros, RECORD_HEADER);
+	tail_done(s, p);
 }
 
 int unsynced_add(struct store *s, struct segment *g, struct list *link)

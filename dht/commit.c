@@ -28,7 +28,7 @@ static int by_address(const void *a, const void *b)
 /* Under the lock: all of ${g} before this can be found through the ledger, once it has the batch. */
 static uint32_t row_end(struct segment *g)
 {
-	uint32_t end = g->failed ? g->keep_end : g->end;
+	uint32_t end = g->keep_end;
 
 	if (!g->scanned)
 		return g->ledger_end;

@@ -53,13 +53,12 @@ int store_find(struct store *s, const struct address *a, struct found *out)
 
 	*out = (struct found){ .recent = false };
 	pthread_mutex_lock(&s->lock);
-	while ((e = recents_find(&s->recents, a)) && e->state == RECENT_WRITING)
-		pthread_cond_wait(&s->written, &s->lock);
+	e = recents_find(&s->recents, a);
 	if (e) {
 		out->record = e->record;
 		out->recent = true;
 		out->astray = e->state == RECENT_ASTRAY;
-		if (out->astray && e->chunk)
+		if (e->chunk)
 			out->held = chunk_hold(e->chunk);
 	}
 	condemned = gc_condemns(s, a);
@@ -126,22 +125,6 @@ int store_read(struct store *s, const struct record *r, enum kind kind, struct c
 	return rc;
 }
 
-/*
- * Under the lock: an entry that is not durable yet goes bad.  Its bytes are written again where
- * they are still in memory, else it must be inserted again.
- */
-static void spoil(struct store *s, struct recent *e, const struct record *bad)
-{
-	unsynced_remove(s, segments_find(s->segments, e->record.segment), &e->place);
-	if (e->chunk) {
-		entry_astray(s, e);
-		sync_kick(s);
-		return;
-	}
-	entry_replace(s, e, bad);
-	entry_durable(s, e);
-}
-
 /* Under the lock: is ${r} still where its address leads, and was it set aside now? */
 static bool set_aside(struct store *s, const struct record *r)
 {
@@ -157,11 +140,11 @@ static bool set_aside(struct store *s, const struct record *r)
 	switch (e->state) {
 	case RECENT_DURABLE:
 		return store_enter(s, &bad) == 0;
-	case RECENT_WRITTEN:
-	case RECENT_SYNCING:
-		spoil(s, e, &bad);
+	case RECENT_APPENDED:	/* left by a crash, and rotten before a sync could say that it is durable */
+		unsynced_remove(s, segments_find(s->segments, r->segment), &e->place);
+		entry_replace(s, e, &bad);
+		entry_durable(s, e);
 		return true;
-	case RECENT_WRITING:
 	case RECENT_ASTRAY:	/* no sync succeeds until it has been written again */
 		return false;
 	}
@@ -184,7 +167,7 @@ void store_set_aside(struct store *s, const struct record *r, const char *why)
 	    r->offset, why);
 }
 
-/* Has ${r} been written again elsewhere, or will it be, from memory?  Or has it been swept? */
+/* Has ${r} been written again elsewhere, or will it be?  Or has it been swept? */
 static bool moved(struct store *s, const struct record *r)
 {
 	struct found now;
@@ -263,7 +246,9 @@ static int get_found(struct store *s, const struct found *f, enum kind *kind, st
 
 	if (f->record.bad)
 		return -EBADMSG;
-	if (f->held && (asked == KIND_ANY || asked == f->record.kind)) {
+	if (f->held) {
+		if (asked != KIND_ANY && asked != f->record.kind)
+			return -ENOENT;
 		*kind = f->record.kind;
 		*out = chunk_hold(f->held);
 		return 0;

@@ -77,7 +77,7 @@ size_t store_list(struct store *s, const struct address *after, size_t n, struct
 	pthread_mutex_lock(&s->lock);
 	for (size_t i = 0; i < s->recents.size; i++)
 		for (struct recent *e = s->recents.table[i]; e; e = e->next)
-			if (!e->record.bad && e->state != RECENT_WRITING)
+			if (!e->record.bad)
 				offer(&h, &e->record.address);
 	ledger_each(s->ledger, after, offer_ledger, &h);
 	pthread_mutex_unlock(&s->lock);

@@ -241,23 +241,32 @@ static int recover_store(struct store *s, struct opening *o, dht_tell *tell, voi
 	return rc < 0 ? explain_errno(o, rc, "it can't be recovered") : 0;
 }
 
-static int start_threads(struct store *s)
+/* They end once nothing is left to do for them. */
+static void stop_threads(struct store *s, unsigned int n)
 {
-	int rc = pthread_create(&s->sync_thread, NULL, sync_main, s);
-
-	if (rc)
-		return -rc;
-	rc = pthread_create(&s->commit_thread, NULL, commit_main, s);
-	if (rc == 0) {
-		s->threads = true;
-		return 0;
-	}
 	pthread_mutex_lock(&s->lock);
 	s->stopping = true;
+	pthread_cond_broadcast(&s->tail_moved);
 	pthread_cond_broadcast(&s->sync_wanted);
+	pthread_cond_broadcast(&s->commit_wanted);
 	pthread_mutex_unlock(&s->lock);
-	pthread_join(s->sync_thread, NULL);
-	return -rc;
+	for (unsigned int i = 0; i < n; i++)
+		pthread_join(s->thread[i], NULL);
+}
+
+static int start_threads(struct store *s)
+{
+	static void *(*const mains[THREADS])(void *store) = { tail_main, sync_main, commit_main };
+	int rc;
+
+	for (unsigned int i = 0; i < THREADS; i++) {
+		rc = pthread_create(&s->thread[i], NULL, mains[i], s);
+		if (rc) {
+			stop_threads(s, i);
+			return -rc;
+		}
+	}
+	return 0;
 }
 
 static struct store *store_new(const struct dht_options *options)
@@ -280,7 +289,7 @@ static struct store *store_new(const struct dht_options *options)
 	pthread_mutex_init(&s->ledger_lock, NULL);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_mutex_init(&s->scratch_lock, NULL);
-	pthread_cond_init(&s->written, NULL);
+	pthread_cond_init(&s->tail_moved, NULL);
 	pthread_cond_init(&s->moved, NULL);
 	pthread_cond_init(&s->sync_wanted, NULL);
 	pthread_cond_init(&s->mend_done, NULL);
@@ -307,6 +316,7 @@ void store_free(struct store *s)
 			unsynced_remove(s, g, g->unsynced.next);
 	}
 	recents_free(&s->recents);
+	tail_free_all(s);
 	segments_free(s->segments);
 	ledger_close(s->ledger);
 	while ((x = s->scratch)) {
@@ -318,7 +328,7 @@ void store_free(struct store *s)
 		close(s->dirfd);
 	if (s->lock_fd >= 0)
 		close(s->lock_fd);
-	pthread_cond_destroy(&s->written);
+	pthread_cond_destroy(&s->tail_moved);
 	pthread_cond_destroy(&s->moved);
 	pthread_cond_destroy(&s->sync_wanted);
 	pthread_cond_destroy(&s->commit_wanted);
@@ -376,13 +386,7 @@ int store_close(struct store *s)
 		return 0;
 	mend_stop(s);
 	rc = store_sync_wait(s, store_sync_start(s));
-	pthread_mutex_lock(&s->lock);
-	s->stopping = true;
-	pthread_cond_broadcast(&s->sync_wanted);
-	pthread_cond_broadcast(&s->commit_wanted);
-	pthread_mutex_unlock(&s->lock);
-	pthread_join(s->sync_thread, NULL);
-	pthread_join(s->commit_thread, NULL);
+	stop_threads(s, THREADS);
 	for (size_t before = SIZE_MAX; s->durable_count > 0 && s->durable_count < before;) {
 		before = s->durable_count;
 		commit_round(s);

@@ -35,18 +35,18 @@ static int known(struct store *s, enum kind kind, const struct address *a, struc
 }
 
 /*
- * Under the lock: wait while too much is not yet in the ledger.  0, -EAGAIN after a wait (what
- * was found before it may have changed), or what keeps the disk from taking it.
+ * Under the lock: wait while too much is not yet durable, or not yet in the ledger.  0, -EAGAIN after
+ * a wait (what was found before it may have changed), or what keeps the disk from taking it.
  */
 static int await_room(struct store *s)
 {
 	uint64_t ticket = 0;
 
-	while (s->recents.count >= s->recents_max) {
+	while (s->recents.count >= s->recents_max || s->recents.held_bytes >= HELD_MAX) {
 		if (ticket <= s->sync_done) {
 			if (ticket > 0 && s->sync_result < 0)
 				return s->sync_result;
-			if (s->commit_result < 0)
+			if (s->recents.count >= s->recents_max && s->commit_result < 0)
 				return s->commit_result;
 			ticket = ++s->sync_asked;
 			pthread_cond_signal(&s->sync_wanted);
@@ -56,19 +56,15 @@ static int await_room(struct store *s)
 	return ticket > 0 ? -EAGAIN : 0;
 }
 
-/* Under the lock: an entry that is WRITING, with a place; or 1: somebody else was faster. */
+/* Under the lock: an entry, with a place; or 1: it has one. */
 static int begin(struct store *s, struct record *r, const struct record *in_ledger,
-    struct chunk *c, struct segment **g, struct recent **out)
+    struct chunk *c, struct place *p)
 {
 	struct recent *e;
 	int rc;
 
 	for (;;) {
 		e = recents_find(&s->recents, &r->address);
-		if (e && e->state == RECENT_WRITING) {
-			pthread_cond_wait(&s->written, &s->lock);
-			continue;
-		}
 		if (e && !e->record.bad) {
 			if (e->state == RECENT_ASTRAY && !e->chunk)
 				recents_hold(&s->recents, e, c);
@@ -76,17 +72,19 @@ static int begin(struct store *s, struct record *r, const struct record *in_ledg
 		}
 		rc = await_room(s);
 		if (rc == 0)
+			rc = tail_await(s, record_span(r->stored_len));
+		if (rc == 0)
 			break;
 		if (rc != -EAGAIN)
 			return rc;
 	}
-	rc = append_reserve(s, r, g);
+	rc = append_reserve(s, r, p);
 	if (rc < 0)
 		return rc;
 	e = entry_for(s, r, in_ledger);
-	rc = e ? unsynced_add(s, *g, &e->place) : -ENOMEM;
+	rc = e ? unsynced_add(s, p->tail[0]->segment, &e->place) : -ENOMEM;
 	if (rc < 0) {
-		append_undo(s, *g, r);
+		append_undo(s, p, r);
 		if (e) {
 			entry_count(s, e, -1);
 			recents_remove(&s->recents, e);
@@ -94,50 +92,30 @@ static int begin(struct store *s, struct record *r, const struct record *in_ledg
 		return rc;
 	}
 	gc_keep(s, &r->address);
-	e->state = RECENT_WRITING;
-	if (s->recents.held_bytes < HELD_MAX)
-		recents_hold(&s->recents, e, c);
+	e->state = RECENT_APPENDED;
+	recents_hold(&s->recents, e, c);
 	if (s->recents.held_bytes >= HELD_MAX / 2 && s->sync_result == 0)
 		sync_kick(s);
-	*out = e;
 	return 0;
-}
-
-/* Under the lock: what became of the write. */
-static void finish(struct store *s, struct recent *e, struct segment *g, int rc)
-{
-	if (rc < 0) {
-		unsynced_remove(s, g, &e->place);
-		append_undo(s, g, &e->record);
-		entry_count(s, e, -1);
-		recents_remove(&s->recents, e);
-	} else if (g->failed) {
-		unsynced_remove(s, g, &e->place);
-		segment_wipe(s, g, &e->record);
-		entry_astray(s, e);
-	} else {
-		e->state = RECENT_WRITTEN;
-	}
-	pthread_cond_broadcast(&s->written);
 }
 
 static int put(struct store *s, struct record *r, const struct record *in_ledger,
     struct chunk *c, const void *stored)
 {
-	struct segment *g;
-	struct recent *e;
+	struct place p;
 	int rc;
 
 	pthread_mutex_lock(&s->lock);
-	rc = begin(s, r, in_ledger, c, &g, &e);
+	rc = begin(s, r, in_ledger, c, &p);
 	pthread_mutex_unlock(&s->lock);
 	if (rc != 0)
 		return rc;
-	rc = append_write(s, g, r, stored);
+	append_write(s, &p, r, stored);
+	/* What becomes of the entry from now on, also where its segment fails, is the sync's business. */
 	pthread_mutex_lock(&s->lock);
-	finish(s, e, g, rc);
+	tail_done(s, &p);
 	pthread_mutex_unlock(&s->lock);
-	return rc;
+	return 0;
 }
 
 static int put_once(struct store *s, enum kind kind, const struct address *a, struct chunk *c,

@@ -3,11 +3,12 @@
  *
  * Not thread-safe: the store's lock covers all of it.  States of an entry, and who moves it:
  *
- *   WRITING --pwritev done--> WRITTEN --sync begins--> SYNCING --fdatasync done--> DURABLE
- *      |                         |                        |                           |
- *   pwritev failed:           the segment's fdatasync failed:           the ledger's commit:
- *   removed                   ASTRAY --written again--> WRITTEN         removed
+ *   APPENDED --fdatasync done--> DURABLE --the ledger's commit--> removed
+ *    |    ^
+ *    |    '-- written again elsewhere --.
+ *    '-- its segment failed --> ASTRAY -'
  *
+ * From APPENDED on it has a place in a segment; its bytes are on their way there, or there.
  * A record that is set aside (record.bad) enters as DURABLE.
  */
 #ifndef DHT_RECENT_H
@@ -21,9 +22,7 @@
 #include "dht/record.h"
 
 enum recent_state {
-	RECENT_WRITING,
-	RECENT_WRITTEN,
-	RECENT_SYNCING,
+	RECENT_APPENDED,
 	RECENT_ASTRAY,
 	RECENT_DURABLE,
 };
@@ -33,7 +32,7 @@ struct recent {
 	enum recent_state state;
 	bool counted;		/* the ledger has a good record of this chunk, of these lengths: */
 	uint32_t counted_raw, counted_stored;
-	struct chunk *chunk;	/* its bytes, held until durable; NULL where memory is short */
+	struct chunk *chunk;	/* its bytes, held until durable; NULL: found after a crash */
 	struct list place;	/* in the segment's unsynced, the astray or the durable list */
 	struct recent *next;	/* in the table */
 };

@@ -138,7 +138,7 @@ static int enter_good(struct recovery *v, const struct record *r)
 		e = entry_for(s, r, known ? &old : NULL);
 		rc = e ? unsynced_add(s, v->g, &e->place) : -ENOMEM;
 		if (rc == 0)
-			e->state = RECENT_WRITTEN;
+			e->state = RECENT_APPENDED;
 	}
 	pthread_mutex_unlock(&s->lock);
 	return rc == 0 && s->recents.count >= v->flush_at ? flush(v) : rc;

@@ -45,6 +45,7 @@ static const uint8_t *at(const struct window *w, uint64_t pos, size_t len)
 
 static int scan_window(struct scan *s, struct window *w)
 {
+	static const uint8_t zeros[RECORD_ALIGN];
 	uint64_t pos = s->from;
 	struct record r;
 
@@ -64,8 +65,10 @@ static int scan_window(struct scan *s, struct window *w)
 			continue;
 		}
 		if (record_decode(header, s->segment, (uint32_t)pos, s->store_id, &r) < 0) {
+			/* Zeros pad the records to a whole block, or are a write that never came. */
+			if (memcmp(header, zeros, RECORD_ALIGN) != 0)
+				s->skipped += RECORD_ALIGN;
 			pos += RECORD_ALIGN;
-			s->skipped += RECORD_ALIGN;
 			continue;
 		}
 		ensure(s, w, pos, RECORD_HEADER + r.stored_len);

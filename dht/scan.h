@@ -27,7 +27,7 @@ struct scan {
 
 	/* Out: */
 	uint64_t last;		/* where the last record that was found ends; from: none was */
-	uint64_t skipped;	/* bytes that are no record */
+	uint64_t skipped;	/* bytes that are neither a record nor zeros */
 	int error;		/* the first error of reading; what was readable was scanned all the same */
 };
 

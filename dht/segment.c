@@ -18,6 +18,7 @@ struct segments {
 	size_t count, room;	/* under lock */
 	struct list idle;	/* open, not in use, the longest unused first; under lock */
 	unsigned int idle_count;	/* under lock */
+	bool no_direct;		/* the file system refuses O_DIRECT; under lock */
 };
 
 void segment_name(uint32_t number, char name[SEGMENT_NAME_LEN + 1])
@@ -115,7 +116,7 @@ static struct segment *insert(struct segments *s, uint32_t number)
 	if (!g)
 		return NULL;
 	g->number = number;
-	g->fd = -1;
+	g->fd = g->direct_fd = -1;
 	list_init(&g->unsynced);
 	list_init(&g->idle);
 	memmove(&s->all[i + 1], &s->all[i], (s->count - i) * sizeof(struct segment *));
@@ -228,9 +229,54 @@ void segment_drop(struct segments *s, struct segment *g)
 	pthread_mutex_lock(&s->lock);
 	assert(g->users > 0);
 	if (--g->users == 0) {
+		if (g->direct_fd >= 0)
+			s->io->close(s->io->ctx, g->direct_fd);
+		g->direct_fd = -1;
 		list_append(&s->idle, &g->idle);
 		if (++s->idle_count > OPEN_MAX_IDLE)
 			close_longest_unused(s);
 	}
 	pthread_mutex_unlock(&s->lock);
+}
+
+/* The descriptor to write with: where there is none past the page cache, the other one. */
+static int writer_of(struct segments *s, struct segment *g)
+{
+	char name[SEGMENT_NAME_LEN + 1];
+	int fd;
+
+	pthread_mutex_lock(&s->lock);
+	assert(g->users > 0);
+	if (g->direct_fd < 0 && !s->no_direct) {
+		segment_name(g->number, name);
+		fd = s->io->open(s->io->ctx, s->dirfd, name, O_WRONLY | O_DIRECT, 0);
+		s->no_direct = fd == -EINVAL;
+		g->direct_fd = fd < 0 ? -1 : fd;
+	}
+	fd = g->direct_fd >= 0 && !s->no_direct ? g->direct_fd : g->fd;
+	pthread_mutex_unlock(&s->lock);
+	return fd;
+}
+
+int segment_write(struct segments *s, struct segment *g, const void *bytes, size_t len,
+    uint32_t off)
+{
+	union {
+		const void *in;
+		void *out;	/* pwritev only reads, but an iovec can't say so */
+	} u = { .in = bytes };
+	struct iovec iov = { .iov_base = u.out, .iov_len = len };
+	int fd = writer_of(s, g);
+	ssize_t n;
+
+	assert(len % SEGMENT_BLOCK == 0 && off % SEGMENT_BLOCK == 0);
+	n = s->io->pwritev(s->io->ctx, fd, &iov, 1, off);
+	if (n == -EINVAL && fd != g->fd) {
+		/* Some file systems accept the flag, and then no write; or larger blocks only. */
+		pthread_mutex_lock(&s->lock);
+		s->no_direct = true;
+		pthread_mutex_unlock(&s->lock);
+		n = s->io->pwritev(s->io->ctx, g->fd, &iov, 1, off);
+	}
+	return n < 0 ? (int)n : 0;
 }

@@ -1,6 +1,9 @@
 /*
  * segment: the append-only files that hold the records, and a bounded set of open descriptors.
  *
+ * They are read through the page cache and written past it (O_DIRECT), in whole blocks: for
+ * bytes that are written once and seldom read soon, pages cost more than the disk does.
+ *
  * Thread-safe, but for segments_add() and the fields of struct segment that say otherwise.
  */
 #ifndef DHT_SEGMENT_H
@@ -13,21 +16,25 @@
 #include "dht/io.h"
 #include "dht/record.h"
 
+#define SEGMENT_BLOCK 4096u	/* bytes: what is written starts and ends at a multiple of this */
+
 struct segment {
 	uint32_t number;
 	/* Under the store's lock: */
 	uint32_t end;		/* bytes: where the next record goes; the file ends here or before */
-	uint32_t keep_end;	/* where the last durable record ends: it is never cut shorter */
+	uint32_t keep_end;	/* what lies before was written out, and an fdatasync followed: never cut */
 	uint32_t ledger_end;	/* what the ledger's row says */
 	bool scanned;		/* what lies behind ledger_end is known: the row may move on */
 	bool sealed;		/* nothing more is appended */
-	bool failed;		/* an fdatasync failed: nothing that is not yet durable is trusted */
+	int failed;		/* 0, or what a write or fdatasync said: then nothing that is not
+				   durable yet is trusted, nor written out */
 	bool named;		/* the folder's entry is durable */
 	uint64_t allocated;	/* bytes set aside on the disk, 0 or >= end */
 	struct list unsynced;	/* its records that are not durable yet */
 	/* Under the set's lock: */
 	int fd;			/* -1: closed for now */
-	unsigned int users;	/* who work with fd */
+	int direct_fd;		/* the same file, past the page cache; or -1 */
+	unsigned int users;	/* who work with them */
 	struct list idle;	/* in the set's list of those nobody works with */
 };
 
@@ -53,6 +60,19 @@ struct segment *segments_at(struct segments *s, size_t i);
 /** segment_hold(s, g): a descriptor of ${g} to work with until segment_drop(s, g), or -errno. */
 int segment_hold(struct segments *s, struct segment *g);
 void segment_drop(struct segments *s, struct segment *g);
+
+/**
+ * segment_write(s, g, bytes, len, off): write whole blocks, from memory that is aligned to one; ${g}
+ * is held.  Past the page cache, or through it where the file system refuses that.  0 or -errno.
+ */
+int segment_write(struct segments *s, struct segment *g, const void *bytes, size_t len,
+    uint32_t off);
+
+/** segment_block_up(off): the next start of a block. */
+static inline uint32_t segment_block_up(uint32_t off)
+{
+	return (off + SEGMENT_BLOCK - 1) / SEGMENT_BLOCK * SEGMENT_BLOCK;
+}
 
 /** segment_name(number, name): "segment-00000001".  segment_parse(name): its number, or 0. */
 #define SEGMENT_NAME_LEN 16

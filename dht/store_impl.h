@@ -1,7 +1,8 @@
 /*
  * store_impl: what the files of the store share: store.c (entries), put.c, get.c, listing.c,
- * append.c (segments, space), sync.c (fdatasync), commit.c (the ledger), open.c, recover.c,
- * check.c (check and mend), gc.c (collection), clean.c (space given back).
+ * append.c (segments, space), tail.c (what is not on disk yet), sync.c (fdatasync), commit.c (the
+ * ledger), open.c, recover.c, check.c (check and mend), gc.c (collection), clean.c (space given
+ * back).
  *
  * Lock order: ledger_lock, store.lock, then the locks inside segments, ledger and codecs.  No lock is held
  * across an fdatasync, a read or write of chunks, or a ledger commit, but for ledger_lock.
@@ -18,9 +19,12 @@
 #include "dht/recent.h"
 #include "dht/segment.h"
 #include "dht/store.h"
+#include "dht/tail.h"
 
-/* Bytes of chunks held until they are durable, so that a failed fdatasync costs none of them. */
+/* Bytes of chunks held until they are durable, so that no failing disk costs any of them; with
+ * more, inserts wait.  At half of it a sync is started. */
 #define HELD_MAX (64u << 20)
+#define THREADS 3u
 /* As many records, or bytes of them, or seconds: then the ledger is told of what is durable. */
 #define COMMIT_RECORDS (16u * 1024)
 #define COMMIT_BYTES   (1024ull << 20)
@@ -52,7 +56,6 @@ struct store {
 	pthread_mutex_t ledger_lock;
 
 	pthread_mutex_t lock;		/* covers all that follows */
-	pthread_cond_t written;		/* a WRITING entry changed */
 	pthread_cond_t moved;		/* a sync or commit round ended */
 	struct recents recents;
 	struct list astray;		/* entries whose segment failed */
@@ -71,10 +74,18 @@ struct store {
 	uint64_t disk_total;
 	int64_t disk_looked_ms;
 
+	bool no_allocate;		/* the file system can't set blocks aside */
+
+	/* tail.c */
+	struct tail tails[TAILS];
+	struct tail *tail;		/* the open one, of the active segment, or NULL */
+	uint64_t tail_turn;		/* of the last one opened */
+	bool tail_runs;			/* the thread that writes out does */
+	pthread_cond_t tail_moved;	/* a tail is free, or can be written out */
+
 	/* sync.c */
-	bool threads;			/* the two threads run */
 	bool stopping;
-	pthread_t sync_thread, commit_thread;
+	pthread_t thread[THREADS];	/* tail_main, sync_main, commit_main */
 	pthread_cond_t sync_wanted, commit_wanted;
 	uint64_t sync_asked, sync_begun, sync_done;	/* tickets */
 	int sync_result;		/* of the last round */
@@ -136,10 +147,10 @@ struct found {
 	struct record record;
 	bool recent;		/* written or verified in this run */
 	bool astray;		/* its place is not to be trusted */
-	struct chunk *held;	/* then: its bytes, to be dropped, or NULL where memory has none */
+	struct chunk *held;	/* where it is not durable yet: its bytes, to be dropped, or NULL */
 };
 
-/** store_find(s, a, out): where ${a} lies now.  Waits for one that is being written.
+/** store_find(s, a, out): where ${a} lies now.
  * 0, -ENOENT, or from the ledger: -EBADMSG, -EUCLEAN, -EIO. */
 int store_find(struct store *s, const struct address *a, struct found *out);
 
@@ -165,22 +176,28 @@ void verified_set(struct store *s, const struct address *a, bool good);
 
 /* append.c */
 
-/** append_reserve(s, r, g): a place for ${r} at the end of a segment, which it sets.  Under the
- * lock.  0, -ENOSPC or what making a segment said. */
-int append_reserve(struct store *s, struct record *r, struct segment **g);
+/**
+ * append_reserve(s, r, p): a place for ${r} at the end of the active segment, which sets ${r}->segment and
+ * ${r}->offset.  Under the lock, directly after tail_await().  0, -ENOSPC, or what making a segment said.
+ *
+ * Then append_write(s, p, r, stored), without the lock, copies header and bytes there, and tail_done(s, p), under
+ * it, ends that.  It will be written out without more being done; whether it was, a sync says.
+ * append_undo(s, p, r) instead of both: it was not copied.  Under the lock.
+ */
+int append_reserve(struct store *s, struct record *r, struct place *p);
+void append_write(struct store *s, const struct place *p, const struct record *r,
+    const void *stored);
+void append_undo(struct store *s, const struct place *p, const struct record *r);
 
-/** append_write(s, g, r, stored): the bytes, to that place.  Without the lock.  0 or -errno. */
-int append_write(struct store *s, struct segment *g, const struct record *r, const void *stored);
-
-/** append_undo(s, g, r): it was not written.  Under the lock. */
-void append_undo(struct store *s, struct segment *g, const struct record *r);
+/** append_count(s, bytes): segments have grown by so many.  Under the lock. */
+void append_count(struct store *s, uint32_t bytes);
 
 /** unsynced_add(s, g, link), unsynced_remove(s, g, link): into and out of the list of what is not
  * durable in ${g}, whose descriptor stays open while there is any.  Under the lock.  0 or -errno. */
 int unsynced_add(struct store *s, struct segment *g, struct list *link);
 void unsynced_remove(struct store *s, struct segment *g, struct list *link);
 
-/** segment_wipe(s, g, r): where ${r} was written to ${g}, no scan shall find it.  Under the lock. */
+/** segment_wipe(s, g, r): where ${r} is in ${g}, no scan shall find it.  Under the lock. */
 void segment_wipe(struct store *s, struct segment *g, const struct record *r);
 
 /** segment_cut(s, g, end): ${g} ends at ${end}, behind which nothing is of use.  Under the lock. */

@@ -1,10 +1,10 @@
 /*
  * One thread makes durable what has been appended; all who wait share its fdatasync.
  *
- * After a failed fdatasync the kernel calls the pages clean that it could not write, so a second
- * one would lie: the segment is sealed, none of its unsynced records is trusted, and each is
- * written again elsewhere, from memory where its chunk is still held, else from the page cache
- * if what is read there has its address.
+ * After a failed fdatasync a second one would lie (the kernel calls pages clean that it could not
+ * write, and a disk may have dropped what it had taken): the segment is sealed, none of its
+ * records that are not durable is trusted, and each is written again elsewhere, from memory; or, where
+ * a crash had left it, from what is read there, if that has its address.
  */
 #include "dht/store_impl.h"
 
@@ -13,100 +13,71 @@
 
 #define ATTEMPTS 2	/* segments tried in one round */
 
-/* Under the lock: all written records of ${g} go with the next fdatasync.  How many? */
-static size_t mark_syncing(struct segment *g)
-{
-	size_t n = 0;
-
-	for (struct list *l = g->unsynced.next; l != &g->unsynced; l = l->next) {
-		struct recent *e = list_item(l, struct recent, place);
-
-		if (e->state == RECENT_WRITTEN) {
-			e->state = RECENT_SYNCING;
-			n++;
-		}
-	}
-	return n;
-}
-
-/* Under the lock. */
-static void synced(struct store *s, struct segment *g)
+/* Under the lock: what ${g} has before ${end} is durable. */
+static void synced(struct store *s, struct segment *g, uint32_t end)
 {
 	struct list *next;
-	uint32_t end;
 
+	if (end > g->keep_end)
+		g->keep_end = end;
 	for (struct list *l = g->unsynced.next; l != &g->unsynced; l = next) {
 		struct recent *e = list_item(l, struct recent, place);
 
 		next = l->next;
-		if (e->state != RECENT_SYNCING)
+		if (e->record.offset >= end)
 			continue;
 		unsynced_remove(s, g, l);
-		end = e->record.offset + record_span(e->record.stored_len);
-		if (end > g->keep_end)
-			g->keep_end = end;
 		entry_durable(s, e);
 	}
 }
 
 /*
- * Under the lock: nothing that ${g} has not made durable yet is trusted.  The headers on the
- * disk are wiped, or a process that opens the store after a crash of this one would find
- * whole records in the page cache that the disk never got.
+ * With the lock, which is given up meanwhile: nothing that ${g} has not made durable yet is trusted.
+ * It must not be found either, by a process that opens the store after a crash of this one:
+ * it is cut off.  What a crash had left in the segment, and no sync has made durable, lies before
+ * the cut: there headers are wiped, for the bytes may be needed.
  */
-static void fail(struct store *s, struct segment *g)
+static void fail(struct store *s, struct segment *g, int error)
 {
-	struct list *next;
+	struct list *l;
 
 	segment_seal(s, g);
-	g->failed = true;
-	for (struct list *l = g->unsynced.next; l != &g->unsynced; l = next) {
+	if (!g->failed)
+		g->failed = error;
+	tail_settle(s, g);
+	if (g->end > g->keep_end)
+		segment_cut(s, g, g->keep_end);
+	while ((l = g->unsynced.next) != &g->unsynced) {
 		struct recent *e = list_item(l, struct recent, place);
 
-		next = l->next;
-		if (e->state == RECENT_WRITING)
-			continue;
-		segment_wipe(s, g, &e->record);
+		if (e->record.offset < g->end)
+			segment_wipe(s, g, &e->record);
 		unsynced_remove(s, g, l);
 		entry_astray(s, e);
 	}
 }
 
-/* Under the lock: would an astray entry have to be read from ${g}? */
-static bool rescue_reads(struct store *s, const struct segment *g)
-{
-	for (struct list *l = s->astray.next; l != &s->astray; l = l->next) {
-		struct recent *e = list_item(l, struct recent, place);
-
-		if (!e->chunk && e->record.segment == g->number)
-			return true;
-	}
-	return false;
-}
-
-/*
- * Under the lock: what a failed segment holds behind its last durable record is of no use now.
- * At once, or a disk that fails for long would be filled by what each round writes again.
- */
+/* Under the lock: what could not be cut off when it failed is tried again, or a disk that fails for
+ * long would be filled by what each round writes elsewhere. */
 static void cut_failed(struct store *s)
 {
 	for (size_t i = 0; i < segments_count(s->segments); i++) {
 		struct segment *g = segments_at(s->segments, i);
 
-		if (g->failed && list_empty(&g->unsynced) && g->end > g->keep_end &&
-		    !rescue_reads(s, g))
+		if (g->failed && g->end > g->keep_end)
 			segment_cut(s, g, g->keep_end);
 	}
 }
 
-/* With the lock, which is given up meanwhile: fdatasync of one segment.  0 or -errno. */
-static int sync_segment(struct store *s, struct segment *g)
+/* With the lock, which is given up meanwhile: fdatasync of all before *${end}.  0 or -errno. */
+static int make_durable(struct store *s, struct segment *g, uint32_t *end)
 {
 	bool named = g->named;
 	int rc, fd;
 
-	if (mark_syncing(g) == 0)
-		return 0;
+	rc = tail_flush(s, g, end);
+	if (rc < 0)
+		return rc;
 	fd = segment_hold(s->segments, g);
 	pthread_mutex_unlock(&s->lock);
 	rc = fd < 0 ? fd : s->io->fdatasync(s->io->ctx, fd);
@@ -115,17 +86,37 @@ static int sync_segment(struct store *s, struct segment *g)
 	if (fd >= 0)
 		segment_drop(s->segments, g);
 	pthread_mutex_lock(&s->lock);
+	return rc;
+}
+
+/* With the lock, which is given up meanwhile.  0 or -errno. */
+static int sync_segment(struct store *s, struct segment *g)
+{
+	uint32_t end;
+	int rc;
+
+	if (list_empty(&g->unsynced))
+		return 0;
+	rc = make_durable(s, g, &end);
 	if (rc == 0) {
 		g->named = true;
-		synced(s, g);
-		if (g->sealed)
+		synced(s, g, end);
+		if (g->sealed && list_empty(&g->unsynced))
 			segment_trim(s, g);
 		return 0;
 	}
 	store_say(s, LOG_ERR, "segment %08x: could not be made durable (errno %d); what it took since "
 	    "the last sync is written again elsewhere", g->number, -rc);
-	fail(s, g);
+	fail(s, g, rc);
 	return rc;
+}
+
+/* With the lock, which is given up meanwhile: a place for ${r}. */
+static int reserve(struct store *s, struct record *r, struct place *p)
+{
+	while (tail_await(s, record_span(r->stored_len)) == -EAGAIN)
+		continue;
+	return append_reserve(s, r, p);
 }
 
 /*
@@ -134,45 +125,41 @@ static int sync_segment(struct store *s, struct segment *g)
  */
 static int rescue(struct store *s)
 {
-	struct recent *e = list_item(s->astray.next, struct recent, place), at = { .state = RECENT_WRITING };
+	struct recent *e = list_item(s->astray.next, struct recent, place);
 	struct chunk *c = e->chunk ? chunk_hold(e->chunk) : NULL;
+	struct record r = e->record;
 	struct segment *g;
+	struct place p;
 	int rc = 0;
 
-	at.record = e->record;
 	if (!c) {
 		pthread_mutex_unlock(&s->lock);
-		rc = store_read(s, &at.record, at.record.kind, &c);
+		rc = store_read(s, &r, r.kind, &c);
 		pthread_mutex_lock(&s->lock);
 	}
 	if (rc < 0)
 		return rc == -ENOMEM ? rc : -EIO;
-	at.record.codec = CODEC_RAW;
-	at.record.stored_len = c->len;
-	rc = append_reserve(s, &at.record, &g);
-	if (rc == 0) {
-		/* In the segment's list meanwhile, so that the ledger's row stays before it. */
-		rc = unsynced_add(s, g, &at.place);
-		if (rc < 0)
-			append_undo(s, g, &at.record);
-	}
+	r.codec = CODEC_RAW;
+	r.stored_len = c->len;
+	rc = reserve(s, &r, &p);
 	if (rc < 0) {
 		chunk_drop(c);
 		return rc;
 	}
 	pthread_mutex_unlock(&s->lock);
-	rc = append_write(s, g, &at.record, c->data);
-	chunk_drop(c);
+	append_write(s, &p, &r, c->data);
 	pthread_mutex_lock(&s->lock);
+	g = p.tail[0]->segment;
+	rc = g->failed;
 	if (rc == 0) {
 		s->astray_count--;
-		entry_replace(s, e, &at.record);
-		e->state = RECENT_WRITTEN;
-		list_append(&g->unsynced, &e->place);
+		entry_replace(s, e, &r);
+		e->state = RECENT_APPENDED;
+		rc = unsynced_add(s, g, &e->place);
+		assert(rc == 0);	/* until the place is done with, the segment is held */
 	}
-	unsynced_remove(s, g, &at.place);
-	if (rc < 0)
-		append_undo(s, g, &at.record);
+	tail_done(s, &p);
+	chunk_drop(c);
 	return rc;
 }
 

@@ -12,6 +12,7 @@
 
 #define FILES_MAX 128
 #define SECTOR	  512
+#define BLOCK	  4096	/* of writes past the page cache */
 
 struct bytes {
 	uint8_t *data;
@@ -31,6 +32,7 @@ struct file {
 	char name[64];
 	bool exists, named;	/* named: its entry is durable */
 	struct bytes now, disk;
+	uint64_t allocated;	/* bytes set aside, from the start on */
 	struct change *first, **last;
 	bool lost;		/* a sync failed: what was pending will never be on the disk */
 };
@@ -46,6 +48,7 @@ struct faultio {
 	void (*gone)(void *arg);
 	void *gone_arg;
 	uint64_t disk_bytes;
+	enum fault_direct direct;
 };
 
 static _Thread_local unsigned int jitter = 1;
@@ -129,7 +132,13 @@ static int fault(struct faultio *f, enum fault_op op, bool change)
 	return f->fail[op].error;
 }
 
-/* Descriptors are indices; a file is never replaced in its slot while a test runs. */
+/* Descriptors are indices, of O_DIRECT as much behind; a file is never replaced in its slot. */
+static struct file *file_of(struct faultio *f, int fd)
+{
+	assert(fd >= 0 && fd < 2 * FILES_MAX);
+	return &f->files[fd % FILES_MAX];
+}
+
 static int fault_open(void *ctx, int dirfd, const char *name, int flags, mode_t mode)
 {
 	struct faultio *f = ctx;
@@ -141,6 +150,8 @@ static int fault_open(void *ctx, int dirfd, const char *name, int flags, mode_t 
 	pthread_mutex_lock(&f->lock);
 	file = find(f, name);
 	rc = fault(f, FAULT_OPEN, !file && (flags & O_CREAT));
+	if (rc == 0 && (flags & O_DIRECT) && f->direct == DIRECT_NO_OPEN)
+		rc = -EINVAL;
 	if (rc == 0 && !file && !(flags & O_CREAT))
 		rc = -ENOENT;
 	if (rc == 0 && file && (flags & O_EXCL))
@@ -160,21 +171,22 @@ static int fault_open(void *ctx, int dirfd, const char *name, int flags, mode_t 
 		remember(file, true, 0, NULL, 0);
 	}
 	pthread_mutex_unlock(&f->lock);
-	return rc < 0 ? rc : (int)(file - f->files);
+	return rc < 0 ? rc : (int)(file - f->files) + (flags & O_DIRECT ? FILES_MAX : 0);
 }
 
 static int fault_close(void *ctx, int fd)
 {
-	(void)ctx;
-	assert(fd >= 0 && fd < FILES_MAX);
+	file_of(ctx, fd);
 	return 0;
 }
 
 static ssize_t fault_pread(void *ctx, int fd, void *buf, size_t len, uint64_t off)
 {
 	struct faultio *f = ctx;
-	struct bytes *b = &f->files[fd].now;
+	struct bytes *b = &file_of(f, fd)->now;
 	ssize_t rc;
+
+	assert(fd < FILES_MAX);
 
 	pthread_mutex_lock(&f->lock);
 	rc = fault(f, FAULT_READ, false);
@@ -191,19 +203,40 @@ static ssize_t fault_pread(void *ctx, int fd, void *buf, size_t len, uint64_t of
 	return rc;
 }
 
+static uint64_t taken(const struct file *file)
+{
+	return file->now.len > file->allocated ? file->now.len : file->allocated;
+}
+
 static uint64_t used(const struct faultio *f)
 {
 	uint64_t n = 0;
 
 	for (int i = 0; i < FILES_MAX; i++)
-		n += f->files[i].exists ? f->files[i].now.len : 0;
+		n += f->files[i].exists ? taken(&f->files[i]) : 0;
 	return n;
+}
+
+/* Under the lock: is there room for ${file} to reach ${end}? */
+static bool has_room(const struct faultio *f, const struct file *file, uint64_t end)
+{
+	return end <= taken(file) || used(f) + (end - taken(file)) <= f->disk_bytes;
+}
+
+/* Past the page cache whole blocks only, from memory that is aligned to one. */
+static bool direct_takes(const struct faultio *f, const struct iovec *iov, int count, uint64_t off)
+{
+	bool takes = f->direct == DIRECT_TAKEN && off % BLOCK == 0;
+
+	for (int i = 0; i < count; i++)
+		takes &= (uintptr_t)iov[i].iov_base % BLOCK == 0 && iov[i].iov_len % BLOCK == 0;
+	return takes;
 }
 
 static ssize_t fault_pwritev(void *ctx, int fd, const struct iovec *iov, int count, uint64_t off)
 {
 	struct faultio *f = ctx;
-	struct file *file = &f->files[fd];
+	struct file *file = file_of(f, fd);
 	struct bytes all = { .data = NULL };
 	ssize_t rc;
 	size_t len;
@@ -214,9 +247,13 @@ static ssize_t fault_pwritev(void *ctx, int fd, const struct iovec *iov, int cou
 	for (int i = rand_r(&jitter) % 4; i > 0; i--)
 		sched_yield();
 	pthread_mutex_lock(&f->lock);
+	if (fd >= FILES_MAX && !direct_takes(f, iov, count, off)) {
+		pthread_mutex_unlock(&f->lock);
+		free(all.data);
+		return -EINVAL;
+	}
 	rc = fault(f, FAULT_WRITE, true);
-	if (rc == 0 && off + all.len > file->now.len &&
-	    used(f) + (off + all.len - file->now.len) > f->disk_bytes)
+	if (rc == 0 && !has_room(f, file, off + all.len))
 		rc = -ENOSPC;
 	len = rc == 0 ? all.len : f->off ? 0 : all.len / 2;
 	if (len > 0) {
@@ -231,7 +268,7 @@ static ssize_t fault_pwritev(void *ctx, int fd, const struct iovec *iov, int cou
 static int fault_fdatasync(void *ctx, int fd)
 {
 	struct faultio *f = ctx;
-	struct file *file = &f->files[fd];
+	struct file *file = file_of(f, fd);
 	int rc;
 
 	pthread_mutex_lock(&f->lock);
@@ -264,11 +301,13 @@ static int fault_fsync_dir(void *ctx, int dirfd)
 static int fault_truncate(void *ctx, int fd, uint64_t len)
 {
 	struct faultio *f = ctx;
-	struct file *file = &f->files[fd];
+	struct file *file = file_of(f, fd);
 	int rc;
 
 	pthread_mutex_lock(&f->lock);
 	rc = fault(f, FAULT_TRUNCATE, true);
+	if (rc == 0)
+		file->allocated = 0;
 	if (rc == 0 && file->now.len != len) {
 		resize(&file->now, len);
 		remember(file, true, len, NULL, 0);
@@ -281,11 +320,18 @@ static int fault_truncate(void *ctx, int fd, uint64_t len)
 
 static int fault_allocate(void *ctx, int fd, uint64_t off, uint64_t len)
 {
-	(void)ctx;
-	(void)fd;
-	(void)off;
-	(void)len;
-	return -EOPNOTSUPP;
+	struct faultio *f = ctx;
+	struct file *file = file_of(f, fd);
+	int rc;
+
+	pthread_mutex_lock(&f->lock);
+	rc = fault(f, FAULT_ALLOCATE, true);
+	if (rc == 0 && !has_room(f, file, off + len))
+		rc = -ENOSPC;
+	if (rc == 0 && off + len > file->allocated)
+		file->allocated = off + len;
+	pthread_mutex_unlock(&f->lock);
+	return rc;
 }
 
 static int fault_unlink(void *ctx, int dirfd, const char *name)
@@ -319,7 +365,7 @@ static int fault_size(void *ctx, int fd, uint64_t *len)
 	struct faultio *f = ctx;
 
 	pthread_mutex_lock(&f->lock);
-	*len = f->files[fd].now.len;
+	*len = file_of(f, fd)->now.len;
 	pthread_mutex_unlock(&f->lock);
 	return 0;
 }
@@ -408,6 +454,13 @@ void faultio_disk(struct faultio *f, uint64_t bytes)
 	pthread_mutex_unlock(&f->lock);
 }
 
+void faultio_direct(struct faultio *f, enum fault_direct how)
+{
+	pthread_mutex_lock(&f->lock);
+	f->direct = how;
+	pthread_mutex_unlock(&f->lock);
+}
+
 void faultio_off_at(struct faultio *f, unsigned int changes, void (*gone)(void *arg), void *arg)
 {
 	pthread_mutex_lock(&f->lock);
@@ -490,6 +543,8 @@ void faultio_power_cut(struct faultio *f, uint64_t seed)
 		clear_changes(file);
 		file->lost = false;
 		file->named = file->exists;
+		if (dhttest_random(&seed) % 2)
+			file->allocated = 0;
 	}
 	memset(f->fail, 0, sizeof(f->fail));
 	f->off_at = 0;
@@ -511,6 +566,7 @@ struct faultio *faultio_copy(struct faultio *f)
 		to->exists = true;
 		to->named = from->named;
 		to->lost = from->lost;
+		to->allocated = from->allocated;
 		to->last = &to->first;
 		same(&to->now, &from->now);
 		same(&to->disk, &from->disk);
@@ -518,6 +574,7 @@ struct faultio *faultio_copy(struct faultio *f)
 			remember(to, c->truncate, c->off, c->data, c->len);
 	}
 	copy->disk_bytes = f->disk_bytes;
+	copy->direct = f->direct;
 	pthread_mutex_unlock(&f->lock);
 	return copy;
 }
@@ -543,6 +600,7 @@ void faultio_resize(struct faultio *f, const char *name, size_t len)
 	resize(&file->now, len);
 	same(&file->disk, &file->now);
 	clear_changes(file);
+	file->allocated = 0;
 }
 
 void faultio_remove(struct faultio *f, const char *name)

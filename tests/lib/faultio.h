@@ -18,6 +18,7 @@ enum fault_op {
 	FAULT_SYNC,
 	FAULT_SYNC_DIR,
 	FAULT_TRUNCATE,
+	FAULT_ALLOCATE,
 	FAULT_OPS,
 };
 
@@ -39,8 +40,18 @@ void faultio_fail(struct faultio *f, enum fault_op op, unsigned int after, unsig
 unsigned int faultio_calls(struct faultio *f, enum fault_op op);
 unsigned int faultio_changes(struct faultio *f);
 
-/** faultio_disk(f, bytes): what all files together may take; at first there is no limit. */
+/** faultio_disk(f, bytes): what all files together may take, with what is set aside for them; at first
+ * there is no limit. */
 void faultio_disk(struct faultio *f, uint64_t bytes);
+
+enum fault_direct {
+	DIRECT_TAKEN,		/* at first: whole blocks from aligned memory, else -EINVAL */
+	DIRECT_NO_OPEN,		/* -EINVAL from open, as older kernels' tmpfs */
+	DIRECT_NO_WRITE,	/* -EINVAL from every write */
+};
+
+/** faultio_direct(f, how): what becomes of files that are opened with O_DIRECT. */
+void faultio_direct(struct faultio *f, enum fault_direct how);
 
 /** faultio_off_at(f, changes, gone, arg): with change number ${changes} (counted from the start) the power
  * fails: it and every later call say -EIO, and change nothing.  At that moment gone(arg) is called. */

@@ -158,13 +158,20 @@ static void operations_complete_from_other_threads(void **state)
 	}
 }
 
+/* So that a lookup must read it: what no sync has made durable is answered from memory. */
+static void put_durably(struct fixture *f, uint64_t n)
+{
+	for (uint64_t i = 0; i < n; i++)
+		assert_int_equal(dhttest_put(&f->t, i, 1000), 0);
+	assert_int_equal(dht_sync_now(f->t.dht), 0);
+}
+
 static void lookups_ahead_of_time_come_after_all_others(void **state)
 {
 	struct fixture *f = *state;
 	struct dht_op hold[2], ahead[3], asked[3], insert[3];
 
-	for (uint64_t i = 0; i < 8; i++)
-		assert_int_equal(dhttest_put(&f->t, i, 1000), 0);
+	put_durably(f, 8);
 	/* Both workers stand at the gate while the others queue up. */
 	set_gate(f, &f->shut, true);
 	for (uint64_t i = 0; i < 2; i++) {
@@ -201,8 +208,7 @@ static void lookups_and_inserts_take_turns(void **state)
 	struct dht_op hold[2], get[N], insert[N];
 	unsigned int inserts = 0;
 
-	for (uint64_t i = 0; i < 2 + N; i++)
-		assert_int_equal(dhttest_put(&f->t, i, 1000), 0);
+	put_durably(f, 2 + N);
 	set_gate(f, &f->shut, true);
 	for (uint64_t i = 0; i < 2; i++) {
 		hold[i] = lookup_op(f, i, 1000);
@@ -232,8 +238,7 @@ static void a_cancelled_lookup_is_given_back_though_the_disk_hangs(void **state)
 	struct fixture *f = *state;
 	struct dht_op ops[6];
 
-	for (uint64_t i = 0; i < 6; i++)
-		assert_int_equal(dhttest_put(&f->t, i, 1000), 0);
+	put_durably(f, 6);
 	set_gate(f, &f->shut, true);
 	for (uint64_t i = 0; i < 6; i++) {
 		ops[i] = lookup_op(f, i, 1000);
