@@ -1,4 +1,4 @@
-/* directory_node: one chunk of a directory's tree, checked.  Private to the directory. */
+/* directory_node: one chunk of a directory's tree, checked.  Private to the chunker. */
 #ifndef CHUNKER_DIRECTORY_NODE_H
 #define CHUNKER_DIRECTORY_NODE_H
 

@@ -64,6 +64,13 @@ void index_entry_encode(uint64_t len, uint64_t data, const struct address *addre
 		memset(out + ADDRESS_AT, 0, ADDRESS_LEN);
 }
 
+void index_entry_decode(const uint8_t in[INDEX_ENTRY_LEN], unsigned int level, struct extent *out)
+{
+	*out = (struct extent){ .len = entry_len(in), .data = entry_data(in) };
+	out->hole = level == 0 && out->data == 0;
+	index_child(in, INDEX_ENTRY_LEN, &out->address);
+}
+
 /* What index.h says of an entry by itself. */
 static bool entry_valid(const uint8_t *entry, unsigned int level)
 {
@@ -265,9 +272,6 @@ void index_path_entry(const struct index_path *p, struct extent *out)
 	const uint8_t *entry = f->entries + f->at * INDEX_ENTRY_LEN;
 
 	assert(p->depth > 0);
+	index_entry_decode(entry, f->level, out);
 	out->off = f->at_off;
-	out->len = entry_len(entry);
-	out->data = entry_data(entry);
-	out->hole = f->level == 0 && out->data == 0;
-	memcpy(out->address.b, entry + ADDRESS_AT, ADDRESS_LEN);
 }

@@ -1,4 +1,4 @@
-/* index_path: the way from an index's root down to one entry.  Private to index_*.c. */
+/* index_path: the way from an index's root down to one entry.  Private to the chunker. */
 #ifndef CHUNKER_INDEX_PATH_H
 #define CHUNKER_INDEX_PATH_H
 
@@ -13,6 +13,9 @@ extern const struct node_type index_node_type;
 /** index_entry_encode(len, data, address, out): ${address} is not looked at where it is a hole (NULL). */
 void index_entry_encode(uint64_t len, uint64_t data, const struct address *address,
     uint8_t out[INDEX_ENTRY_LEN]);
+
+/** index_entry_decode(in, level, out): all but where it lies, unchecked. */
+void index_entry_decode(const uint8_t in[INDEX_ENTRY_LEN], unsigned int level, struct extent *out);
 
 /* A node on the path, checked against the entry that lists it, and one place in it. */
 struct index_frame {

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "fs/roots.h"
+
 #define BUCKETS_MIN 16u
 
 static struct file_shard *shard_of(struct files *fs, uint64_t ino)
@@ -59,6 +61,7 @@ static struct file *new_file(struct files *fs, uint64_t ino)
 	list_init(&f->in_queue);
 	list_init(&f->in_publish);
 	list_init(&f->in_must);
+	list_init(&f->in_loose);
 	list_init(&f->waiters);
 	return f;
 }
@@ -101,6 +104,7 @@ int files_new(const struct files_options *o, struct files **out)
 
 		pthread_mutex_init(&s->lock, NULL);
 		pthread_cond_init(&s->loaded, NULL);
+		list_init(&s->loose);
 		s->mask = BUCKETS_MIN - 1;
 		s->buckets = calloc(BUCKETS_MIN, sizeof(struct file *));
 		if (!s->buckets)
@@ -139,13 +143,15 @@ void files_free(struct files *fs)
 	free(fs);
 }
 
-/* A file of no tree (file_of_ref()) is in no table: its number is 0. */
+/* A file of no tree (file_of_ref()) can't be found: its number is 0. */
 static void take_out(struct file_shard *s, struct file *f)
 {
-	if (f->ino == 0)
-		return;
-	*place(s, f->ino) = f->chain;
 	s->count--;
+	if (f->ino == 0) {
+		list_remove(&f->in_loose);
+		return;
+	}
+	*place(s, f->ino) = f->chain;
 	atomic_fetch_sub(&f->fs->in_memory, 1);
 }
 
@@ -204,12 +210,25 @@ int file_get(struct files *fs, uint64_t ino, struct file **out)
 int file_of_ref(struct files *fs, const struct ref *ref, struct file **out)
 {
 	const struct inode row = { .ref = *ref, .data = ref->size };
+	struct file_shard *s = shard_of(fs, 0);
+	struct file *f = new_file(fs, 0);
 
-	*out = new_file(fs, 0);
-	if (!*out)
+	*out = NULL;
+	if (!f)
 		return -ENOMEM;
-	take_row(*out, &row);
-	(*out)->loading = false;
+	take_row(f, &row);
+	f->loading = false;
+	pthread_mutex_lock(&s->lock);
+	list_append(&s->loose, &f->in_loose);
+	s->count++;
+	pthread_mutex_unlock(&s->lock);
+	roots_add(fs->o.roots, ref);
+	/* From here on it stays; but it may be too late. */
+	if (ref->size > 0 && !dht_has(fs->o.dht, &ref->address, NULL, NULL)) {
+		file_put(f);
+		return -ESTALE;
+	}
+	*out = f;
 	return 0;
 }
 

@@ -33,6 +33,8 @@
 
 struct files;
 struct file;
+struct grace;
+struct roots;
 
 struct files_options {
 	struct dht *dht;
@@ -44,7 +46,13 @@ struct files_options {
 	int (*load)(void *arg, uint64_t ino, struct inode *out);
 	/* changed(arg): something is dirty that was not: a checkpoint is due within 1 s */
 	void (*changed)(void *arg);
+	/* freed(arg, bytes): so many bytes of content were replaced or cut off.  NULL: nobody asks */
+	void (*freed)(void *arg, uint64_t bytes);
 	void *arg;
+	/* For the collection, NULL where there is none: flushes on their way and reads on their way are
+	 * inside of these, and refs that move from file to file are told. */
+	struct grace *flushing, *reading;
+	struct roots *roots;
 	/* now_ms(arg): a clock that never goes back; NULL: the system's */
 	uint64_t (*now_ms)(void *arg);
 };
@@ -62,7 +70,8 @@ struct file *file_find(struct files *fs, uint64_t ino);
 struct file *file_hold(struct file *f);
 
 /** file_of_ref(fs, ref, out): a file that is in no tree, with this content, only to be read
- * from: for file_read(), file_seek() and as the source of file_clone(). */
+ * from: for file_read(), file_seek() and as the source of file_clone().  It keeps its content from being
+ * collected.  -ESTALE: it has been already. */
 int file_of_ref(struct files *fs, const struct ref *ref, struct file **out);
 
 /** file_put(f): clean and published files leave memory with their last holder. */
@@ -140,6 +149,7 @@ struct file_read {
 	int count;		/* at most 1000 */
 	uint32_t got;		/* bytes */
 	/* private */
+	unsigned int parity;
 	struct piece *spans;	/* what is there, as of the call */
 	unsigned int nspans, room;
 	unsigned int iov_room;
@@ -162,6 +172,7 @@ struct file_seek {
 	void (*done)(struct file_seek *s, int result);
 	void *user;
 	bool started;		/* private */
+	unsigned int parity;	/* private */
 };
 /** file_seek(s): done() may be called before it returns.  Errors as file_read(). */
 void file_seek(struct file_seek *s);
@@ -227,6 +238,10 @@ int files_flush_must(struct files *fs);
 int files_collect(struct files *fs, struct publication **out, size_t *n);
 bool files_ready(void *fs);
 void files_published(struct files *fs, bool ok);
+
+/** files_roots(fs): add all refs that files in memory have to the roots: of each file those of one moment.
+ * For the collection.  0 or -ENOMEM. */
+int files_roots(struct files *fs);
 
 struct files_status {
 	uint64_t dirty_bytes, dirty_files, in_memory, failed;	/* failed: files with an error */

@@ -1,5 +1,5 @@
 /*
- * What the parts of file.h share: file.c (table, attributes), write.c, read.c, seek.c, flush.c
+ * What the parts of file.h share: file.c (table, attributes), file_roots.c, write.c, read.c, seek.c, flush.c
  * (one file's bytes into the set), files.c (states and publication), flusher.c (threads, whose
  * turn it is, the bound).
  *
@@ -53,6 +53,7 @@ struct file {
 	/* its shard's lock */
 	struct file *chain;
 	bool loading;
+	struct list in_loose;	/* of what is in no tree */
 
 	/* f: */
 	pthread_mutex_t lock;
@@ -92,6 +93,7 @@ struct file_shard {
 	pthread_cond_t loaded;
 	struct file **buckets;
 	size_t mask, count;
+	struct list loose;	/* files of file_of_ref(), not in buckets; in count all the same */
 };
 
 struct files {
@@ -122,6 +124,7 @@ struct files {
 	int error;		/* of the last flush that failed */
 	bool ending;
 	struct publication *collected;
+	size_t ncollected;
 	unsigned int flushers;
 	pthread_t *flusher;
 };

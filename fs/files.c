@@ -171,6 +171,15 @@ bool flush_begin(struct file *f, struct flush *fl)
 	return go;
 }
 
+/* What was in the old base and is not in the new one, about: ${written} bytes lie over it. */
+static void tell_freed(const struct file *f, const struct flush *fl, uint64_t written)
+{
+	uint64_t had = fl->base_data + written;
+
+	if (f->fs->o.freed && had > fl->result_data)
+		f->fs->o.freed(f->fs->o.arg, had - fl->result_data);
+}
+
 /* The new base, unless all is given up.  What was frozen goes to ${drop}. */
 static void take_result(struct file *f, const struct flush *fl, struct extents *drop)
 {
@@ -181,6 +190,7 @@ static void take_result(struct file *f, const struct flush *fl, struct extents *
 	file_account(f, before, 0);
 	if (fl->error < 0)
 		return;
+	tell_freed(f, fl, drop->data);
 	f->base = fl->result;
 	f->base_data = fl->result_data;
 	f->base_kept = fl->result.size;

@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include "fs/file_impl.h"
+#include "fs/grace.h"
 
 #define FLUSH_BYTES_MAX (16u * 1024 * 1024)
 #define ROOM_UNIT_MAX	(1024u * 1024)	/* what the kernel writes at most at a time */
@@ -104,16 +105,20 @@ static struct file *next_file(struct files *fs)
 static void flush_file(struct files *fs, struct file *f)
 {
 	struct flush fl;
+	unsigned int parity;
 
 	file_hold(f);
 	if (f->queued)
 		file_dequeue(f);
 	pthread_mutex_unlock(&fs->lock);
+	/* Until the end the chunks that it inserts are found nowhere. */
+	parity = grace_enter(fs->o.flushing);
 	if (flush_begin(f, &fl)) {
 		if (fl.error == 0)
 			flush_run(&fl);
 		flush_end(&fl);
 	}
+	grace_leave(fs->o.flushing, parity);
 	file_put(f);
 	pthread_mutex_lock(&fs->lock);
 }

@@ -21,6 +21,9 @@ static const char usage[] =
     "  --size-max SIZE    bytes that the store may take (default: the disk's)\n"
     "  --dirty-max SIZE   bytes of changes kept in memory (default: 256M)\n"
     "  --cache SIZE       bytes of the cache of chunks in memory (default: 32M)\n"
+    "  --keep RULE        which snapshots stay (default: all:1h,hour:1d,day:30d, that is all\n"
+    "                     of the last hour, one an hour for a day, one a day for 30 days;\n"
+    "                     all: for ever; none: only the newest)\n"
     "  -f                 stay in the foreground, log to stderr\n"
     "  -d                 debug: the same, and log every request\n"
     "  -o OPTION[,...]    mount options:\n"
@@ -30,7 +33,7 @@ static const char usage[] =
     "      fsname=NAME, subtype=NAME            names in the table of mounts\n"
     "      by_hash=list|nolist|hidden           is by-hash shown, and does it list\n"
     "      by_hash_mode=OCTAL                   permissions of by-hash (default: 500)\n"
-    "      store=DIR, size_max=SIZE, dirty_max=SIZE, cache=SIZE\n"
+    "      store=DIR, size_max=SIZE, dirty_max=SIZE, cache=SIZE, keep=RULE\n"
     "  -h, --help         this text\n"
     "  -V, --version      the version\n"
     "\n"
@@ -51,8 +54,8 @@ static const struct mount_option {
 	{ "ro", SETTING }, { "rw", SETTING }, { "nonempty", SETTING },
 	{ "allow_other", SETTING }, { "allow_root", SETTING }, { "by_hash=", SETTING },
 	{ "by_hash_mode=", SETTING }, { "store=", SETTING }, { "size_max=", SETTING },
-	{ "dirty_max=", SETTING }, { "cache=", SETTING }, { "debug", SETTING },
-	{ "fsname=", SETTING },
+	{ "dirty_max=", SETTING }, { "cache=", SETTING }, { "keep=", SETTING },
+	{ "debug", SETTING }, { "fsname=", SETTING },
 
 	{ "suid", KERNEL }, { "nosuid", KERNEL }, { "dev", KERNEL }, { "nodev", KERNEL },
 	{ "exec", KERNEL }, { "noexec", KERNEL }, { "sync", KERNEL }, { "async", KERNEL },
@@ -157,6 +160,19 @@ static int set_size(const char *name, const char *value, uint64_t min, uint64_t 
 	return 0;
 }
 
+static int set_keep(struct options *o, const char *value)
+{
+	struct keep_rule rule;
+	char why[256];
+
+	if (keep_parse(value, &rule, why, sizeof(why)) < 0) {
+		fprintf(stderr, "dhtfs: keep: %s\n", why);
+		return -1;
+	}
+	o->keep = rule;
+	return 0;
+}
+
 static int set_by_hash(struct options *o, const char *value)
 {
 	static const char *const names[] = {
@@ -227,6 +243,8 @@ static int set(struct options *o, const char *name, const char *value)
 		return set_text("store", value, &o->store);
 	} else if (strcmp(name, "fsname=") == 0) {
 		return set_text("fsname", value, &o->fsname);
+	} else if (strcmp(name, "keep=") == 0) {
+		return set_keep(o, value);
 	} else if (strcmp(name, "size_max=") == 0) {
 		return set_size("size_max", value, 0, &o->size_max);
 	} else if (strcmp(name, "dirty_max=") == 0) {
@@ -367,6 +385,7 @@ enum {
 	OPTION_SIZE_MAX,
 	OPTION_DIRTY_MAX,
 	OPTION_CACHE,
+	OPTION_KEEP,
 };
 
 static const struct option long_options[] = {
@@ -374,6 +393,7 @@ static const struct option long_options[] = {
 	{ "size-max", required_argument, NULL, OPTION_SIZE_MAX },
 	{ "dirty-max", required_argument, NULL, OPTION_DIRTY_MAX },
 	{ "cache", required_argument, NULL, OPTION_CACHE },
+	{ "keep", required_argument, NULL, OPTION_KEEP },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ 0 },
@@ -399,6 +419,8 @@ static int take_option(struct options *o, int option, const char *value)
 		return set(o, "dirty_max=", value);
 	case OPTION_CACHE:
 		return set(o, "cache=", value);
+	case OPTION_KEEP:
+		return set(o, "keep=", value);
 	case 'h':
 		fputs(usage, stdout);
 		return 1;
@@ -420,7 +442,9 @@ int options_parse(int argc, char **argv, struct options *out)
 		.dirty_max = 256ull << 20,
 		.cache_max = 32ull << 20,
 	};
-	r = add_fuse_arg(out, "dhtfs");
+	r = set_keep(out, KEEP_DEFAULT);
+	if (r == 0)
+		r = add_fuse_arg(out, "dhtfs");
 	if (r == 0)
 		r = add_fuse_option(out, "default_permissions");
 	if (r == 0)

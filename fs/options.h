@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "fs/keep.h"
+
 enum by_hash {
 	BY_HASH_LIST,	/* shown in the root, lists what this node holds */
 	BY_HASH_NOLIST,	/* shown in the root, lists nothing */
@@ -29,6 +31,7 @@ struct options {
 	uint64_t size_max;	/* bytes; 0: the disk's */
 	uint64_t dirty_max;	/* bytes of changes in memory, default 256 MiB */
 	uint64_t cache_max;	/* bytes of the decoded-chunk cache, default 32 MiB */
+	struct keep_rule keep;	/* which snapshots stay, default KEEP_DEFAULT */
 	char **fuse_args;	/* argv for libfuse's session, NULL-terminated */
 	int fuse_argc;
 };

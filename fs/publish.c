@@ -40,6 +40,7 @@ int files_collect(struct files *fs, struct publication **out, size_t *n)
 	}
 	free(fs->collected);
 	fs->collected = p;
+	fs->ncollected = count;
 	for (l = fs->publish.next; l != &fs->publish; l = l->next, p++) {
 		struct file *f = list_item(l, struct file, in_publish);
 
@@ -119,6 +120,7 @@ void files_published(struct files *fs, bool ok)
 	pthread_mutex_lock(&fs->lock);
 	free(fs->collected);
 	fs->collected = NULL;
+	fs->ncollected = 0;
 	while (ok && !list_empty(&fs->publish)) {
 		l = fs->publish.next;
 		list_remove(l);

@@ -6,6 +6,7 @@
 #include "chunker/cut.h"
 #include "chunker/index.h"
 #include "fs/file_impl.h"
+#include "fs/grace.h"
 
 #define IOV_MAX_COUNT	1000	/* writev(2) takes 1024, and libfuse adds a header */
 #define ZEROS_LEN	(64u * 1024)
@@ -275,6 +276,7 @@ static void done(struct fetch *fetch, int result)
 {
 	struct file_read *r = (struct file_read *)fetch;
 
+	grace_leave(r->file->fs->o.reading, r->parity);
 	r->done(r, result);
 }
 
@@ -292,9 +294,10 @@ void file_read(struct file_read *r)
 	r->count = 0;
 	r->nspans = r->room = r->iov_room = 0;
 	r->looked_ahead = r->has_entries = false;
+	r->parity = grace_enter(r->file->fs->o.reading);
 	rc = take_spans(r);
 	if (rc < 0)
-		r->done(r, rc);
+		done(&r->fetch, rc);
 	else
 		fetch_start(&r->fetch);
 }

@@ -2,6 +2,7 @@
 
 #include "chunker/index.h"
 #include "fs/file_impl.h"
+#include "fs/grace.h"
 
 /*
  * s->off is the progress: everything from where the search began up to it is not what is
@@ -74,6 +75,7 @@ static void done(struct fetch *fetch, int result)
 {
 	struct file_seek *s = (struct file_seek *)fetch;
 
+	grace_leave(s->file->fs->o.reading, s->parity);
 	fetch_clear(fetch);
 	s->done(s, result);
 }
@@ -84,6 +86,7 @@ void file_seek(struct file_seek *s)
 	s->fetch.run = run;
 	s->fetch.done = done;
 	s->started = false;
+	s->parity = grace_enter(s->file->fs->o.reading);
 	fetch_init(&s->fetch, s->file->fs->o.dht, s->file->fs->o.cache);
 	fetch_start(&s->fetch);
 }

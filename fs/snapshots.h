@@ -13,14 +13,27 @@
 #include "dht/dht.h"
 #include "fs/cache.h"
 #include "fs/checkpoint.h"
+#include "fs/keep.h"
 #include "fs/tree.h"
 
 struct snapshots;
 
-/** snapshots_start(...): the thread takes one when changes have rested for 5 s, and at most every 30 s
- * while they go on; with ${read_only} only when it is asked to. */
-int snapshots_start(struct tree *t, struct checkpoint *c, struct dht *dht, struct cache *cache,
-    bool read_only, struct snapshots **out);
+struct snapshots_options {
+	struct tree *tree;
+	struct checkpoint *checkpoint;
+	struct dht *dht;
+	struct cache *cache;
+	bool read_only;
+	struct keep_rule keep;	/* which of the earlier ones stay */
+};
+
+/** snapshots_start(o, out): the thread takes one when changes have rested for 5 s, and at most every 30 s
+ * while they go on; of a read-only volume only when it is asked to.  Copies ${o}. */
+int snapshots_start(const struct snapshots_options *o, struct snapshots **out);
+
+/** snapshots_on_rest(s, f, arg): f(arg) is called from the thread each time it has taken one, or tried to; it
+ * must not block.  NULL: no longer. */
+void snapshots_on_rest(struct snapshots *s, void (*f)(void *arg), void *arg);
 
 /** snapshots_changed(s): a checkpoint had changes in it (the checkpoint's thread says so). */
 void snapshots_changed(void *s);
@@ -53,6 +66,13 @@ bool snapshots_leave(struct snapshots *s, struct snapshot_waiter *w);
 /** snapshots_list(s, tell, arg): the kept ones and the newest, oldest first.  0 or -errno. */
 int snapshots_list(struct snapshots *s,
     void (*tell)(void *arg, const struct timestamp *time, const struct ref *ref), void *arg);
+
+/** snapshots_reader(s, out): checkpoint what there is, and open a reader while no snapshot is on its way: all that
+ * earlier ones have written is in it, and later ones read no older checkpoint.  May wait for one. */
+int snapshots_reader(struct snapshots *s, struct tree_reader **out);
+
+/** snapshots_drop(s, drop, n): these are not kept any more, durably; the newest always is. */
+int snapshots_drop(struct snapshots *s, const struct ref *drop, size_t n);
 
 /** snapshots_directory(s, ino, out): the ref of a directory as of the newest snapshot; take one first. */
 int snapshots_directory(struct snapshots *s, uint64_t ino, struct ref *out);

@@ -222,6 +222,13 @@ int tree_reader_changed(struct tree_reader *r, uint64_t dir, const char *name, s
 int tree_reader_next(struct tree_reader *r, uint64_t dir, const char *name, size_t name_len,
     struct tree_name *out);
 
+/** tree_reader_inode(r, after, out): the first inode behind ${after} (0: of all), orphans too.
+ * tree_reader_head(r, snapshot, kept): as tree_get_head().  tree_reader_pin(r, after, out): the first pin behind
+ * ${after} (NULL: of all).  0, -EIO, or at the end -ENOENT. */
+int tree_reader_inode(struct tree_reader *r, uint64_t after, struct inode *out);
+int tree_reader_head(struct tree_reader *r, struct ref *snapshot, struct ref *kept);
+int tree_reader_pin(struct tree_reader *r, const struct address *after, struct ref *out);
+
 /** tree_snapshot_done(t, epoch, dirs, refs, n): these directories have these refs as of checkpoint
  * ${epoch}; their change records up to it are deleted.  The chunks are on stable storage already. */
 int tree_snapshot_done(struct tree *t, uint64_t epoch, const uint64_t *dirs,

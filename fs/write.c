@@ -1,6 +1,7 @@
 #include <errno.h>
 
 #include "fs/file_impl.h"
+#include "fs/roots.h"
 
 static void set_now(struct file *f, const struct timestamp *now)
 {
@@ -134,6 +135,8 @@ static int clone_piece(struct file *to, uint64_t off, const struct piece *p)
 
 	if (rc < 0)
 		return rc;
+	if (p->type == PIECE_REF)
+		roots_add(to->fs->o.roots, &p->ref);
 	rc = extents_put(&to->top, off, p);
 	file_account(to, before, reserved);
 	return rc;

@@ -23,6 +23,9 @@ void fakedht_put(struct dht *d, enum kind kind, const void *data, size_t len, st
 /** fakedht_remove(d, a): it is nowhere any more. */
 void fakedht_remove(struct dht *d, const struct address *a);
 
+/** fakedht_chunks(d): how many there are.  Collections mark exactly, and forget the rest at once. */
+size_t fakedht_chunks(struct dht *d);
+
 /** fakedht_hold(d): operations wait, also those of *_now calls, fakedht_let(d, n): ${n} of them
  * go on, oldest first, ahead ones last; fakedht_go(d): all, from now on.  fakedht_await(d, n):
  * until ${n} are held back. */

@@ -14,6 +14,7 @@ static struct cache *cache;
 static struct files *files;
 static struct checkpoint *c;
 static struct snapshots *s;
+static const char *rule = KEEP_DEFAULT;
 
 static int load(void *arg, uint64_t ino, struct inode *out)
 {
@@ -32,8 +33,17 @@ static int start(bool read_only)
 	if (rc == 0)
 		rc = files_new(&o, &files);
 	if (rc == 0)
-		rc = checkpoint_start(t, files, set, &c);
-	return rc == 0 ? snapshots_start(t, c, set, cache, read_only, &s) : rc;
+		rc = checkpoint_start(t, files, set, NULL, &c);
+	if (rc == 0) {
+		struct snapshots_options so = {
+			.tree = t, .checkpoint = c, .dht = set, .cache = cache, .read_only = read_only,
+		};
+
+		rc = keep_parse(rule, &so.keep, why, sizeof(why));
+		if (rc == 0)
+			rc = snapshots_start(&so, &s);
+	}
+	return rc;
 }
 
 static int stop(void)

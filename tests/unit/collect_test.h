@@ -1,0 +1,287 @@
+/* collect_test: a volume over a set in memory, and what tests of collections do with it. */
+#ifndef TESTS_UNIT_COLLECT_TEST_H
+#define TESTS_UNIT_COLLECT_TEST_H
+
+#include <sched.h>
+#include <semaphore.h>
+
+#include "tests/unit/tree_test.h"
+
+#include "fs/collect.h"
+#include "fs/grace.h"
+#include "fs/roots.h"
+#include "fs/snapshots.h"
+#include "tests/lib/fakedht.h"
+
+#define LARGE (3u << 20)	/* bytes of a file that has an index */
+
+static struct dht *set;
+static struct cache *cache;
+static struct files *files;
+static struct checkpoint *c;
+static struct snapshots *s;
+static struct grace inserting, reading;
+static struct roots roots;
+static struct collect_parts parts;
+static uint64_t seed;
+
+static int load(void *arg, uint64_t ino, struct inode *out)
+{
+	(void)arg;
+	return tree_get(t, ino, out);
+}
+
+static int start(void)
+{
+	struct files_options o = {
+		.dht = set, .cache = cache, .dirty_max = 1 << 28, .flushers = 2, .load = load,
+		.flushing = &inserting, .reading = &reading, .roots = &roots,
+	};
+	struct snapshots_options so = { .dht = set, .cache = cache };
+	char why[512];
+	int rc = tree_open(tree_dir, false, &t, why, sizeof(why));
+
+	if (rc == 0)
+		rc = files_new(&o, &files);
+	if (rc == 0)
+		rc = checkpoint_start(t, files, set, NULL, &c);
+	so.tree = t;
+	so.checkpoint = c;
+	if (rc == 0)
+		rc = keep_parse("all", &so.keep, why, sizeof(why));
+	if (rc == 0)
+		rc = snapshots_start(&so, &s);
+	parts = (struct collect_parts){ t, files, s, set, &inserting, &reading, &roots };
+	return rc;
+}
+
+static void stop(void)
+{
+	snapshots_stop(s);
+	checkpoint_stop(c);
+	files_free(files);
+	tree_close(t);
+	t = NULL;
+}
+
+static int setup(void **state)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	(void)state;
+	snprintf(tree_dir, sizeof(tree_dir), "%.40s/tree-XXXXXX", tmp ? tmp : "/tmp");
+	if (!mkdtemp(tree_dir))
+		return -1;
+	seed = 1;
+	set = fakedht_new(2);
+	cache = cache_new(1 << 20);
+	grace_init(&inserting);
+	grace_init(&reading);
+	roots_init(&roots);
+	return start();
+}
+
+static int teardown(void **state)
+{
+	stop();
+	cache_free(cache);
+	fakedht_free(set);
+	grace_destroy(&inserting);
+	grace_destroy(&reading);
+	roots_destroy(&roots);
+	return tree_test_teardown(state);
+}
+
+static bool go_on(void *arg, enum collect_phase phase, uint64_t done, uint64_t total)
+{
+	(void)arg, (void)phase, (void)done, (void)total;
+	return true;
+}
+
+static struct collect_result run(void)
+{
+	struct collect_result r;
+
+	assert_int_equal(collect(&parts, false, 0, go_on, NULL, &r), 0);
+	return r;
+}
+
+/* xorshift64: Marsaglia (2003). */
+static void noise(uint8_t *p, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		seed ^= seed << 13;
+		seed ^= seed >> 7;
+		seed ^= seed << 17;
+		p[i] = (uint8_t)seed;
+	}
+}
+
+static void write_noise(struct file *f, uint64_t off, size_t len)
+{
+	uint8_t *p;
+	struct chunk *chunk = chunk_new(len, &p);
+
+	assert_non_null(chunk);
+	noise(p, len);
+	assert_int_equal(file_write(f, off, chunk, NULL), 0);
+	chunk_drop(chunk);
+}
+
+static void checkpoint(void)
+{
+	int unflushed;
+
+	assert_int_equal(checkpoint_now(c, true, &unflushed), 0);
+	assert_int_equal(unflushed, 0);
+}
+
+static struct file *hold(uint64_t ino)
+{
+	struct file *f;
+
+	assert_int_equal(file_get(files, ino, &f), 0);
+	return f;
+}
+
+/* A file of noise, in the tree. */
+static uint64_t make_file(const char *name, size_t len)
+{
+	uint64_t ino = make(TREE_ROOT, name, FILE_MODE);
+	struct file *f = hold(ino);
+
+	write_noise(f, 0, len);
+	file_put(f);
+	checkpoint();
+	return ino;
+}
+
+struct reading {
+	struct file_read r;
+	sem_t done;
+	int result;
+};
+
+static void read_done(struct file_read *fr, int result)
+{
+	struct reading *r = (struct reading *)fr;
+
+	r->result = result;
+	sem_post(&r->done);
+}
+
+/* Read all of it, past the cache: 0 or what was said. */
+static int read_all(struct file *f)
+{
+	struct file_attr a;
+	struct ref ref;
+	int rc = 0;
+
+	file_attr(f, &a);
+	file_ref(f, &ref);
+	cache_trim(cache, 0);
+	for (uint64_t off = 0, size = a.dirty ? a.size : ref.size; rc == 0 && off < size; off += 1 << 17) {
+		struct reading r = { .result = 1 };
+
+		sem_init(&r.done, 0, 0);
+		r.r = (struct file_read){ .file = f, .off = off, .len = 1 << 17, .done = read_done };
+		file_read(&r.r);
+		sem_wait(&r.done);
+		sem_destroy(&r.done);
+		rc = r.result;
+		file_read_clear(&r.r);
+	}
+	return rc;
+}
+
+static int read_ino(uint64_t ino)
+{
+	struct file *f = hold(ino);
+	int rc = read_all(f);
+
+	file_put(f);
+	return rc;
+}
+
+static int read_ref(const struct ref *ref)
+{
+	struct file *f;
+	int rc = file_of_ref(files, ref, &f);
+
+	if (rc == 0) {
+		rc = read_all(f);
+		file_put(f);
+	}
+	return rc;
+}
+
+static void remove_file(const char *name)
+{
+	struct inode gone;
+	struct file *f;
+
+	assert_int_equal(tree_unlink(t, TREE_ROOT, name, at(200), &gone), 0);
+	f = file_find(files, gone.ino);
+	if (f) {
+		file_discard(f);
+		file_put(f);
+	}
+	tree_forget(t, gone.ino);
+	checkpoint();
+}
+
+struct waiting {
+	struct snapshot_waiter w;
+	sem_t done;
+	int result;
+};
+
+static void snapshot_done(struct snapshot_waiter *sw, int result)
+{
+	struct waiting *w = (struct waiting *)sw;
+
+	w->result = result;
+	sem_post(&w->done);
+}
+
+static struct ref snapshot(void)
+{
+	struct waiting w = { .w = { .done = snapshot_done, .note = "" } };
+
+	sem_init(&w.done, 0, 0);
+	snapshots_wait(s, &w.w);
+	sem_wait(&w.done);
+	sem_destroy(&w.done);
+	assert_int_equal(w.result, 0);
+	return w.w.ref;
+}
+
+static void count_one(void *arg, const struct timestamp *time, const struct ref *ref)
+{
+	(void)time, (void)ref;
+	++*(unsigned int *)arg;
+}
+
+static unsigned int kept(void)
+{
+	unsigned int n = 0;
+
+	assert_int_equal(snapshots_list(s, count_one, &n), 0);
+	return n;
+}
+
+/* Chunks that nobody refers to. */
+static void litter(unsigned int n)
+{
+	struct address a;
+	uint8_t bytes[100];
+
+	while (n-- > 0) {
+		noise(bytes, sizeof(bytes));
+		fakedht_put(set, KIND_DATA, bytes, sizeof(bytes), &a);
+	}
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+#endif
