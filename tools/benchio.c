@@ -1,5 +1,5 @@
-/* benchio: the transfers that tools/bench times.  Each prints the seconds it took, without what it needed to
- * prepare, on a line of its own. */
+/* benchio: what tools/bench times.  Each command prints the seconds it took, without what it needed to prepare,
+ * on a line. */
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -230,8 +230,15 @@ static uint32_t *random_pages(size_t pages, size_t count)
 	return order;
 }
 
+static void drop_pages(int fd, const char *path)
+{
+	if (posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) != 0)
+		die("fadvise %s", path);
+}
+
 /* random-read FILE COUNT [REGION_BYTES]: 4 KiB each, no page twice.  With a region: only there, and it was
- * read just before, but the kernel has let go of it: what is warm then is the filesystem's own cache. */
+ * read from the filesystem just before, but the kernel has let go of it: what is warm then is the
+ * filesystem's own cache. */
 static double time_random_read(char **arg)
 {
 	int fd = open_file(arg[0], O_RDONLY);
@@ -241,11 +248,13 @@ static double time_random_read(char **arg)
 	char *buffer = buffer_new(PAGE);
 	double start;
 
-	for (off_t at = 0; arg[2] && at < size; at += PAGE)
-		if (pread(fd, buffer, PAGE, at) != PAGE)
-			die("read %s", arg[0]);
-	if (arg[2] && posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) != 0)
-		die("fadvise %s", arg[0]);
+	if (arg[2]) {
+		drop_pages(fd, arg[0]);
+		for (off_t at = 0; at < size; at += PAGE)
+			if (pread(fd, buffer, PAGE, at) != PAGE)
+				die("read %s", arg[0]);
+		drop_pages(fd, arg[0]);
+	}
 	if (posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM) != 0)
 		die("fadvise %s", arg[0]);
 	start = now_s();
@@ -284,6 +293,101 @@ static double time_random_write(char **arg)
 	return start;
 }
 
+/* clone FILE COUNT: that many copies of it behind it, by copy_file_range. */
+static double time_clone(char **arg)
+{
+	int fd = open_file(arg[0], O_RDWR);
+	off_t size = file_size(fd, arg[0]), end = size + size * strtoll(arg[1], NULL, 10);
+	double start = now_s();
+
+	for (off_t to = size; to < end;) {
+		off_t from = to % size, at = to;
+		ssize_t n = copy_file_range(fd, &from, fd, &at, size - from, 0);
+
+		if (n <= 0)
+			die("clone %s", arg[0]);
+		to += n;
+	}
+	close_file(fd, arg[0]);
+	return now_s() - start;
+}
+
+/* open-read FILE: 4 KiB at a random place, another one each time. */
+static double time_open_read(char **arg)
+{
+	uint64_t state = (uint64_t)(now_s() * 1e9) | 1;
+	char *buffer = buffer_new(PAGE);
+	struct stat st;
+	double start;
+	off_t at;
+	int fd;
+
+	if (stat(arg[0], &st) < 0)
+		die("%s", arg[0]);
+	random_next(&state);
+	at = random_next(&state) % (st.st_size / PAGE) * PAGE;
+	start = now_s();
+	fd = open_file(arg[0], O_RDONLY);
+	if (pread(fd, buffer, PAGE, at) != PAGE)
+		die("read %s", arg[0]);
+	start = now_s() - start;
+	close_file(fd, arg[0]);
+	free(buffer);
+	return start;
+}
+
+/* create FOLDER FOLDERS COUNT: empty files with names in no order, spread over that many new folders.
+ * Prints what the first tenth took, and the last. */
+static void time_create(char **arg)
+{
+	unsigned int folders = strtoul(arg[1], NULL, 10), count = strtoul(arg[2], NULL, 10);
+	unsigned int tenth = count / 10;
+	double start, first = 0;
+	char path[4096];
+
+	if (mkdir(arg[0], 0755) < 0)
+		die("%s", arg[0]);
+	for (unsigned int i = 0; i < folders; i++) {
+		snprintf(path, sizeof(path), "%s/d%u", arg[0], i);
+		if (mkdir(path, 0755) < 0)
+			die("%s", path);
+	}
+	start = now_s();
+	for (unsigned int i = 0; i < count; i++) {
+		if (i == tenth)
+			first = now_s() - start;
+		if (i == count - tenth)
+			start = now_s();
+		/* An odd factor: no name comes twice. */
+		snprintf(path, sizeof(path), "%s/d%u/f%08x", arg[0], i % folders, i * 0x9e3779b1u);
+		close_file(open_file(path, O_WRONLY | O_CREAT | O_EXCL), path);
+	}
+	printf("%.6f %.6f\n", first, now_s() - start);
+}
+
+/*
+ * hold MIB: touch that much memory, and let go of it but for a page in each 2 MiB; say so, and stay until
+ * stdin ends.  What a guest has free in smaller pieces is not given back to the host.
+ */
+static void hold_memory(char **arg)
+{
+	size_t size = strtoul(arg[0], NULL, 10) * MIB;
+	char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED)
+		die("no memory");
+	/* One by one: huge pages would stay whole, and be kept. */
+	madvise(memory, size, MADV_NOHUGEPAGE);
+	for (size_t at = 0; at < size; at += PAGE)
+		memory[at] = 1;
+	for (size_t at = 0; at < size; at += 2 * MIB)
+		madvise(memory + at + PAGE, (at + 2 * MIB < size ? 2 * MIB : size - at) - PAGE, MADV_DONTNEED);
+	puts("held");
+	fflush(stdout);
+	while (getchar() != EOF)
+		;
+}
+
 static const struct {
 	const char *name;
 	int args_min, args_max;
@@ -294,23 +398,42 @@ static const struct {
 	{ "copy", 2, 2, time_copy },
 	{ "random-read", 2, 3, time_random_read },
 	{ "random-write", 2, 2, time_random_write },
+	{ "clone", 2, 2, time_clone },
+	{ "open-read", 1, 1, time_open_read },
 };
+
+/* Those that print no time, or two. */
+static const struct {
+	const char *name;
+	int args_min, args_max;
+	void (*run)(char **arg);
+} others[] = {
+	{ "data", 3, 4, make_data },
+	{ "create", 3, 3, time_create },
+	{ "hold", 1, 1, hold_memory },
+};
+
+#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+#define FITS(command) (strcmp(argv[1], (command).name) == 0 && argc - 2 >= (command).args_min && \
+		argc - 2 <= (command).args_max)
 
 int main(int argc, char **argv)
 {
-	if (argc >= 5 && argc <= 6 && strcmp(argv[1], "data") == 0) {
-		make_data(argv + 2);
+	for (size_t i = 0; argc > 1 && i < LENGTH(others); i++) {
+		if (!FITS(others[i]))
+			continue;
+		others[i].run(argv + 2);
 		return 0;
 	}
-	for (size_t i = 0; argc > 1 && i < sizeof(commands) / sizeof(commands[0]); i++) {
-		if (strcmp(argv[1], commands[i].name) != 0 || argc - 2 < commands[i].args_min ||
-		    argc - 2 > commands[i].args_max)
+	for (size_t i = 0; argc > 1 && i < LENGTH(commands); i++) {
+		if (!FITS(commands[i]))
 			continue;
 		printf("%.6f\n", commands[i].run(argv + 2));
 		return 0;
 	}
 	fputs("usage: benchio data FILE MIB SEED [TEXT] | write DATA FILE BLOCK_BYTES [fsync] |\n"
 	      "    read FILE BLOCK_BYTES | copy FROM TO | random-read FILE COUNT [REGION_BYTES] |\n"
-	      "    random-write FILE COUNT\n", stderr);
+	      "    random-write FILE COUNT | clone FILE COUNT | open-read FILE |\n"
+	      "    create FOLDER FOLDERS COUNT | hold MIB\n", stderr);
 	return 2;
 }

@@ -3,6 +3,7 @@
  * xattrs too, but what is written to a file is thrown away, and reads give a fixed pattern.  It is mounted
  * with the settings of dhtfs, and answers the same requests (flush, open and release too, which a
  * filesystem without promises could do without), so that the ratio of the two is dhtfs's own cost.
+ * With -o keep it keeps what is written, in memory, for programs that read their files back.
  */
 #define FUSE_USE_VERSION 314
 #include <assert.h>
@@ -31,6 +32,7 @@
 /* Over all of the tree.  Held for the memory operation only, never while the kernel is answered. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct inode *root;
+static int keep;			/* contents too */
 static char pattern[2 * IO_MAX];	/* the same twice: one piece of it serves any offset */
 
 static struct inode *inode_of(fuse_ino_t ino)
@@ -302,6 +304,21 @@ static void null_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	fuse_reply_open(req, fi);
 }
 
+static void reply_kept(fuse_req_t req, struct inode *inode, size_t size, off_t offset)
+{
+	char *copy = malloc(size + 1);
+
+	if (!copy) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	pthread_mutex_lock(&lock);
+	tree_load(inode, copy, size, offset);
+	pthread_mutex_unlock(&lock);
+	fuse_reply_buf(req, copy, size);
+	free(copy);
+}
+
 static void null_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		struct fuse_file_info *fi)
 {
@@ -317,7 +334,10 @@ static void null_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		size = end - offset;
 	if (size > IO_MAX)
 		size = IO_MAX;
-	fuse_reply_buf(req, pattern + offset % IO_MAX, size);
+	if (keep)
+		reply_kept(req, inode_of(ino), size, offset);
+	else
+		fuse_reply_buf(req, pattern + offset % IO_MAX, size);
 }
 
 /* Under the lock. */
@@ -331,12 +351,19 @@ static void wrote(struct inode *inode, off_t end)
 static void null_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
 		struct fuse_file_info *fi)
 {
-	(void)data;
+	int rc = 0;
+
 	(void)fi;
 	pthread_mutex_lock(&lock);
-	wrote(inode_of(ino), offset + size);
+	if (keep)
+		rc = tree_store(inode_of(ino), data, size, offset);
+	if (rc == 0)
+		wrote(inode_of(ino), offset + size);
 	pthread_mutex_unlock(&lock);
-	fuse_reply_write(req, size);
+	if (rc < 0)
+		fuse_reply_err(req, -rc);
+	else
+		fuse_reply_write(req, size);
 }
 
 static void null_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t offset_in,
@@ -348,6 +375,10 @@ static void null_copy_file_range(fuse_req_t req, fuse_ino_t from, off_t offset_i
 	(void)fi_in;
 	(void)fi_out;
 	(void)flags;
+	if (keep) {	/* the kernel then reads and writes */
+		fuse_reply_err(req, EOPNOTSUPP);
+		return;
+	}
 	pthread_mutex_lock(&lock);
 	end = inode_of(from)->attr.st_size;
 	if (offset_in >= end)
@@ -364,7 +395,9 @@ static void null_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offse
 		struct fuse_file_info *fi)
 {
 	(void)fi;
-	if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) {
+	/* What is kept is not given up here: a hole would still read as before. */
+	if ((mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) ||
+	    (keep && (mode & ~FALLOC_FL_KEEP_SIZE))) {
 		fuse_reply_err(req, EOPNOTSUPP);
 		return;
 	}
@@ -674,6 +707,11 @@ err_config:
 	return rc == SIGINT || rc == SIGTERM || rc == SIGHUP ? 0 : rc;
 }
 
+static const struct fuse_opt options[] = {
+	{ "keep", 0, 1 },
+	FUSE_OPT_END,
+};
+
 int main(int argc, char **argv)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(argc, argv);
@@ -681,7 +719,7 @@ int main(int argc, char **argv)
 	struct fuse_session *se = NULL;
 	int rc = -1;
 
-	if (fuse_parse_cmdline(&args, &opts) != 0)
+	if (fuse_opt_parse(&args, &keep, options, NULL) != 0 || fuse_parse_cmdline(&args, &opts) != 0)
 		return 2;
 	if (opts.show_help || !opts.mountpoint) {
 		puts("usage: nullfs [-f] [-d] [-o OPTIONS] MOUNTPOINT");

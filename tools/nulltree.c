@@ -55,8 +55,39 @@ void tree_touch(struct inode *inode)
 
 void tree_resize(struct inode *inode, off_t size)
 {
+	if (size < inode->attr.st_size && (size_t)size < inode->room)
+		memset(inode->bytes + size, 0, inode->room - size);
 	inode->attr.st_size = size;
 	inode->attr.st_blocks = (size + 511) / 512;
+}
+
+int tree_store(struct inode *inode, const char *data, size_t len, off_t offset)
+{
+	size_t end = offset + len;
+
+	if (end > inode->room) {
+		size_t room = end > 2 * inode->room ? end : 2 * inode->room;
+		char *bytes = realloc(inode->bytes, room);
+
+		if (!bytes)
+			return -ENOMEM;
+		memset(bytes + inode->room, 0, room - inode->room);
+		inode->bytes = bytes;
+		inode->room = room;
+	}
+	memcpy(inode->bytes + offset, data, len);
+	return 0;
+}
+
+void tree_load(const struct inode *inode, char *out, size_t len, off_t offset)
+{
+	size_t there = (size_t)offset < inode->room ? inode->room - offset : 0;
+
+	if (there > len)
+		there = len;
+	if (there > 0)
+		memcpy(out, inode->bytes + offset, there);
+	memset(out + there, 0, len - there);
 }
 
 static void directory_free(struct directory *d)
@@ -91,6 +122,7 @@ static void inode_free(struct inode *inode)
 		xattr_remove(inode, inode->xattrs->name);
 	directory_free(inode->directory);
 	free(inode->target);
+	free(inode->bytes);
 	free(inode);
 }
 

@@ -18,6 +18,8 @@ struct inode {
 	struct directory *directory;	/* its entries */
 	struct xattr *xattrs;
 	char *target;			/* of a symlink */
+	char *bytes;			/* of a file that is kept; zeros behind its end */
+	size_t room;			/* of bytes */
 };
 
 /* One name in a directory.  Cookies rise in the order of creation, and are never used again. */
@@ -64,6 +66,12 @@ void tree_change(struct inode *inode);
 
 /** tree_resize(inode, size): with the blocks that this takes. */
 void tree_resize(struct inode *inode, off_t size);
+
+/** tree_store(inode, data, len, offset): keep what was written.  0 or -ENOMEM. */
+int tree_store(struct inode *inode, const char *data, size_t len, off_t offset);
+
+/** tree_load(inode, out, len, offset): what was kept there, or zeros. */
+void tree_load(const struct inode *inode, char *out, size_t len, off_t offset);
 
 /** xattr_set(inode, name, value, size, flags): 0, -EEXIST, -ENODATA or -ENOMEM. */
 int xattr_set(struct inode *inode, const char *name, const void *value, size_t size, int flags);
