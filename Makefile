@@ -12,16 +12,16 @@ B       := build$(if $(SAN),-$(subst $(comma),-,$(SAN)))
 CHUNKER := \
 	address chunk gear cut codec codec_zlib codec_libdeflate \
 	node builder index_path index_cursor index_builder feed splice \
-	entry directory_node directory directory_update xattrs snapshot
+	entry directory_node directory directory_update xattrs snapshot children
 DHT := \
 	io record scan segment ledger ledger_rows ledger_write marks recent format lock \
 	append tail sync commit recover pace check gc clean listing get put store open work dht
 FS := \
-	log now size options place jobs lookups cache fetch \
-	acl tree tree_view tree_change tree_names tree_rename tree_attr tree_xattr tree_checkpoint tree_reader \
-	extents layers file files flush flusher read write seek publish \
-	checkpoint keep snapshot_write snapshots \
-	session loop parked known ops ops_name ops_attr ops_dir ops_file ops_io people \
+	log now size options place jobs grace roots lookups cache fetch \
+	acl tree tree_view tree_change tree_names tree_rename tree_attr tree_xattr tree_checkpoint tree_reader tree_roots \
+	extents layers file file_roots files flush flusher read write seek publish \
+	checkpoint keep kept snapshot_write snapshot_take snapshots mark collect \
+	session signals gate buffers loop parked known ops ops_name ops_attr ops_dir ops_file ops_io people \
 	view byhash byhash_list byhash_xattr \
 	channel control_wire control_call control_commands control_data control fs
 UNIT_CHUNKER := \
@@ -30,10 +30,10 @@ UNIT_CHUNKER := \
 UNIT_DHT     := test_record test_store test_dht
 FAULT        := test_power test_disk test_open test_heal
 UNIT_FS := \
-	test_options test_cache test_fetch test_jobs test_extents test_file test_file_memory \
+	test_options test_cache test_fetch test_jobs test_gate test_extents test_file test_file_memory \
 	test_files test_files_bound test_files_threads test_control_wire test_keep test_tree test_tree_rename \
 	test_tree_attr test_acl test_tree_full test_tree_threads test_tree_model test_parked \
-	test_checkpoint test_snapshot_write test_snapshots test_view test_known
+	test_checkpoint test_snapshot_write test_snapshots test_collect test_view test_known
 FUZZ         := fuzz_codec fuzz_snapshot fuzz_directory fuzz_index fuzz_segment
 MOUNT_HELPERS := exercise stall.so
 
@@ -82,7 +82,7 @@ $(B)/%.a:
 
 $(B)/%.o: %.c
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(if $(filter fs/% tools/nullfs.c,$<),$(FUSE_CFLAGS)) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(if $(filter fs/% tools/nullfs.c tests/unit/test_parked.c,$<),$(FUSE_CFLAGS)) -MMD -MP -c -o $@ $<
 
 $(B)/dhtfs: $(B)/fs/main.o $(B)/libfs.a $(B)/libdht.a $(B)/libchunker.a
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_FS)
@@ -101,7 +101,7 @@ $(B)/benchio: $(B)/tools/benchio.o
 
 $(addprefix $(B)/tests/unit/,test_node test_index test_splice test_snapshot_write): $(B)/tests/lib/chunkset.o
 $(addprefix $(B)/tests/unit/,test_directory test_directory_update): $(B)/tests/lib/chunkset.o $(B)/tests/lib/change_list.o
-$(addprefix $(B)/tests/unit/,test_cache test_fetch test_file test_file_memory test_files test_files_bound test_files_threads test_checkpoint test_snapshots): $(B)/tests/lib/fakedht.o
+$(addprefix $(B)/tests/unit/,test_cache test_fetch test_file test_file_memory test_files test_files_bound test_files_threads test_checkpoint test_snapshots test_collect): $(B)/tests/lib/fakedht.o
 $(addprefix $(B)/tests/unit/,test_file test_file_memory test_files test_files_bound test_files_threads): $(B)/tests/lib/filekit.o
 $(addprefix $(B)/tests/unit/,$(UNIT_DHT)) $(addprefix $(B)/tests/fault/,$(FAULT)): $(B)/tests/lib/dhttest.o
 $(addprefix $(B)/tests/fault/,$(FAULT)): $(B)/tests/lib/faultio.o $(B)/libdht.a $(B)/libchunker.a

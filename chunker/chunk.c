@@ -43,7 +43,7 @@ struct chunk *chunk_slice(struct chunk *parent, size_t off, size_t len)
 	return c;
 }
 
-struct chunk *chunk_adopt(void *mem, size_t len)
+struct chunk *chunk_adopt(void *mem, size_t len, void (*release)(void *mem))
 {
 	struct chunk *c;
 
@@ -51,7 +51,8 @@ struct chunk *chunk_adopt(void *mem, size_t len)
 	c = malloc(sizeof(*c));
 	if (c)
 		*c = (struct chunk){
-			.data = mem, .len = (uint32_t)len, .holders = 1, .adopted = mem
+			.data = mem, .len = (uint32_t)len, .holders = 1, .adopted = mem,
+			.release = release,
 		};
 	return c;
 }
@@ -74,7 +75,8 @@ void chunk_drop(struct chunk *c)
 		assert(before > 0);
 		if (before > 1)
 			return;
-		free(c->adopted);
+		if (c->adopted)
+			c->release(c->adopted);
 		free(c);
 		c = parent;
 	}

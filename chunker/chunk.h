@@ -18,6 +18,7 @@ struct chunk {
 	uint32_t holders;	/* atomic */
 	struct chunk *parent;
 	void *adopted;
+	void (*release)(void *adopted);
 };
 
 /** chunk_new(len, data): ${len} fresh bytes, writable through *${data}.  NULL: no memory. */
@@ -29,9 +30,9 @@ struct chunk *chunk_copy(const void *data, size_t len);
 /** chunk_slice(parent, off, len): part of ${parent}, which it holds.  NULL: no memory. */
 struct chunk *chunk_slice(struct chunk *parent, size_t off, size_t len);
 
-/** chunk_adopt(mem, len): ${len} bytes of malloc()ed memory, which it frees with the last holder. NULL: no
- * memory; then ${mem} is still the caller's. */
-struct chunk *chunk_adopt(void *mem, size_t len);
+/** chunk_adopt(mem, len, release): the ${len} bytes at ${mem}; release(mem) is called when the last holder has
+ * gone, from any thread.  NULL: no memory; then ${mem} is still the caller's. */
+struct chunk *chunk_adopt(void *mem, size_t len, void (*release)(void *mem));
 
 /** chunk_hold(c): one more holder; returns ${c}. */
 struct chunk *chunk_hold(struct chunk *c);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "fs/buffers.h"
 #include "fs/log.h"
 
 #define DELAY_MS	900	/* from the first change to its checkpoint; the promise is 1 s */
@@ -16,6 +17,7 @@ struct checkpoint {
 	struct tree *tree;
 	struct files *files;
 	struct dht *dht;
+	struct gate *gate;
 	pthread_t thread;
 	atomic_bool due;
 
@@ -89,6 +91,18 @@ static bool attempt_ready(void *arg)
 	return a->result == 0;
 }
 
+/* Requests wait outside meanwhile, where they can be taken back. */
+static int try_commit(struct checkpoint *c, struct attempt *a)
+{
+	int r;
+
+	gate_close(c->gate);
+	r = tree_commit(c->tree, &a->what, attempt_ready, a);
+	gate_open(c->gate);
+	files_published(c->files, r == 0);
+	return r;
+}
+
 /*
  * *${changes}: was there anything to commit?  A tree that has failed has lost some, and nobody
  * is told otherwise, be there nothing new.
@@ -108,16 +122,17 @@ static int commit(struct checkpoint *c, bool *changes)
 	}
 	*changes = true;
 	r = sync_set(c);
-	if (r == 0)
-		r = tree_commit(c->tree, &a.what, attempt_ready, &a);
-	files_published(c->files, r == 0);
+	if (r < 0) {
+		files_published(c->files, false);
+		return r;
+	}
+	r = try_commit(c, &a);
 	if (r != -EAGAIN)
 		return r;
 
 	a.forced = true;
 	a.what.n = 0;
-	r = tree_commit(c->tree, &a.what, attempt_ready, &a);
-	files_published(c->files, r == 0);
+	r = try_commit(c, &a);
 	return r == -EAGAIN ? a.result : r;
 }
 
@@ -239,6 +254,7 @@ static void *checkpoint_thread(void *arg)
 		if (flush != FLUSH_NONE)
 			unflushed = files_flush_all(c->files, flush == FLUSH_ALL);
 		r = commit(c, &changes);
+		buffers_trim();
 		if (r == 0 && changes)
 			tell_commit(c);
 		take_result(c, r);
@@ -250,7 +266,7 @@ static void *checkpoint_thread(void *arg)
 	return NULL;
 }
 
-int checkpoint_start(struct tree *t, struct files *files, struct dht *dht,
+int checkpoint_start(struct tree *t, struct files *files, struct dht *dht, struct gate *gate,
     struct checkpoint **out)
 {
 	struct checkpoint *c = calloc(1, sizeof(*c));
@@ -263,6 +279,7 @@ int checkpoint_start(struct tree *t, struct files *files, struct dht *dht,
 	c->tree = t;
 	c->files = files;
 	c->dht = dht;
+	c->gate = gate;
 	list_init(&c->waiting);
 	list_init(&c->served);
 	pthread_mutex_init(&c->lock, NULL);

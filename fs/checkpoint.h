@@ -12,13 +12,14 @@
 #include "chunker/list.h"
 #include "dht/dht.h"
 #include "fs/file.h"
+#include "fs/gate.h"
 #include "fs/tree.h"
 
 struct checkpoint;
 
-/** checkpoint_start(tree, files, dht, out): starts the thread, which begins the tree's transaction before this
- * returns.  0 or -errno. */
-int checkpoint_start(struct tree *t, struct files *files, struct dht *dht,
+/** checkpoint_start(tree, files, dht, gate, out): starts the thread, which begins the tree's transaction before
+ * this returns; it closes ${gate} (NULL: none) for its commits.  0 or -errno. */
+int checkpoint_start(struct tree *t, struct files *files, struct dht *dht, struct gate *gate,
     struct checkpoint **out);
 
 /** checkpoint_stop(c): a last checkpoint of everything, then ends the thread.  What that checkpoint said, or

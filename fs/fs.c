@@ -59,6 +59,20 @@ static unsigned int cores(void)
 	return n > 0 ? (unsigned int)n : 1;
 }
 
+static int start_snapshots(struct fs *fs)
+{
+	const struct snapshots_options s = {
+		.tree = fs->tree,
+		.checkpoint = fs->checkpoint,
+		.dht = fs->dht,
+		.cache = fs->cache,
+		.read_only = fs->options->read_only,
+		.keep = fs->options->keep,
+	};
+
+	return snapshots_start(&s, &fs->snapshots);
+}
+
 /* Each part stands on the ones before it. */
 static int open_parts(struct fs *fs, char *why, size_t why_size)
 {
@@ -85,12 +99,14 @@ static int open_parts(struct fs *fs, char *why, size_t why_size)
 		return -ENOMEM;
 	f.dht = fs->dht;
 	f.cache = fs->cache;
+	fs->gate = gate_new();
+	if (!fs->gate)
+		return -ENOMEM;
 	r = files_new(&f, &fs->files);
 	if (r == 0)
-		r = checkpoint_start(fs->tree, fs->files, fs->dht, &fs->checkpoint);
+		r = checkpoint_start(fs->tree, fs->files, fs->dht, fs->gate, &fs->checkpoint);
 	if (r == 0)
-		r = snapshots_start(fs->tree, fs->checkpoint, fs->dht, fs->cache, o->read_only,
-		    &fs->snapshots);
+		r = start_snapshots(fs);
 	if (r < 0)
 		return r;
 	fs->jobs = jobs_new(JOB_THREADS);
@@ -167,6 +183,7 @@ int fs_close(struct fs *fs)
 	if (fs->cache)
 		cache_free(fs->cache);
 	known_free(fs->known);
+	gate_free(fs->gate);
 	free(fs);
 	return r;
 }

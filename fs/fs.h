@@ -6,6 +6,7 @@
 #include "fs/cache.h"
 #include "fs/checkpoint.h"
 #include "fs/file.h"
+#include "fs/gate.h"
 #include "fs/jobs.h"
 #include "fs/known.h"
 #include "fs/now.h"
@@ -28,6 +29,7 @@ struct fs {
 	struct cache *cache;
 	struct tree *tree;
 	struct files *files;
+	struct gate *gate;		/* closed while the tree is committed */
 	struct checkpoint *checkpoint;
 	struct snapshots *snapshots;
 	struct jobs *jobs;		/* what may take long */

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
 #include <linux/fuse.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
@@ -16,9 +17,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fs/buffers.h"
+#include "fs/gate.h"
 #include "fs/log.h"
 
 #define THREADS_MAX	16u
+#define COPIED_MAX	(64u << 10)	/* a write's bytes for which no receive buffer is given up */
 #define UNMOUNT_WAIT_S	10	/* for the kernel's dirty pages, after SIGTERM */
 
 extern char **environ;
@@ -27,12 +31,14 @@ extern char **environ;
 static __thread struct {
 	void *mem;
 	size_t len;
-	struct chunk *chunk;	/* once a handler has asked for its bytes: then the buffer is the chunk's */
+	bool ours;		/* the buffer may be taken over */
+	struct chunk *chunk;	/* it was: then it is the chunk's */
 	bool kill_priv;
 } current;
 
 struct loop {
 	struct fuse_session *se;
+	struct gate *gate;
 	char *mountpoint;
 	pthread_t main;
 	atomic_bool unmounted;
@@ -40,8 +46,10 @@ struct loop {
 
 struct chunk *loop_write_data(const char *data, size_t len)
 {
+	if (!current.ours || len <= COPIED_MAX)
+		return chunk_copy(data, len);
 	if (!current.chunk)
-		current.chunk = chunk_adopt(current.mem, current.len);
+		current.chunk = chunk_adopt(current.mem, current.len, buffers_give);
 	if (!current.chunk)
 		return NULL;
 	return chunk_slice(current.chunk, (size_t)(data - (const char *)current.mem), len);
@@ -52,9 +60,8 @@ bool loop_kill_priv(void)
 	return current.kill_priv;
 }
 
-static bool wants_kill_priv(const void *mem, size_t len)
+static bool wants_kill_priv(const struct fuse_in_header *in, size_t len)
 {
-	const struct fuse_in_header *in = mem;
 	const void *body = in + 1;
 
 	if (in->opcode == FUSE_WRITE && len >= sizeof(*in) + sizeof(struct fuse_write_in))
@@ -64,6 +71,93 @@ static bool wants_kill_priv(const void *mem, size_t len)
 	if (in->opcode == FUSE_SETATTR && len >= sizeof(*in) + sizeof(struct fuse_setattr_in))
 		return ((const struct fuse_setattr_in *)body)->valid & FATTR_KILL_SUIDGID;
 	return false;
+}
+
+/* Those whose handlers never ask for the tree's lock go on while it is committed. */
+static bool needs_tree(const struct fuse_in_header *in, size_t len)
+{
+	switch (in->opcode) {
+	case FUSE_INIT:
+	case FUSE_DESTROY:
+	case FUSE_READ:
+	case FUSE_FLUSH:
+	case FUSE_RELEASE:
+	case FUSE_FSYNC:
+	case FUSE_FSYNCDIR:
+	case FUSE_OPENDIR:
+	case FUSE_RELEASEDIR:
+	case FUSE_LSEEK:
+	case FUSE_INTERRUPT:
+	case FUSE_NOTIFY_REPLY:
+		return false;
+	case FUSE_WRITE:
+		return wants_kill_priv(in, len);
+	}
+	return true;
+}
+
+/* An answer without libfuse, which has not seen the request. */
+static void answer(struct loop *l, uint64_t unique, int error)
+{
+	struct fuse_out_header out = { .len = sizeof(out), .error = error, .unique = unique };
+
+	/* It fails where nobody waits any more. */
+	if (write(fuse_session_fd(l->se), &out, sizeof(out)) < 0 && errno != ENOENT)
+		log_line(LOG_DEBUG, "an answer: %s", strerror(errno));
+}
+
+/*
+ * The kernel's own writing back of a file's times: when a process that has written exits, it
+ * waits for that, and then nothing can end it.  The kernel does not look at the answer, so
+ * it may have it now, and what is kept is carried out later, before any other commit.
+ */
+static void answer_times(struct loop *l, const struct fuse_in_header *in, size_t len)
+{
+	const struct fuse_setattr_in *arg = (const void *)(in + 1);
+	const uint32_t times = FATTR_MTIME | FATTR_CTIME;
+	struct {
+		struct fuse_out_header header;
+		struct fuse_attr_out attr;
+	} out = { .header = { .len = sizeof(out), .unique = in->unique } };
+
+	if (in->opcode != FUSE_SETATTR || len < sizeof(*in) + sizeof(*arg) ||
+	    (arg->valid & ~(uint32_t)FATTR_FH) != times || !signals_deaf(in->pid))
+		return;
+	if (write(fuse_session_fd(l->se), &out, sizeof(out)) < 0)
+		log_line(LOG_DEBUG, "an answer: %s", strerror(errno));
+}
+
+static void process(struct loop *l, void *mem, size_t len, bool ours)
+{
+	struct fuse_buf buf = { .mem = mem, .size = len };
+
+	current.mem = mem;
+	current.len = len;
+	current.ours = ours;
+	current.kill_priv = wants_kill_priv(mem, len);
+	fuse_session_process_buf(l->se, &buf);
+}
+
+static void handle(struct loop *l, void *mem, size_t len)
+{
+	const struct fuse_in_header *in = mem;
+	const struct fuse_interrupt_in *interrupt = (const void *)(in + 1);
+	bool gated;
+	int r;
+
+	if (in->opcode == FUSE_INTERRUPT && len >= sizeof(*in) + sizeof(*interrupt) &&
+	    gate_interrupt(l->gate, interrupt->unique))
+		return;
+	gated = needs_tree(in, len);
+	r = gated ? gate_enter(l->gate, in->unique, in->pid, mem, len) : 1;
+	if (r > 0)
+		process(l, mem, len, true);
+	else if (r == 0)
+		answer_times(l, in, len);
+	else if (in->opcode != FUSE_FORGET && in->opcode != FUSE_BATCH_FORGET)
+		answer(l, in->unique, r);
+	if (r > 0 && gated)
+		gate_leave(l->gate);
 }
 
 /*
@@ -76,25 +170,45 @@ static void *serve(void *arg)
 	struct fuse_buf buf = { .mem = NULL };
 
 	while (!fuse_session_exited(l->se)) {
-		int n = fuse_session_receive_buf(l->se, &buf);
+		int n;
 
+		if (!buf.mem)
+			buf.mem = buffers_take();
+		n = fuse_session_receive_buf(l->se, &buf);
 		if (n == -EINTR || n == -EAGAIN || n == -ENOMEM)
 			continue;
 		if (n <= 0)
 			break;
-		current.mem = buf.mem;
-		current.len = (size_t)n;
-		current.kill_priv = wants_kill_priv(buf.mem, (size_t)n);
-		fuse_session_process_buf(l->se, &buf);
+		handle(l, buf.mem, (size_t)n);
 		if (current.chunk) {
+			buffers_cut(buf.mem, (size_t)n, malloc_usable_size(buf.mem));
 			chunk_drop(current.chunk);
 			current.chunk = NULL;
 			buf.mem = NULL;
 		}
 	}
-	free(buf.mem);
+	buffers_give(buf.mem);
 	fuse_session_exit(l->se);
 	pthread_kill(l->main, SIGUSR1);
+	return NULL;
+}
+
+/* What was kept while the tree was committed. */
+static void *serve_kept(void *arg)
+{
+	struct loop *l = arg;
+	struct gate_kept *k;
+	bool refuse;
+
+	while ((k = gate_next(l->gate, &refuse))) {
+		if (refuse) {
+			answer(l, k->unique, -EINTR);
+		} else {
+			process(l, k->bytes, k->len, false);
+			gate_leave(l->gate);
+		}
+		free(k);
+	}
 	return NULL;
 }
 
@@ -194,18 +308,20 @@ static void wait_for_end(struct loop *l)
 		log_line(LOG_WARNING, "writing back open files took too long; going on");
 }
 
-int loop_run(struct fuse_session *se, const char *mountpoint, unsigned int threads)
+int loop_run(struct fuse_session *se, struct gate *gate, const char *mountpoint,
+    unsigned int threads)
 {
 	struct sigaction wake = { .sa_handler = end_of_read };
 	/* Static, for a thread that run_bounded() gave up on may still look at it. */
 	static struct loop l;
-	pthread_t ids[THREADS_MAX];
+	pthread_t ids[THREADS_MAX], keeper;
 	sigset_t usr1;
 	unsigned int n;
 
 	if (threads > THREADS_MAX)
 		threads = THREADS_MAX;
 	l.se = se;
+	l.gate = gate;
 	l.main = pthread_self();
 	l.mountpoint = strdup(mountpoint);
 	if (!l.mountpoint)
@@ -214,11 +330,15 @@ int loop_run(struct fuse_session *se, const char *mountpoint, unsigned int threa
 	sigaddset(&usr1, SIGUSR1);
 	pthread_sigmask(SIG_BLOCK, &usr1, NULL);
 	sigaction(SIGUSR2, &wake, NULL);
+	if (pthread_create(&keeper, NULL, serve_kept, &l) != 0)
+		return -EAGAIN;
 	for (n = 0; n < threads; n++)
 		if (pthread_create(&ids[n], NULL, serve, &l) != 0)
 			break;
 	if (n > 0)
 		wait_for_end(&l);
 	end_threads(&l, ids, n);
+	gate_end(gate);
+	pthread_join(keeper, NULL);
 	return n > 0 ? 0 : -EAGAIN;
 }

@@ -226,7 +226,7 @@ static int serve(struct fs *fs)
 	} else {
 		leave_parent(o);
 		log_line(LOG_INFO, "mounted %s with store %s", o->mountpoint, o->store);
-		r = loop_run(fs->session, o->mountpoint, THREADS);
+		r = loop_run(fs->session, fs->gate, o->mountpoint, THREADS);
 		if (r < 0)
 			log_line(LOG_ERR, "could not serve: %s", strerror(-r));
 	}

@@ -4,19 +4,20 @@
 #include <fuse_lowlevel.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <time.h>
 
 struct parking {
-	struct jobs *interrupts;	/* one thread */
+	pthread_t thread;		/* carries out interrupts */
 	pthread_mutex_t lock;		/* protects what follows */
-	pthread_cond_t empty;
+	pthread_cond_t empty, wake;
 	struct list list;		/* not answered yet */
+	struct list interrupted;	/* of these, and held; the thread looks at them */
 	unsigned int count;		/* not freed yet */
-	bool ending;
+	bool ending, stop;
 };
 
-static void cancel_job(struct job *j)
+static void cancel_it(struct parked *p)
 {
-	struct parked *p = (struct parked *)((char *)j - offsetof(struct parked, job));
 	bool finished;
 
 	pthread_mutex_lock(&p->lock);
@@ -27,13 +28,66 @@ static void cancel_job(struct job *j)
 	parked_drop(p);
 }
 
-/* By who knows that ${p} is alive, and may hold any lock: so only post. */
+static struct parked *next_to_cancel(struct parking *k)
+{
+	for (struct list *l = k->interrupted.next; l != &k->interrupted; l = l->next) {
+		struct parked *p = list_item(l, struct parked, interrupted);
+
+		if (k->ending || signals_count(&p->signal))
+			return p;
+	}
+	return NULL;
+}
+
+/* What was interrupted is looked at again and again: only its first signal is told. */
+static void wait_for_news(struct parking *k)
+{
+	struct timespec until;
+
+	if (list_empty(&k->interrupted)) {
+		pthread_cond_wait(&k->wake, &k->lock);
+		return;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += (long)SIGNALS_LOOK_MS * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	pthread_cond_timedwait(&k->wake, &k->lock, &until);
+}
+
+static void *carry_out(void *arg)
+{
+	struct parking *k = arg;
+
+	pthread_mutex_lock(&k->lock);
+	while (!k->stop) {
+		struct parked *p = next_to_cancel(k);
+
+		if (!p) {
+			wait_for_news(k);
+			continue;
+		}
+		list_remove(&p->interrupted);
+		pthread_mutex_unlock(&k->lock);
+		cancel_it(p);
+		pthread_mutex_lock(&k->lock);
+	}
+	pthread_mutex_unlock(&k->lock);
+	return NULL;
+}
+
+/* By who knows that ${p} is alive and has not been finished, with the parking's lock. */
 static void interrupt(struct parked *p)
 {
-	if (atomic_flag_test_and_set(&p->interrupted))
+	if (p->was_interrupted)
 		return;
+	p->was_interrupted = true;
+	p->signal.since_ms = signals_now_ms();
 	parked_hold(p);
-	jobs_post(p->parking->interrupts, &p->job);
+	list_append(&p->parking->interrupted, &p->interrupted);
+	pthread_cond_signal(&p->parking->wake);
 }
 
 /*
@@ -42,8 +96,12 @@ static void interrupt(struct parked *p)
  */
 static void on_interrupt(fuse_req_t req, void *data)
 {
+	struct parked *p = data;
+
 	(void)req;
-	interrupt(data);
+	pthread_mutex_lock(&p->parking->lock);
+	interrupt(p);
+	pthread_mutex_unlock(&p->parking->lock);
 }
 
 /* Under its lock. */
@@ -72,11 +130,11 @@ void parked_init(struct parked *p, struct fuse_req *req, struct parking *parking
 	p->parking = parking;
 	p->cancel = cancel;
 	p->free = free_parked;
-	p->job.run = cancel_job;
-	p->finished = p->registered = p->counted = false;
+	p->signal.pid = (uint32_t)fuse_req_ctx(req)->pid;
+	p->finished = p->registered = p->counted = p->was_interrupted = false;
+	list_init(&p->interrupted);
 	pthread_mutex_init(&p->lock, NULL);
 	atomic_init(&p->holds, 2);
-	atomic_flag_clear(&p->interrupted);
 }
 
 void parked_started(struct parked *p)
@@ -91,7 +149,7 @@ void parked_started(struct parked *p)
 
 struct fuse_req *parked_finish(struct parked *p)
 {
-	bool registered;
+	bool registered, interrupted;
 
 	pthread_mutex_lock(&p->lock);
 	p->finished = true;
@@ -101,7 +159,11 @@ struct fuse_req *parked_finish(struct parked *p)
 		fuse_req_interrupt_func(p->req, NULL, NULL);
 		pthread_mutex_lock(&p->parking->lock);
 		list_remove(&p->link);
+		interrupted = !list_empty(&p->interrupted);
+		list_remove(&p->interrupted);
 		pthread_mutex_unlock(&p->parking->lock);
+		if (interrupted)
+			parked_drop(p);
 	}
 	return p->req;
 }
@@ -132,18 +194,25 @@ void parked_drop(struct parked *p)
 struct parking *parking_new(void)
 {
 	struct parking *k = calloc(1, sizeof(*k));
+	pthread_condattr_t attr;
 
 	if (!k)
 		return NULL;
-	k->interrupts = jobs_new(1);
-	if (!k->interrupts) {
-		free(k);
-		return NULL;
-	}
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_mutex_init(&k->lock, NULL);
 	pthread_cond_init(&k->empty, NULL);
+	pthread_cond_init(&k->wake, &attr);
+	pthread_condattr_destroy(&attr);
 	list_init(&k->list);
-	return k;
+	list_init(&k->interrupted);
+	if (pthread_create(&k->thread, NULL, carry_out, k) == 0)
+		return k;
+	pthread_cond_destroy(&k->empty);
+	pthread_cond_destroy(&k->wake);
+	pthread_mutex_destroy(&k->lock);
+	free(k);
+	return NULL;
 }
 
 void parking_end(struct parking *k)
@@ -152,6 +221,7 @@ void parking_end(struct parking *k)
 	k->ending = true;
 	for (struct list *l = k->list.next; l != &k->list; l = l->next)
 		interrupt(list_item(l, struct parked, link));
+	pthread_cond_signal(&k->wake);
 	while (k->count > 0)
 		pthread_cond_wait(&k->empty, &k->lock);
 	pthread_mutex_unlock(&k->lock);
@@ -162,8 +232,13 @@ void parking_free(struct parking *k)
 	if (!k)
 		return;
 	parking_end(k);
-	jobs_free(k->interrupts);
+	pthread_mutex_lock(&k->lock);
+	k->stop = true;
+	pthread_cond_signal(&k->wake);
+	pthread_mutex_unlock(&k->lock);
+	pthread_join(k->thread, NULL);
 	pthread_cond_destroy(&k->empty);
+	pthread_cond_destroy(&k->wake);
 	pthread_mutex_destroy(&k->lock);
 	free(k);
 }

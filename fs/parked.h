@@ -5,8 +5,8 @@
  *	start the operation		its completion calls parked_finish(), replies, parked_drop()
  *	parked_started(p)		the handler, last: p may be gone after it
  *
- * An interrupt (a signal to the process that waits) calls cancel() from the parking's
- * thread: it must make the completion come soon; if that has come already, or comes
+ * An interrupt (a signal to the process that waits, when it counts: signals.h) calls cancel() from
+ * the parking's thread: it must make the completion come soon; if that has come already, or comes
  * just then, cancel() must do no harm.
  */
 #ifndef FS_PARKED_H
@@ -17,7 +17,7 @@
 #include <stdbool.h>
 
 #include "chunker/list.h"
-#include "fs/jobs.h"
+#include "fs/signals.h"
 
 struct fuse_req;
 
@@ -39,12 +39,13 @@ struct parked {
 	void (*cancel)(struct parked *p);
 	void (*free)(struct parked *p);
 	/* private */
-	struct job job;
-	struct list link;	/* the parking's lock; in its list from parked_started() to parked_finish() */
+	/* the parking's lock; in its list from parked_started() to parked_finish() */
+	struct list link, interrupted;
+	struct interruption signal;
+	bool was_interrupted;
 	pthread_mutex_t lock;	/* protects what follows; the parking's comes after it */
 	bool finished, registered, counted;
 	atomic_uint holds;
-	atomic_flag interrupted;
 };
 
 /** parked_init(p, req, parking, cancel, free): two holds: the completion's and the handler's. */

@@ -102,12 +102,12 @@ ok 'and ends well' mount_stop
 # write: at the bound of dirty bytes.
 ok 'with little memory' start_on_slow_disk --dirty-max 4M
 echo other >"$MNT/other" && sync "$MNT/other"
-stall pwritev
+stall pwrite
 python3 "$helpers/noise.py" "$MNT/other noise" 30 &
 other=$!
 python3 "$helpers/noise.py" "$MNT/noise" 100 &
 pid=$!
-ok 'the disk hangs' wait_until 10 stalled pwritev
+ok 'the disk hangs' wait_until 10 stalled pwrite
 ends 'a writer can be killed at the bound' "$pid"
 ok 'meanwhile others look' timeout 5 ls -l "$MNT"
 release

@@ -46,7 +46,7 @@ static int setup(void **state)
 	o.cache = cache;
 	if (!set || !cache || files_new(&o, &files) != 0)
 		return -1;
-	return checkpoint_start(t, files, set, &c);
+	return checkpoint_start(t, files, set, NULL, &c);
 }
 
 static int teardown(void **state)

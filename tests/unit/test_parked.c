@@ -1,22 +1,28 @@
 /*
  * parked: every request is answered once, whatever comes first: its completion, an interrupt
- * or the end of the mount.  The requests are fakes: of libfuse only the one function that
- * parked.c calls is here, with its locking.
+ * or the end of the mount.  The requests are fakes: of libfuse only the two functions
+ * that parked.c calls are here, with their locking.
  */
+#define FUSE_USE_VERSION 314
+#include <fuse_lowlevel.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "fs/parked.h"
 
 struct fuse_req {
+	struct fuse_ctx ctx;
 	pthread_mutex_t lock;
 	void (*func)(struct fuse_req *req, void *data);
 	void *data;
@@ -31,8 +37,10 @@ struct request {
 	atomic_uint *answers, *frees;
 };
 
-void fuse_req_interrupt_func(struct fuse_req *req, void (*func)(struct fuse_req *req, void *data),
-    void *data);
+const struct fuse_ctx *fuse_req_ctx(struct fuse_req *req)
+{
+	return &req->ctx;
+}
 
 void fuse_req_interrupt_func(struct fuse_req *req, void (*func)(struct fuse_req *req, void *data),
     void *data)
@@ -90,6 +98,63 @@ static struct request *begin(struct parking *k)
 	r->frees = &frees;
 	parked_init(&r->parked, &r->req, k, cancel, free_request);
 	return r;
+}
+
+static void handle(int signal)
+{
+	(void)signal;
+}
+
+/* A process that handles SIGUSR1, and has one and SIGSTOP waiting for it. */
+static pid_t process(void)
+{
+	void (*old)(int) = signal(SIGUSR1, handle);
+	int status;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		raise(SIGSTOP);
+		_exit(0);
+	}
+	signal(SIGUSR1, old);
+	assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+	assert_true(WIFSTOPPED(status));
+	kill(pid, SIGUSR1);
+	return pid;
+}
+
+static void a_signal_that_ends_nothing_lets_the_wait_go_on(void **state)
+{
+	struct request *r = begin(*state);
+	pid_t pid = process();
+
+	r->parked.signal.pid = (uint32_t)pid;
+	parked_started(&r->parked);
+	interrupt(r);
+	assert_false(signals_fatal((uint32_t)pid));
+	assert_false(signals_count(&r->parked.signal));
+	assert_int_equal(atomic_load(&answers), 0);
+	/* Only the first signal is told: that another one has come shows in the process. */
+	kill(pid, SIGQUIT);
+	assert_true(signals_fatal((uint32_t)pid));
+	while (atomic_load(&frees) == 0)
+		sched_yield();
+	assert_int_equal(atomic_load(&answers), 1);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	assert_true(signals_fatal((uint32_t)pid));
+	parking_free(*state);
+}
+
+static void an_old_interrupt_counts(void **state)
+{
+	struct interruption i = { .pid = (uint32_t)getpid(), .since_ms = signals_now_ms() };
+
+	(void)state;
+	assert_false(signals_count(&i));
+	i.since_ms -= SIGNALS_GRACE_MS;
+	assert_true(signals_count(&i));
 }
 
 static int reset(void **state)
@@ -221,6 +286,8 @@ int main(void)
 		cmocka_unit_test_setup(the_end_cancels_what_is_parked_and_what_comes_later, reset),
 		cmocka_unit_test_setup(the_end_waits_for_completions_that_run, reset),
 		cmocka_unit_test_setup(completion_and_interrupt_race_and_one_wins, reset),
+		cmocka_unit_test_setup(a_signal_that_ends_nothing_lets_the_wait_go_on, reset),
+		cmocka_unit_test(an_old_interrupt_counts),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -1,0 +1,214 @@
+#include "fs/gate.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define EARLY 64u
+
+struct gate {
+	pthread_mutex_t lock;	/* protects what follows */
+	pthread_cond_t empty;	/* inside == 0; nothing kept */
+	pthread_cond_t wake;	/* something for gate_next() */
+	struct list kept;
+	unsigned int inside;
+	unsigned int interrupted;	/* of the kept */
+	bool closed, ending;
+	/* Interrupts that came while it was closed, and before their request: another thread has
+	 * read that, and not got here yet. */
+	uint64_t early[EARLY];
+	unsigned int early_at;
+};
+
+struct gate *gate_new(void)
+{
+	struct gate *g = calloc(1, sizeof(*g));
+	pthread_condattr_t attr;
+
+	if (!g)
+		return NULL;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_mutex_init(&g->lock, NULL);
+	pthread_cond_init(&g->empty, NULL);
+	pthread_cond_init(&g->wake, &attr);
+	pthread_condattr_destroy(&attr);
+	list_init(&g->kept);
+	return g;
+}
+
+void gate_free(struct gate *g)
+{
+	if (!g)
+		return;
+	while (!list_empty(&g->kept)) {
+		struct gate_kept *k = list_item(g->kept.next, struct gate_kept, link);
+
+		list_remove(&k->link);
+		free(k);
+	}
+	pthread_cond_destroy(&g->empty);
+	pthread_cond_destroy(&g->wake);
+	pthread_mutex_destroy(&g->lock);
+	free(g);
+}
+
+static void mark(struct gate *g, struct gate_kept *k)
+{
+	if (k->interrupted)
+		return;
+	k->interrupted = true;
+	k->signal.since_ms = signals_now_ms();
+	g->interrupted++;
+	pthread_cond_signal(&g->wake);
+}
+
+static int keep(struct gate *g, uint64_t unique, uint32_t pid, const void *mem, size_t len)
+{
+	struct gate_kept *k = malloc(sizeof(*k) + len);
+
+	if (!k)
+		return -ENOMEM;
+	*k = (struct gate_kept){ .unique = unique, .signal.pid = pid, .len = len };
+	memcpy(k->bytes, mem, len);
+	list_append(&g->kept, &k->link);
+	for (unsigned int i = 0; i < EARLY; i++)
+		if (g->early[i] == unique)
+			mark(g, k);
+	return 0;
+}
+
+int gate_enter(struct gate *g, uint64_t unique, uint32_t pid, const void *mem, size_t len)
+{
+	int r = 1;
+
+	pthread_mutex_lock(&g->lock);
+	if (g->closed)
+		r = keep(g, unique, pid, mem, len);
+	else
+		g->inside++;
+	pthread_mutex_unlock(&g->lock);
+	return r;
+}
+
+void gate_leave(struct gate *g)
+{
+	pthread_mutex_lock(&g->lock);
+	assert(g->inside > 0);
+	if (--g->inside == 0 && g->closed)
+		pthread_cond_signal(&g->empty);
+	pthread_mutex_unlock(&g->lock);
+}
+
+bool gate_interrupt(struct gate *g, uint64_t unique)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&g->lock);
+	for (struct list *l = g->kept.next; l != &g->kept && !found; l = l->next) {
+		struct gate_kept *k = list_item(l, struct gate_kept, link);
+
+		found = k->unique == unique;
+		if (found)
+			mark(g, k);
+	}
+	if (!found && g->closed)
+		g->early[g->early_at++ % EARLY] = unique;
+	pthread_mutex_unlock(&g->lock);
+	return found;
+}
+
+/* One whose process is to wait no longer; NULL: none. */
+static struct gate_kept *refused(struct gate *g)
+{
+	for (struct list *l = g->kept.next; g->interrupted > 0 && l != &g->kept; l = l->next) {
+		struct gate_kept *k = list_item(l, struct gate_kept, link);
+
+		if (k->interrupted && signals_count(&k->signal))
+			return k;
+	}
+	return NULL;
+}
+
+/* What was interrupted is looked at again and again: only its first signal is told. */
+static void wait_for_news(struct gate *g)
+{
+	struct timespec until;
+
+	if (g->interrupted == 0) {
+		pthread_cond_wait(&g->wake, &g->lock);
+		return;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += (long)SIGNALS_LOOK_MS * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	pthread_cond_timedwait(&g->wake, &g->lock, &until);
+}
+
+struct gate_kept *gate_next(struct gate *g, bool *refuse)
+{
+	struct gate_kept *k = NULL;
+
+	pthread_mutex_lock(&g->lock);
+	while (!g->ending) {
+		*refuse = g->closed;
+		if (g->closed)
+			k = refused(g);
+		else if (!list_empty(&g->kept))
+			k = list_item(g->kept.next, struct gate_kept, link);
+		if (k)
+			break;
+		wait_for_news(g);
+	}
+	if (k) {
+		list_remove(&k->link);
+		if (list_empty(&g->kept))
+			pthread_cond_signal(&g->empty);
+		g->interrupted -= k->interrupted;
+		g->inside += !*refuse;
+	}
+	pthread_mutex_unlock(&g->lock);
+	return k;
+}
+
+void gate_end(struct gate *g)
+{
+	pthread_mutex_lock(&g->lock);
+	g->ending = true;
+	pthread_cond_broadcast(&g->wake);
+	pthread_cond_broadcast(&g->empty);
+	pthread_mutex_unlock(&g->lock);
+}
+
+void gate_close(struct gate *g)
+{
+	if (!g)
+		return;
+	pthread_mutex_lock(&g->lock);
+	assert(!g->closed);
+	while (!list_empty(&g->kept) && !g->ending)
+		pthread_cond_wait(&g->empty, &g->lock);
+	g->closed = true;
+	while (g->inside > 0)
+		pthread_cond_wait(&g->empty, &g->lock);
+	pthread_mutex_unlock(&g->lock);
+}
+
+void gate_open(struct gate *g)
+{
+	if (!g)
+		return;
+	pthread_mutex_lock(&g->lock);
+	g->closed = false;
+	memset(g->early, 0, sizeof(g->early));
+	g->early_at = 0;
+	if (!list_empty(&g->kept))
+		pthread_cond_broadcast(&g->wake);
+	pthread_mutex_unlock(&g->lock);
+}

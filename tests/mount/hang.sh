@@ -1,0 +1,60 @@
+#!/bin/bash
+# A disk that hangs while the tree is committed: whatever operation waits for it can be killed, and
+# the mount can be taken away.
+. "$(dirname "$0")/../lib/mount.sh"
+helpers=$(cd "$(dirname "$0")/helpers" && pwd)
+export STALL_DIR=$TEST_DIR/stall
+mkdir "$STALL_DIR"
+# The sanitizers' runtime wants to be the first library; here it may be the second.
+export ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0
+[ -w /proc/sys/vm/drop_caches ] || { skip 'operations on a disk that hangs' 'only root makes the kernel forget'; done_testing; }
+
+start_on_slow_disk() { LD_PRELOAD=$B/tests/mount/helpers/stall.so mount_start "$@"; }
+release() { rm -f "$STALL_DIR"/*; }
+trap 'release; mount_cleanup' EXIT
+# hang: the tree's disk hangs, and a commit waits for it.
+hang() {
+	touch "$STALL_DIR/tree.fdatasync"
+	mkdir "$MNT/change$1" && wait_until 10 test -e "$STALL_DIR/tree.fdatasync.waits"
+}
+mount_is_gone() { ! mount_is_there; }
+
+ok 'it mounts' start_on_slow_disk
+cases timeout 100 python3 "$helpers/hang.py" "$MNT" "$STALL_DIR"
+ok 'it unmounts' mount_stop
+
+# Unmounting.
+ok 'it mounts' start_on_slow_disk
+ok 'the disk hangs' hang 1
+mkdir "$MNT/waits" 2>/dev/null &
+waiter=$!
+ok 'the mount can be taken away lazily' timeout 10 fusermount3 -uz "$MNT"
+ok 'it is gone' mount_is_gone
+kill -KILL "$waiter" 2>/dev/null
+wait "$waiter" 2>/dev/null
+release
+ok 'the process ends when the disk goes on' mount_ended
+ok 'it mounts' start_on_slow_disk
+ok 'nothing was lost' test -d "$MNT/change1"
+
+ok 'the disk hangs' hang 2
+ok 'the mount can be taken away' timeout 10 fusermount3 -u "$MNT"
+release
+ok 'the process ends when the disk goes on' mount_ended
+ok 'it mounts' start_on_slow_disk
+ok 'nothing was lost' test -d "$MNT/change2"
+
+exec 5<"$MNT/known"
+ok 'the disk hangs' hang 3
+mkdir "$MNT/waits" 2>/dev/null &
+waiter=$!
+kill -TERM "$(mount_pid)"
+ok 'SIGTERM takes the mount away, with a file open' wait_until 40 mount_is_gone
+exec 5<&-
+wait "$waiter" 2>/dev/null
+release
+ok 'the process ends when the disk goes on' mount_ended
+ok 'it mounts' start_on_slow_disk
+ok 'nothing was lost' test -d "$MNT/change3"
+ok 'it unmounts' mount_stop
+done_testing
