@@ -15,7 +15,7 @@ CHUNKER := \
 	entry directory_node directory directory_update xattrs snapshot children
 DHT := \
 	io record scan segment ledger ledger_rows ledger_write marks recent format lock \
-	append tail sync commit recover pace check gc clean listing get put store open work dht
+	append tail sync commit recover pace check gc dead clean listing get put store open work dht
 FS := \
 	log now size options place jobs grace roots lookups cache fetch \
 	acl tree tree_view tree_change tree_names tree_rename tree_attr tree_xattr tree_checkpoint tree_reader tree_roots \
@@ -27,7 +27,7 @@ FS := \
 UNIT_CHUNKER := \
 	test_address test_cut test_codec test_xattrs test_snapshot test_entry test_directory \
 	test_directory_update test_node test_index test_splice
-UNIT_DHT     := test_record test_store test_dht
+UNIT_DHT     := test_record test_store test_dht test_gc
 FAULT        := test_power test_disk test_open test_heal
 UNIT_FS := \
 	test_options test_cache test_fetch test_jobs test_gate test_extents test_file test_file_memory \

@@ -142,6 +142,27 @@ void segment_wipe(struct store *s, struct segment *g, const struct record *r)
 	segment_drop(s->segments, g);
 }
 
+int segment_measure(struct store *s, struct segment *g)
+{
+	uint64_t bytes;
+	uint32_t holes;
+	int rc, fd = segment_hold(s->segments, g);
+
+	if (fd < 0)
+		return fd;
+	rc = s->io->taken(s->io->ctx, fd, &bytes);
+	segment_drop(s->segments, g);
+	if (rc < 0)
+		return rc;
+	pthread_mutex_lock(&s->lock);
+	holes = bytes < g->end ? g->end - (uint32_t)bytes : 0;
+	s->segment_bytes = s->segment_bytes + g->holes - holes;
+	s->disk_looked_ms = 0;
+	g->holes = holes;
+	pthread_mutex_unlock(&s->lock);
+	return 0;
+}
+
 void segment_cut(struct store *s, struct segment *g, uint32_t end)
 {
 	int fd = segment_hold(s->segments, g);
@@ -220,16 +241,24 @@ void append_count(struct store *s, uint32_t bytes)
 	s->disk_left -= bytes < s->disk_left ? bytes : s->disk_left;
 }
 
-int append_reserve(struct store *s, struct record *r, struct place *p)
+/* Under the lock: what is moved so that its segment can go may take half of the reserve. */
+static bool has_room(struct store *s, uint32_t span, bool moves)
+{
+	uint64_t more = moves ? reserve_of(s->size_max ? s->size_max : s->disk_total) / 2 : 0;
+
+	look(s, false);
+	if (span > left(s) + more)
+		look(s, true);
+	return span <= left(s) + more;
+}
+
+int append_reserve(struct store *s, struct record *r, bool moves, struct place *p)
 {
 	uint32_t span = record_span(r->stored_len), before;
 	struct segment *g;
 	int rc;
 
-	look(s, false);
-	if (span + SEGMENT_BLOCK > left(s))
-		look(s, true);
-	if (span + SEGMENT_BLOCK > left(s))
+	if (!has_room(s, span + SEGMENT_BLOCK, moves))
 		return -ENOSPC;
 	rc = next_segment(s, span);
 	if (rc < 0)

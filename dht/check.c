@@ -48,11 +48,15 @@ static bool header_there(struct store *s, const struct record *r)
 static void adopt(struct walk *w, const struct record *r)
 {
 	struct store *s = w->s;
+	struct segment *g;
 	struct recent *e;
 
 	pthread_mutex_lock(&s->lock);
+	g = segments_find(s->segments, r->segment);
 	e = recents_find(&s->recents, &r->address);
-	if (e ? e->state == RECENT_DURABLE && e->record.bad : !gc_condemns(s, &r->address))
+	/* What is being given back to the disk is not to be led to again. */
+	if ((e ? e->state == RECENT_DURABLE && e->record.bad : !gc_condemns(s, &r->address)) &&
+	    g && !g->cleaning)
 		store_enter(s, r);
 	pthread_mutex_unlock(&s->lock);
 }
@@ -104,7 +108,9 @@ static int walk_segment(struct walk *w, struct segment *g, uint32_t end)
 
 	scan.fd = segment_hold(s->segments, g);
 	if (scan.fd < 0) {
-		w->error = scan.fd;
+		/* One that was deleted meanwhile held nothing. */
+		if (segments_find(s->segments, g->number) == g)
+			w->error = scan.fd;
 		return 0;
 	}
 	rc = scan_run(&scan);
@@ -183,7 +189,7 @@ static uint32_t end_of(struct store *s, struct segment *g)
 static int walk_all(struct walk *w)
 {
 	struct store *s = w->s;
-	size_t n = segments_count(s->segments);
+	struct segment *g;
 	struct dht_status status;
 	int rc = 0;
 
@@ -191,13 +197,10 @@ static int walk_all(struct walk *w)
 	w->scratch = scratch_borrow(s);
 	if (!w->scratch)
 		return -ENOMEM;
-	for (size_t i = 0; i < n; i++)
-		w->pace.progress.total += end_of(s, segments_at(s->segments, i));
-	for (size_t i = 0; rc == 0 && i < n; i++) {
-		struct segment *g = segments_at(s->segments, i);
-
+	for (g = segments_next(s->segments, 0); g; g = segments_next(s->segments, g->number))
+		w->pace.progress.total += end_of(s, g);
+	for (g = segments_next(s->segments, 0); rc == 0 && g; g = segments_next(s->segments, g->number))
 		rc = walk_segment(w, g, end_of(s, g));
-	}
 	store_status(s, &status);
 	if (rc == 0 && w->found_good < status.chunks)
 		rc = check_entries(w);

@@ -131,6 +131,7 @@ struct dht_status {
 	uint64_t raw_bytes;	/* of them, before compression */
 	uint64_t stored_bytes;	/* of them, as they lie in segments */
 	uint64_t segments;
+	uint64_t dead_bytes;	/* in segments, and on the disk, that no chunk takes */
 	uint64_t set_aside;	/* records that failed verification since the store was made */
 	uint64_t inserts, inserts_known;	/* since start: asked for; there already */
 	uint64_t lookups;	/* since start */

@@ -113,6 +113,28 @@ static int sys_allocate(void *ctx, int fd, uint64_t off, uint64_t len)
 	return rc < 0 ? -errno : 0;
 }
 
+static int sys_punch(void *ctx, int fd, uint64_t off, uint64_t len)
+{
+	int rc;
+
+	(void)ctx;
+	do
+		rc = fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)len);
+	while (rc < 0 && errno == EINTR);
+	return rc < 0 ? -errno : 0;
+}
+
+static int sys_taken(void *ctx, int fd, uint64_t *bytes)
+{
+	struct stat st;
+
+	(void)ctx;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	*bytes = (uint64_t)st.st_blocks * 512;
+	return 0;
+}
+
 static int sys_unlink(void *ctx, int dirfd, const char *name)
 {
 	(void)ctx;
@@ -182,6 +204,8 @@ const struct io io_system = {
 	.fsync_dir = sys_fsync_dir,
 	.truncate = sys_truncate,
 	.allocate = sys_allocate,
+	.punch = sys_punch,
+	.taken = sys_taken,
 	.unlink = sys_unlink,
 	.list = sys_list,
 	.size = sys_size,

@@ -21,6 +21,8 @@ struct io {
 	int (*fsync_dir)(void *ctx, int dirfd);
 	int (*truncate)(void *ctx, int fd, uint64_t len);
 	int (*allocate)(void *ctx, int fd, uint64_t off, uint64_t len);	/* FALLOC_FL_KEEP_SIZE */
+	int (*punch)(void *ctx, int fd, uint64_t off, uint64_t len);	/* FALLOC_FL_PUNCH_HOLE */
+	int (*taken)(void *ctx, int fd, uint64_t *bytes);	/* on the disk, holes not counted */
 	int (*unlink)(void *ctx, int dirfd, const char *name);
 	/* each(arg, name) for every entry of dirfd but "." and "..", until one returns not 0 */
 	int (*list)(void *ctx, int dirfd, int (*each)(void *arg, const char *name), void *arg);

@@ -287,6 +287,7 @@ static struct store *store_new(const struct dht_options *options)
 	list_init(&s->astray);
 	list_init(&s->durable);
 	pthread_mutex_init(&s->ledger_lock, NULL);
+	pthread_mutex_init(&s->clean_lock, NULL);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_mutex_init(&s->scratch_lock, NULL);
 	pthread_cond_init(&s->tail_moved, NULL);
@@ -335,6 +336,7 @@ void store_free(struct store *s)
 	pthread_cond_destroy(&s->mend_done);
 	pthread_mutex_destroy(&s->lock);
 	pthread_mutex_destroy(&s->ledger_lock);
+	pthread_mutex_destroy(&s->clean_lock);
 	pthread_mutex_destroy(&s->scratch_lock);
 	free(s->verified);
 	free(s->dir);

@@ -56,9 +56,10 @@ static int await_room(struct store *s)
 	return ticket > 0 ? -EAGAIN : 0;
 }
 
-/* Under the lock: an entry, with a place; or 1: it has one. */
+/* Under the lock: an entry, with a place; or 1: it has one, or the chunk does not lie at ${from} (where
+ * not NULL) any more. */
 static int begin(struct store *s, struct record *r, const struct record *in_ledger,
-    struct chunk *c, struct place *p)
+    const struct record *from, struct chunk *c, struct place *p)
 {
 	struct recent *e;
 	int rc;
@@ -70,6 +71,8 @@ static int begin(struct store *s, struct record *r, const struct record *in_ledg
 				recents_hold(&s->recents, e, c);
 			return 1;
 		}
+		if (from && !store_leads(s, from))
+			return 1;
 		rc = await_room(s);
 		if (rc == 0)
 			rc = tail_await(s, record_span(r->stored_len));
@@ -78,7 +81,7 @@ static int begin(struct store *s, struct record *r, const struct record *in_ledg
 		if (rc != -EAGAIN)
 			return rc;
 	}
-	rc = append_reserve(s, r, p);
+	rc = append_reserve(s, r, from != NULL, p);
 	if (rc < 0)
 		return rc;
 	e = entry_for(s, r, in_ledger);
@@ -91,7 +94,8 @@ static int begin(struct store *s, struct record *r, const struct record *in_ledg
 		}
 		return rc;
 	}
-	gc_keep(s, &r->address);
+	if (!from)
+		gc_keep(s, &r->address);
 	e->state = RECENT_APPENDED;
 	recents_hold(&s->recents, e, c);
 	if (s->recents.held_bytes >= HELD_MAX / 2 && s->sync_result == 0)
@@ -100,13 +104,13 @@ static int begin(struct store *s, struct record *r, const struct record *in_ledg
 }
 
 static int put(struct store *s, struct record *r, const struct record *in_ledger,
-    struct chunk *c, const void *stored)
+    const struct record *from, struct chunk *c, const void *stored)
 {
 	struct place p;
 	int rc;
 
 	pthread_mutex_lock(&s->lock);
-	rc = begin(s, r, in_ledger, c, &p);
+	rc = begin(s, r, in_ledger, from, c, &p);
 	pthread_mutex_unlock(&s->lock);
 	if (rc != 0)
 		return rc;
@@ -116,6 +120,12 @@ static int put(struct store *s, struct record *r, const struct record *in_ledger
 	tail_done(s, &p);
 	pthread_mutex_unlock(&s->lock);
 	return 0;
+}
+
+int put_moved(struct store *s, const struct record *from, struct record *r, struct chunk *c,
+    const void *stored)
+{
+	return put(s, r, from, from, c, stored);
 }
 
 static int put_once(struct store *s, enum kind kind, const struct address *a, struct chunk *c,
@@ -138,7 +148,7 @@ static int put_once(struct store *s, enum kind kind, const struct address *a, st
 			r.stored_len = (uint32_t)len;
 			r.codec = CODEC_ZLIB;
 		}
-		rc = put(s, &r, in_ledger ? &old : NULL, c, len > 0 ? x->bytes : c->data);
+		rc = put(s, &r, in_ledger ? &old : NULL, NULL, c, len > 0 ? x->bytes : c->data);
 		if (x)
 			scratch_return(s, x);
 	}

@@ -9,6 +9,8 @@
 
 /* "dhr1": the last byte is the format's version. */
 #define MAGIC 0x31726864u
+/* "dhg1": a gap. */
+#define GAP   0x31676864u
 
 enum {
 	AT_MAGIC = 0,
@@ -18,6 +20,7 @@ enum {
 	AT_FLAGS = 7,
 	AT_RAW_LEN = 8,
 	AT_STORED_LEN = 12,
+	AT_SPAN = 8,		/* of a gap */
 	AT_ADDRESS = 16,
 	AT_STORE_ID = 48,
 	AT_SEGMENT = 56,
@@ -87,7 +90,7 @@ bool record_magic(const uint8_t *in)
 int record_store_id(const uint8_t in[RECORD_HEADER], uint32_t segment, uint32_t offset,
     uint64_t *store_id)
 {
-	if (!record_magic(in) || get_le32(in + AT_CRC) != header_crc(in, offset) ||
+	if ((!record_magic(in) && get_le32(in) != GAP) || get_le32(in + AT_CRC) != header_crc(in, offset) ||
 	    get_le32(in + AT_SEGMENT) != segment)
 		return -EBADMSG;
 	*store_id = get_le64(in + AT_STORE_ID);
@@ -99,7 +102,7 @@ int record_decode(const uint8_t in[RECORD_HEADER], uint32_t segment, uint32_t of
 {
 	uint64_t id;
 
-	if (record_store_id(in, segment, offset, &id) < 0 || id != store_id)
+	if (!record_magic(in) || record_store_id(in, segment, offset, &id) < 0 || id != store_id)
 		return -EBADMSG;
 	*out = (struct record){
 		.segment = segment,
@@ -112,6 +115,30 @@ int record_decode(const uint8_t in[RECORD_HEADER], uint32_t segment, uint32_t of
 	};
 	memcpy(out->address.b, in + AT_ADDRESS, ADDRESS_LEN);
 	return in[AT_FLAGS] == 0 && record_valid(out) ? 0 : -EBADMSG;
+}
+
+void gap_encode(uint32_t segment, uint32_t offset, uint32_t span, uint64_t store_id,
+    uint8_t out[RECORD_HEADER])
+{
+	assert(span >= RECORD_HEADER && span % RECORD_ALIGN == 0 && span <= SEGMENT_MAX - offset);
+	memset(out, 0, RECORD_HEADER);
+	put_le32(out + AT_MAGIC, GAP);
+	put_le32(out + AT_SPAN, span);
+	put_le64(out + AT_STORE_ID, store_id);
+	put_le32(out + AT_SEGMENT, segment);
+	put_le32(out + AT_CRC, header_crc(out, offset));
+}
+
+int gap_decode(const uint8_t in[RECORD_HEADER], uint32_t segment, uint32_t offset,
+    uint64_t store_id, uint32_t *span)
+{
+	uint64_t id;
+
+	if (get_le32(in) != GAP || record_store_id(in, segment, offset, &id) < 0 || id != store_id)
+		return -EBADMSG;
+	*span = get_le32(in + AT_SPAN);
+	return offset < SEGMENT_MAX && *span >= RECORD_HEADER && *span % RECORD_ALIGN == 0 &&
+	    *span <= SEGMENT_MAX - offset ? 0 : -EBADMSG;
 }
 
 int record_verify(const struct record *r, enum kind kind, const uint8_t *stored,

@@ -1,4 +1,7 @@
-/* record: one chunk as it lies in a segment: a header of 64 bytes, then its bytes.  Pure. */
+/*
+ * record: one chunk as it lies in a segment: a header of 64 bytes, then its bytes.  A gap is a
+ * header too, of what is no record any more.  Pure.
+ */
 #ifndef DHT_RECORD_H
 #define DHT_RECORD_H
 
@@ -53,8 +56,17 @@ bool record_magic(const uint8_t *in);
 int record_decode(const uint8_t in[RECORD_HEADER], uint32_t segment, uint32_t offset,
     uint64_t store_id, struct record *out);
 
-/** record_store_id(in, segment, offset, store_id): which store wrote this header?  -EBADMSG
- * where it is no intact header of this place. */
+/**
+ * gap_encode(segment, offset, span, store_id, out): the header that says: ${span} bytes from here on,
+ * it among them, are dead; most of them may be a hole.  gap_decode(): as record_decode().
+ */
+void gap_encode(uint32_t segment, uint32_t offset, uint32_t span, uint64_t store_id,
+    uint8_t out[RECORD_HEADER]);
+int gap_decode(const uint8_t in[RECORD_HEADER], uint32_t segment, uint32_t offset,
+    uint64_t store_id, uint32_t *span);
+
+/** record_store_id(in, segment, offset, store_id): which store wrote this header, or gap?
+ * -EBADMSG where it is no intact one of this place. */
 int record_store_id(const uint8_t in[RECORD_HEADER], uint32_t segment, uint32_t offset,
     uint64_t *store_id);
 

@@ -24,7 +24,7 @@ struct recovery {
 	void *arg;
 	struct dht_progress progress;
 	int64_t told_ms;
-	uint32_t *gone;			/* rows of segments that have no file */
+	struct ledger_segment *gone;	/* rows of segments that have no file, or shall have none */
 	size_t gone_count;
 };
 
@@ -50,11 +50,11 @@ static int add_row(void *arg, const struct ledger_segment *row)
 {
 	struct recovery *v = arg;
 	struct segment *g = segments_find(v->s->segments, row->number);
-	uint32_t *gone;
+	struct ledger_segment *gone;
 
 	if (row->end == 0)
 		return 0;
-	if (g) {
+	if (g && row->end != LEDGER_DELETED) {
 		g->ledger_end = row->end < SEGMENT_MAX ? row->end : SEGMENT_MAX;
 		return 0;
 	}
@@ -62,7 +62,7 @@ static int add_row(void *arg, const struct ledger_segment *row)
 	if (!gone)
 		return -ENOMEM;
 	v->gone = gone;
-	v->gone[v->gone_count++] = row->number;
+	v->gone[v->gone_count++] = *row;
 	return 0;
 }
 
@@ -79,6 +79,16 @@ static int forget(struct store *s, uint32_t number, uint32_t from)
 		store_say(s, LOG_ERR, "segment %08x was cut to %u bytes, which cost %lld chunks", number,
 		    from, (long long)n);
 	return 0;
+}
+
+/* The ledger leads to nothing in it: a crash came between that and its end. */
+static int finish_delete(struct store *s, uint32_t number)
+{
+	struct ledger_segment row = { .number = number };
+	struct segment *g = segments_find(s->segments, number);
+	int rc = g ? segment_delete(s, g) : 0;
+
+	return rc < 0 ? rc : ledger_commit(s->ledger, NULL, 0, &row, 1);
 }
 
 static int measure(struct store *s, struct segment *g, uint64_t *scan_bytes)
@@ -105,6 +115,9 @@ static int measure(struct store *s, struct segment *g, uint64_t *scan_bytes)
 		g->sealed = true;
 	}
 	s->segment_bytes += g->end;
+	rc = segment_measure(s, g);
+	if (rc < 0)
+		return rc;
 	*scan_bytes += g->end - g->ledger_end;
 	return 0;
 }
@@ -272,7 +285,8 @@ static int recover_all(struct recovery *v)
 	if (rc == 0)
 		rc = ledger_segments(s->ledger, add_row, v);
 	for (size_t i = 0; rc == 0 && i < v->gone_count; i++)
-		rc = forget(s, v->gone[i], 0);
+		rc = v->gone[i].end == LEDGER_DELETED ? finish_delete(s, v->gone[i].number)
+						      : forget(s, v->gone[i].number, 0);
 	for (size_t i = 0; rc == 0 && i < segments_count(s->segments); i++)
 		rc = measure(s, segments_at(s->segments, i), &v->progress.total);
 	for (size_t i = 0; rc == 0 && i < segments_count(s->segments); i++)

@@ -17,17 +17,20 @@ struct scan {
 	uint32_t segment;
 	uint64_t store_id;
 	uint64_t from, end;	/* bytes of the file */
+	bool headers;		/* only those are read: all stored bytes are NULL */
 
 	/*
 	 * Each header in order of offsets, with its stored bytes, or NULL where the file ends
 	 * before they do or they could not be read.  Not 0: stop.
 	 */
 	int (*found)(void *arg, const struct record *r, const uint8_t *stored);
+	/* Each gap, in between; may be NULL. */
+	int (*gap)(void *arg, uint32_t offset, uint32_t span);
 	void *arg;
 
 	/* Out: */
 	uint64_t last;		/* where the last record that was found ends; from: none was */
-	uint64_t skipped;	/* bytes that are neither a record nor zeros */
+	uint64_t skipped;	/* bytes that are no record, no gap and not zero */
 	int error;		/* the first error of reading; what was readable was scanned all the same */
 };
 

@@ -16,6 +16,7 @@ struct segments {
 	pthread_mutex_t lock;
 	struct segment **all;	/* by number; under lock */
 	size_t count, room;	/* under lock */
+	struct segment *removed_first;	/* linked by next_removed; under lock */
 	struct list idle;	/* open, not in use, the longest unused first; under lock */
 	unsigned int idle_count;	/* under lock */
 	bool no_direct;		/* the file system refuses O_DIRECT; under lock */
@@ -52,14 +53,20 @@ struct segments *segments_new(const struct io *io, int dirfd)
 
 void segments_free(struct segments *s)
 {
+	struct segment *g;
+
 	if (!s)
 		return;
 	for (size_t i = 0; i < s->count; i++) {
-		struct segment *g = s->all[i];
-
+		g = s->all[i];
 		assert(g->users == 0 && list_empty(&g->unsynced));
 		if (g->fd >= 0)
 			s->io->close(s->io->ctx, g->fd);
+		free(g);
+	}
+	while ((g = s->removed_first)) {
+		s->removed_first = g->next_removed;
+		assert(g->users == 0);
 		free(g);
 	}
 	pthread_mutex_destroy(&s->lock);
@@ -168,6 +175,48 @@ int segments_create(struct segments *s, struct segment **out)
 	return 0;
 }
 
+/* Under the lock. */
+static void close_now(struct segments *s, struct segment *g)
+{
+	if (g->fd >= 0)
+		s->io->close(s->io->ctx, g->fd);
+	g->fd = -1;
+}
+
+/* Kept until the end, since others may hold pointers: a hundred bytes for a whole segment. */
+void segments_remove(struct segments *s, struct segment *g)
+{
+	size_t i;
+
+	pthread_mutex_lock(&s->lock);
+	i = place_of(s, g->number);
+	assert(i < s->count && s->all[i] == g);
+	memmove(&s->all[i], &s->all[i + 1], (--s->count - i) * sizeof(struct segment *));
+	g->removed = true;
+	g->next_removed = s->removed_first;
+	s->removed_first = g;
+	if (g->users == 0) {
+		if (g->fd >= 0) {
+			list_remove(&g->idle);
+			s->idle_count--;
+		}
+		close_now(s, g);
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+struct segment *segments_next(struct segments *s, uint32_t number)
+{
+	struct segment *g;
+	size_t i;
+
+	pthread_mutex_lock(&s->lock);
+	i = place_of(s, number + 1);
+	g = i < s->count ? s->all[i] : NULL;
+	pthread_mutex_unlock(&s->lock);
+	return g;
+}
+
 size_t segments_count(struct segments *s)
 {
 	size_t count;
@@ -232,6 +281,10 @@ void segment_drop(struct segments *s, struct segment *g)
 		if (g->direct_fd >= 0)
 			s->io->close(s->io->ctx, g->direct_fd);
 		g->direct_fd = -1;
+	}
+	if (g->users == 0 && g->removed) {
+		close_now(s, g);
+	} else if (g->users == 0) {
 		list_append(&s->idle, &g->idle);
 		if (++s->idle_count > OPEN_MAX_IDLE)
 			close_longest_unused(s);

@@ -30,12 +30,17 @@ struct segment {
 				   durable yet is trusted, nor written out */
 	bool named;		/* the folder's entry is durable */
 	uint64_t allocated;	/* bytes set aside on the disk, 0 or >= end */
+	uint32_t holes;		/* bytes before end that take nothing on the disk */
+	bool cleaning;		/* no record that is dead now may be led to any more */
+	uint32_t clean_live;	/* live bytes when it was cleaned last; 0: it was not, in this run */
 	struct list unsynced;	/* its records that are not durable yet */
 	/* Under the set's lock: */
 	int fd;			/* -1: closed for now */
 	int direct_fd;		/* the same file, past the page cache; or -1 */
 	unsigned int users;	/* who work with them */
 	struct list idle;	/* in the set's list of those nobody works with */
+	bool removed;		/* from the set */
+	struct segment *next_removed;
 };
 
 struct segments;
@@ -53,9 +58,15 @@ struct segment *segments_find(struct segments *s, uint32_t number);
 struct segment *segments_add(struct segments *s, uint32_t number);
 int segments_create(struct segments *s, struct segment **out);
 
+/** segments_remove(s, g): it is not found any more.  Who has ${g} may go on with it, to no effect. */
+void segments_remove(struct segments *s, struct segment *g);
+
 /** segments_count(s), segments_at(s, i): in the order of their numbers. */
 size_t segments_count(struct segments *s);
 struct segment *segments_at(struct segments *s, size_t i);
+
+/** segments_next(s, number): the first of a higher number, or NULL: where others may be removed meanwhile. */
+struct segment *segments_next(struct segments *s, uint32_t number);
 
 /** segment_hold(s, g): a descriptor of ${g} to work with until segment_drop(s, g), or -errno. */
 int segment_hold(struct segments *s, struct segment *g);

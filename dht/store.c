@@ -62,11 +62,15 @@ void entry_count(struct store *s, const struct recent *e, int sign)
 struct recent *entry_for(struct store *s, const struct record *r, const struct record *in_ledger)
 {
 	struct recent *e = recents_find(&s->recents, &r->address);
+	struct record condemned;
 
 	if (e) {
 		entry_replace(s, e, r);
 		return e;
 	}
+	/* What the caller was not told of is counted all the same. */
+	if (gc_condemns(s, &r->address) && ledger_get(s->ledger, &r->address, &condemned) == 0)
+		in_ledger = &condemned;
 	e = recents_add(&s->recents, r);
 	if (!e)
 		return NULL;
@@ -140,6 +144,8 @@ void store_status(struct store *s, struct dht_status *out)
 	};
 	for (struct list *l = s->durable.next; l != &s->durable; l = l->next)
 		out->set_aside += list_item(l, struct recent, place)->record.bad;
+	for (size_t i = 0; i < segments_count(s->segments); i++)
+		out->dead_bytes += segment_dead(s, segments_at(s->segments, i));
 	pthread_mutex_unlock(&s->lock);
 	out->segments = segments_count(s->segments);
 	store_space(s, &out->space);

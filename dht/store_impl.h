@@ -4,7 +4,7 @@
  * ledger), open.c, recover.c, check.c (check and mend), gc.c (collection), clean.c (space given
  * back).
  *
- * Lock order: ledger_lock, store.lock, then the locks inside segments, ledger and codecs.  No lock is held
+ * Lock order: clean_lock, ledger_lock, store.lock, then the locks inside segments, ledger and codecs.  No lock is held
  * across an fdatasync, a read or write of chunks, or a ledger commit, but for ledger_lock.
  */
 #ifndef DHT_STORE_IMPL_H
@@ -54,6 +54,7 @@ struct store {
 
 	/* The ledger's writer: commits, a sweep, a clean. */
 	pthread_mutex_t ledger_lock;
+	pthread_mutex_t clean_lock;	/* one clean at a time */
 
 	pthread_mutex_t lock;		/* covers all that follows */
 	pthread_cond_t moved;		/* a sync or commit round ended */
@@ -64,6 +65,7 @@ struct store {
 	uint64_t durable_bytes;		/* stored */
 	size_t astray_count;
 	struct segment *active;		/* NULL: the next append makes one */
+	bool no_punch;			/* the file system can't make holes */
 	struct dht_status counts;	/* inserts, inserts_known, lookups */
 	int64_t more_chunks, more_raw, more_stored;	/* than the ledger counts */
 
@@ -174,17 +176,27 @@ void store_set_aside(struct store *s, const struct record *r, const char *why);
 bool verified_has(struct store *s, const struct address *a);
 void verified_set(struct store *s, const struct address *a, bool good);
 
+/* put.c */
+
+/**
+ * put_moved(s, from, r, c, stored): keep ${c}, which lies at ${from}, at another place too, as ${r} and
+ * ${stored} say; its address leads there then.  0; 1: it does not lead to ${from} any more; or as store_put().
+ */
+int put_moved(struct store *s, const struct record *from, struct record *r, struct chunk *c,
+    const void *stored);
+
 /* append.c */
 
 /**
- * append_reserve(s, r, p): a place for ${r} at the end of the active segment, which sets ${r}->segment and
- * ${r}->offset.  Under the lock, directly after tail_await().  0, -ENOSPC, or what making a segment said.
+ * append_reserve(s, r, moves, p): a place for ${r} at the end of the active segment, which sets ${r}->segment and
+ * ${r}->offset.  It ${moves} so that its segment can go: that may take of the reserve.  Under the lock, directly
+ * after tail_await().  0, -ENOSPC, or what making a segment said.
  *
  * Then append_write(s, p, r, stored), without the lock, copies header and bytes there, and tail_done(s, p), under
  * it, ends that.  It will be written out without more being done; whether it was, a sync says.
  * append_undo(s, p, r) instead of both: it was not copied.  Under the lock.
  */
-int append_reserve(struct store *s, struct record *r, struct place *p);
+int append_reserve(struct store *s, struct record *r, bool moves, struct place *p);
 void append_write(struct store *s, const struct place *p, const struct record *r,
     const void *stored);
 void append_undo(struct store *s, const struct place *p, const struct record *r);
@@ -202,6 +214,9 @@ void segment_wipe(struct store *s, struct segment *g, const struct record *r);
 
 /** segment_cut(s, g, end): ${g} ends at ${end}, behind which nothing is of use.  Under the lock. */
 void segment_cut(struct store *s, struct segment *g, uint32_t end);
+
+/** segment_measure(s, g): how much of ${g} are holes.  0 or -errno. */
+int segment_measure(struct store *s, struct segment *g);
 
 /** segment_seal(s, g): append nothing more to it.  Under the lock. */
 void segment_seal(struct store *s, struct segment *g);
@@ -231,6 +246,15 @@ bool gc_condemns(struct store *s, const struct address *a);
 
 /** gc_keep(s, a): it was inserted: a collection under way shall spare it.  Under the lock. */
 void gc_keep(struct store *s, const struct address *a);
+
+/* clean.c */
+
+/** segment_dead(s, g): bytes that take space in ${g} though no entry of the ledger leads to them.  Under
+ * the lock. */
+uint32_t segment_dead(struct store *s, const struct segment *g);
+
+/** segment_delete(s, g): its file, durably, and from the set.  0 or -errno. */
+int segment_delete(struct store *s, struct segment *g);
 
 /* recover.c */
 

@@ -116,7 +116,7 @@ static int reserve(struct store *s, struct record *r, struct place *p)
 {
 	while (tail_await(s, record_span(r->stored_len)) == -EAGAIN)
 		continue;
-	return append_reserve(s, r, p);
+	return append_reserve(s, r, false, p);
 }
 
 /*
@@ -193,8 +193,9 @@ int sync_round(struct store *s)
 		int failed = 0;
 
 		rc = rescue_all(s);
-		for (size_t j = 0; j < segments_count(s->segments); j++) {
-			int one = sync_segment(s, segments_at(s->segments, j));
+		for (struct segment *g = segments_next(s->segments, 0); g;
+		     g = segments_next(s->segments, g->number)) {
+			int one = sync_segment(s, g);
 
 			if (one < 0)
 				failed = one;

@@ -12,7 +12,7 @@
 
 #define FILES_MAX 128
 #define SECTOR	  512
-#define BLOCK	  4096	/* of writes past the page cache */
+#define BLOCK	  4096	/* of writes past the page cache, and of holes */
 
 struct bytes {
 	uint8_t *data;
@@ -334,18 +334,78 @@ static int fault_allocate(void *ctx, int fd, uint64_t off, uint64_t len)
 	return rc;
 }
 
+/* A hole reads as zeros, and is on the disk when it is synced, or before. */
+static int fault_punch(void *ctx, int fd, uint64_t off, uint64_t len)
+{
+	struct faultio *f = ctx;
+	struct file *file = file_of(f, fd);
+	uint8_t *zeros = calloc(1, len);
+	int rc;
+
+	assert(zeros && off % BLOCK == 0 && len % BLOCK == 0 && off + len <= file->now.len);
+	pthread_mutex_lock(&f->lock);
+	rc = fault(f, FAULT_PUNCH, true);
+	if (rc == 0) {
+		put(&file->now, off, zeros, len);
+		remember(file, false, off, zeros, len);
+	}
+	pthread_mutex_unlock(&f->lock);
+	free(zeros);
+	return rc;
+}
+
+/* Under the lock: whole blocks of zeros are holes. */
+static uint64_t blocks_of(const struct bytes *b)
+{
+	static const uint8_t zeros[BLOCK];
+	uint64_t n = 0;
+
+	for (size_t at = 0; at < b->len; at += BLOCK) {
+		size_t len = b->len - at < BLOCK ? b->len - at : BLOCK;
+
+		n += memcmp(b->data + at, zeros, len) != 0 ? BLOCK : 0;
+	}
+	return n;
+}
+
+static int fault_taken(void *ctx, int fd, uint64_t *bytes)
+{
+	struct faultio *f = ctx;
+
+	pthread_mutex_lock(&f->lock);
+	*bytes = blocks_of(&file_of(f, fd)->now);
+	pthread_mutex_unlock(&f->lock);
+	return 0;
+}
+
+uint64_t faultio_taken(struct faultio *f)
+{
+	uint64_t n = 0;
+
+	pthread_mutex_lock(&f->lock);
+	for (int i = 0; i < FILES_MAX; i++)
+		if (f->files[i].exists && strncmp(f->files[i].name, "segment-", 8) == 0)
+			n += blocks_of(&f->files[i].now);
+	pthread_mutex_unlock(&f->lock);
+	return n;
+}
+
 static int fault_unlink(void *ctx, int dirfd, const char *name)
 {
 	struct faultio *f = ctx;
 	struct file *file;
+	int rc;
 
 	(void)dirfd;
 	pthread_mutex_lock(&f->lock);
 	file = find(f, name);
-	if (file)
+	rc = fault(f, FAULT_UNLINK, file != NULL);
+	if (rc == 0 && !file)
+		rc = -ENOENT;
+	if (rc == 0)
 		file->exists = false;
 	pthread_mutex_unlock(&f->lock);
-	return file ? 0 : -ENOENT;
+	return rc;
 }
 
 static int fault_list(void *ctx, int dirfd, int (*each)(void *arg, const char *name), void *arg)
@@ -392,7 +452,7 @@ struct faultio *faultio_new(void)
 	f->io = (struct io){ .ctx = f, .open = fault_open, .close = fault_close,
 		.pread = fault_pread, .pwritev = fault_pwritev, .fdatasync = fault_fdatasync,
 		.fsync_dir = fault_fsync_dir, .truncate = fault_truncate,
-		.allocate = fault_allocate, .unlink = fault_unlink, .list = fault_list,
+		.allocate = fault_allocate, .punch = fault_punch, .taken = fault_taken, .unlink = fault_unlink, .list = fault_list,
 		.size = fault_size, .disk_space = fault_disk_space };
 	f->disk_bytes = (uint64_t)1 << 40;
 	pthread_mutex_init(&f->lock, NULL);
@@ -534,6 +594,9 @@ void faultio_power_cut(struct faultio *f, uint64_t seed)
 	for (int i = 0; i < FILES_MAX; i++) {
 		struct file *file = &f->files[i];
 
+		/* A name that was removed, and the folder not synced since, may be there again. */
+		if (!file->exists && file->named)
+			file->exists = file->named = dhttest_random(&seed) % 2;
 		if (!file->exists)
 			continue;
 		if (!file->named && dhttest_random(&seed) % 2)
@@ -605,5 +668,7 @@ void faultio_resize(struct faultio *f, const char *name, size_t len)
 
 void faultio_remove(struct faultio *f, const char *name)
 {
-	find(f, name)->exists = false;
+	struct file *file = find(f, name);
+
+	file->exists = file->named = false;
 }

@@ -19,6 +19,8 @@ enum fault_op {
 	FAULT_SYNC_DIR,
 	FAULT_TRUNCATE,
 	FAULT_ALLOCATE,
+	FAULT_PUNCH,
+	FAULT_UNLINK,
 	FAULT_OPS,
 };
 
@@ -56,6 +58,9 @@ void faultio_direct(struct faultio *f, enum fault_direct how);
 /** faultio_off_at(f, changes, gone, arg): with change number ${changes} (counted from the start) the power
  * fails: it and every later call say -EIO, and change nothing.  At that moment gone(arg) is called. */
 void faultio_off_at(struct faultio *f, unsigned int changes, void (*gone)(void *arg), void *arg);
+
+/** faultio_taken(f): bytes that all segments take, holes not counted. */
+uint64_t faultio_taken(struct faultio *f);
 
 /** faultio_forget(f): what a failed sync lost is now really gone, as if the kernel needed the memory. */
 void faultio_forget(struct faultio *f);
