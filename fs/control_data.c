@@ -100,17 +100,19 @@ int command_put(struct call *c)
 	struct upload upload = { .pieces.next = next_piece, .call = c };
 	struct call_source source = { .source.get = source_get, .call = c };
 	struct dht_sink sink;
+	unsigned int parity;
 	struct ref ref;
 	int r;
 
 	if (c->fs->options->read_only)
 		return call_fail(c, -EROFS, "it is mounted read-only");
 	dht_sink_init(&sink, c->fs->dht);
+	parity = grace_enter(&c->fs->inserting);
 	r = splice_all(&upload.pieces, &source.source, &sink.sink, &ref);
 	chunk_drop(upload.last);
-	if (r < 0)
-		return r;
-	r = tree_pin(c->fs->tree, &ref, fs_now());
+	if (r == 0)
+		r = tree_pin(c->fs->tree, &ref, fs_now());
+	grace_leave(&c->fs->inserting, parity);
 	/* The checkpoint syncs the set before it commits the pin. */
 	if (r == 0)
 		r = call_checkpoint(c);

@@ -29,6 +29,13 @@ static void content_changed(void *arg)
 	checkpoint_due(fs->checkpoint);
 }
 
+static void content_freed(void *arg, uint64_t bytes)
+{
+	struct fs *fs = arg;
+
+	collector_freed(fs->collector, bytes);
+}
+
 static int open_dht(const struct options *o, struct dht **out, char *why, size_t why_size)
 {
 	struct dht_options d = {
@@ -73,6 +80,24 @@ static int start_snapshots(struct fs *fs)
 	return snapshots_start(&s, &fs->snapshots);
 }
 
+static int start_collector(struct fs *fs)
+{
+	const struct collect_parts parts = {
+		.tree = fs->tree,
+		.files = fs->files,
+		.snapshots = fs->snapshots,
+		.dht = fs->dht,
+		.inserting = &fs->inserting,
+		.reading = &fs->reading,
+		.roots = &fs->roots,
+	};
+	int r = collector_start(&parts, &fs->collector);
+
+	if (r == 0)
+		snapshots_on_rest(fs->snapshots, collector_rested, fs->collector);
+	return r;
+}
+
 /* Each part stands on the ones before it. */
 static int open_parts(struct fs *fs, char *why, size_t why_size)
 {
@@ -82,7 +107,11 @@ static int open_parts(struct fs *fs, char *why, size_t why_size)
 		.flushers = cores(),
 		.load = load_inode,
 		.changed = content_changed,
+		.freed = content_freed,
 		.arg = fs,
+		.flushing = &fs->inserting,
+		.reading = &fs->reading,
+		.roots = &fs->roots,
 	};
 	int r = open_dht(o, &fs->dht, why, why_size);
 
@@ -107,6 +136,8 @@ static int open_parts(struct fs *fs, char *why, size_t why_size)
 		r = checkpoint_start(fs->tree, fs->files, fs->dht, fs->gate, &fs->checkpoint);
 	if (r == 0)
 		r = start_snapshots(fs);
+	if (r == 0 && !o->read_only)
+		r = start_collector(fs);
 	if (r < 0)
 		return r;
 	fs->jobs = jobs_new(JOB_THREADS);
@@ -133,6 +164,9 @@ int fs_open(const struct options *o, struct fs **out, char *why, size_t why_size
 	if (fs) {
 		fs->options = o;
 		fs->started = fs_now();
+		grace_init(&fs->inserting);
+		grace_init(&fs->reading);
+		roots_init(&fs->roots);
 		r = open_parts(fs, why, why_size);
 	}
 	if (r < 0) {
@@ -170,6 +204,9 @@ int fs_close(struct fs *fs)
 	jobs_free(fs->jobs);
 	parking_free(fs->parking);
 	if (fs->snapshots)
+		snapshots_on_rest(fs->snapshots, NULL, NULL);
+	collector_stop(fs->collector);
+	if (fs->snapshots)
 		snapshots_stop(fs->snapshots);
 	if (fs->checkpoint)
 		r = first_error(r, checkpoint_stop(fs->checkpoint));
@@ -177,6 +214,7 @@ int fs_close(struct fs *fs)
 		byhash_free(fs->byhash);
 	if (fs->files)
 		files_free(fs->files);
+	collector_free(fs->collector);
 	if (fs->tree)
 		tree_close(fs->tree);
 	r = first_error(r, dht_close(fs->dht));
@@ -184,6 +222,9 @@ int fs_close(struct fs *fs)
 		cache_free(fs->cache);
 	known_free(fs->known);
 	gate_free(fs->gate);
+	roots_destroy(&fs->roots);
+	grace_destroy(&fs->reading);
+	grace_destroy(&fs->inserting);
 	free(fs);
 	return r;
 }

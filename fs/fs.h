@@ -5,13 +5,16 @@
 #include "dht/dht.h"
 #include "fs/cache.h"
 #include "fs/checkpoint.h"
+#include "fs/collector.h"
 #include "fs/file.h"
 #include "fs/gate.h"
+#include "fs/grace.h"
 #include "fs/jobs.h"
 #include "fs/known.h"
 #include "fs/now.h"
 #include "fs/options.h"
 #include "fs/parked.h"
+#include "fs/roots.h"
 #include "fs/snapshots.h"
 #include "fs/tree.h"
 
@@ -32,6 +35,10 @@ struct fs {
 	struct gate *gate;		/* closed while the tree is committed */
 	struct checkpoint *checkpoint;
 	struct snapshots *snapshots;
+	/* For the collection: who inserts, who reads, and what moves meanwhile. */
+	struct grace inserting, reading;
+	struct roots roots;
+	struct collector *collector;	/* NULL: read-only */
 	struct jobs *jobs;		/* what may take long */
 	struct parking *parking;
 	struct known *known;

@@ -41,7 +41,10 @@ void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		reply_attr(req, &inode);
 }
 
-/* The fields of struct stat that setattr(2) and friends asked for, as the tree's. */
+/*
+ * The fields of struct stat that setattr(2) and friends asked for, as the tree's.  A time that is to
+ * be now comes with the kernel's value of that, which is better: others of the same call have it too.
+ */
 static unsigned int wanted(const struct stat *attr, int to_set, bool kill_priv,
     struct timestamp now, struct inode *in)
 {
@@ -60,18 +63,17 @@ static unsigned int wanted(const struct stat *attr, int to_set, bool kill_priv,
 		which |= SET_GID;
 	}
 	if (to_set & (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW)) {
-		in->atime = to_set & FUSE_SET_ATTR_ATIME_NOW ? now :
-		    to_timestamp(attr->st_atim);
+		in->atime = to_timestamp(attr->st_atim);
 		which |= SET_ATIME;
 	}
 	if (to_set & (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW)) {
-		in->mtime = to_set & FUSE_SET_ATTR_MTIME_NOW ? now :
-		    to_timestamp(attr->st_mtim);
+		in->mtime = to_timestamp(attr->st_mtim);
 		which |= SET_MTIME;
 	}
 	in->ctime = to_set & FUSE_SET_ATTR_CTIME ? to_timestamp(attr->st_ctim) : now;
 	which |= SET_CTIME;
-	if (kill_priv)
+	/* The kernel does not say it of a chown() that names neither owner nor group. */
+	if (kill_priv || !(to_set & ~FUSE_SET_ATTR_CTIME))
 		which |= SET_KILL_PRIV;
 	return which;
 }
@@ -222,25 +224,45 @@ void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 	free(buf);
 }
 
+/* What is for root is not told to others: the kernel leaves that to the filesystem. */
+static ssize_t without_trusted(char *names, ssize_t len)
+{
+	static const char trusted[] = "trusted.";
+	ssize_t kept = 0;
+
+	for (ssize_t at = 0; at < len; ) {
+		ssize_t n = (ssize_t)strlen(names + at) + 1;
+
+		if (strncmp(names + at, trusted, sizeof(trusted) - 1) != 0) {
+			memmove(names + kept, names + at, (size_t)n);
+			kept += n;
+		}
+		at += n;
+	}
+	return kept;
+}
+
 void ops_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
 	struct fs *fs = ops_fs(req);
-	char *buf = NULL;
+	char *buf;
+	ssize_t n;
 
 	if (byhash_has(ino)) {
 		byhash_listxattr(fs->byhash, req, ino, size);
 		return;
 	}
-	if (size > XATTR_LIST_MAX)
-		size = XATTR_LIST_MAX;
-	if (size > 0) {
-		buf = malloc(size);
-		if (!buf) {
-			ops_err(req, -ENOMEM);
-			return;
-		}
+	buf = malloc(XATTR_LIST_MAX);
+	if (!buf) {
+		ops_err(req, -ENOMEM);
+		return;
 	}
-	reply_xattr(req, size, buf, tree_list_xattr(fs->tree, ino, buf, size));
+	n = tree_list_xattr(fs->tree, ino, buf, XATTR_LIST_MAX);
+	if (n > 0 && fuse_req_ctx(req)->uid != 0)
+		n = without_trusted(buf, n);
+	if (size > 0 && n > (ssize_t)size)
+		n = -ERANGE;
+	reply_xattr(req, size, buf, n);
 	free(buf);
 }
 
@@ -252,6 +274,7 @@ void ops_forgotten(struct fs *fs, fuse_ino_t ino, uint64_t n)
 {
 	struct inode inode;
 	struct file *f;
+	uint64_t freed = 0;
 
 	if (byhash_has(ino)) {
 		byhash_forget(fs->byhash, ino, n);
@@ -261,6 +284,7 @@ void ops_forgotten(struct fs *fs, fuse_ino_t ino, uint64_t n)
 	    !tree_is_orphan(fs->tree, ino))
 		return;
 	if (tree_get(fs->tree, ino, &inode) == 0 && S_ISREG(inode.mode)) {
+		freed = inode.data;
 		f = file_find(fs->files, ino);
 		if (f) {
 			file_discard(f);
@@ -268,6 +292,7 @@ void ops_forgotten(struct fs *fs, fuse_ino_t ino, uint64_t n)
 		}
 	}
 	tree_forget(fs->tree, ino);
+	collector_freed(fs->collector, freed);
 	ops_changed(fs);
 }
 
@@ -288,6 +313,7 @@ void ops_statfs(fuse_req_t req, fuse_ino_t ino)
 {
 	enum { BLOCK = 4096 };
 	struct fs *fs = ops_fs(req);
+	struct collector_status collected;
 	struct dht_space space;
 	struct statvfs st = { .f_bsize = BLOCK, .f_frsize = BLOCK, .f_namemax = NAME_LEN_MAX };
 	uint64_t inodes;
@@ -295,6 +321,11 @@ void ops_statfs(fuse_req_t req, fuse_ino_t ino)
 	(void)ino;
 	dht_space(fs->dht, &space);
 	tree_count(fs->tree, &inodes);
+	/* What only old snapshots hold is there for who needs it. */
+	collector_status(fs->collector, &collected);
+	space.available += collected.old_bytes;
+	if (space.available > space.limit)
+		space.available = space.limit;
 	st.f_blocks = space.limit / BLOCK;
 	st.f_bfree = st.f_bavail = space.available / BLOCK;
 	/* An inode costs some hundred bytes of the disk that the chunks are on. */

@@ -64,11 +64,12 @@ void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fus
 }
 
 /*
- * write: into memory, or, at the bound, when there is room.
+ * write: into memory, or, at the bound or in a full store, when there is room.
  */
 struct writing {
 	struct parked parked;
 	struct room_waiter room;
+	struct space_waiter space;
 	struct fs *fs;
 	struct file *file;
 	struct chunk *data;
@@ -103,7 +104,8 @@ static void writing_cancel(struct parked *p)
 	struct writing *w = (struct writing *)p;
 
 	atomic_store(&w->cancelled, true);
-	if (files_leave_room(w->fs->files, &w->room))
+	if (files_leave_room(w->fs->files, &w->room) ||
+	    collector_leave(w->fs->collector, &w->space))
 		writing_reply(w, -EINTR);
 }
 
@@ -112,23 +114,39 @@ static int try_write(struct writing *w)
 	return file_write(w->file, w->off, w->data, w->times ? &w->now : NULL);
 }
 
-static void writing_ready(struct room_waiter *rw)
+/* Wait for what it lacked, room in memory or in the set; where that is of no use, or it is done, reply. */
+static void writing_go_on(struct writing *w, int r)
 {
-	struct writing *w = (struct writing *)((char *)rw - offsetof(struct writing, room));
-	int r = try_write(w);
-
-	if (r != -EAGAIN) {
-		writing_reply(w, r);
-		return;
-	}
 	parked_hold(&w->parked);
-	files_wait_room(w->fs->files, &w->room);
-	if (atomic_load(&w->cancelled))
+	if (r == -ENOSPC)
+		r = collector_wait(w->fs->collector, &w->space) < 0 ? -ENOSPC : -EAGAIN;
+	else if (r == -EAGAIN)
+		files_wait_room(w->fs->files, &w->room);
+	if (r != -EAGAIN)
+		writing_reply(w, r);
+	else if (atomic_load(&w->cancelled))
 		writing_cancel(&w->parked);
 	parked_drop(&w->parked);
 }
 
-static void park_write(fuse_req_t req, const struct writing *from)
+static void room_ready(struct room_waiter *rw)
+{
+	struct writing *w = (struct writing *)((char *)rw - offsetof(struct writing, room));
+
+	writing_go_on(w, try_write(w));
+}
+
+static void space_ready(struct space_waiter *sw, int result)
+{
+	struct writing *w = (struct writing *)((char *)sw - offsetof(struct writing, space));
+
+	if (result < 0)
+		writing_reply(w, result);
+	else
+		writing_go_on(w, try_write(w));
+}
+
+static void park_write(fuse_req_t req, const struct writing *from, int r)
 {
 	struct writing *w = malloc(sizeof(*w));
 
@@ -139,10 +157,11 @@ static void park_write(fuse_req_t req, const struct writing *from)
 	*w = *from;
 	file_hold(w->file);
 	chunk_hold(w->data);
-	w->room = (struct room_waiter){ .ready = writing_ready };
+	w->room = (struct room_waiter){ .ready = room_ready };
+	w->space = (struct space_waiter){ .ready = space_ready };
 	atomic_init(&w->cancelled, false);
 	parked_init(&w->parked, req, w->fs->parking, writing_cancel, writing_free);
-	files_wait_room(w->fs->files, &w->room);
+	writing_go_on(w, r);
 	parked_started(&w->parked);
 }
 
@@ -166,8 +185,8 @@ void ops_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off
 		r = ops_kill_priv(w.fs, ino);
 	if (r == 0)
 		r = try_write(&w);
-	if (r == -EAGAIN)
-		park_write(req, &w);
+	if (r == -EAGAIN || r == -ENOSPC)
+		park_write(req, &w, r);
 	else if (r < 0)
 		ops_err(req, r);
 	else
@@ -183,6 +202,7 @@ struct syncing {
 	struct file_flush flush;
 	struct checkpoint_waiter checkpoint;
 	struct fs *fs;
+	fuse_ino_t ino;
 	atomic_bool cancelled;	/* perhaps just between the flush and the checkpoint */
 };
 
@@ -196,6 +216,9 @@ static void syncing_free(struct parked *p)
 
 static void syncing_reply(struct syncing *s, int r)
 {
+	/* The kernel remembers st_blocks as of before the flush. */
+	if (r == 0)
+		fuse_lowlevel_notify_inval_inode(s->fs->session, s->ino, -1, 0);
 	ops_err(parked_finish(&s->parked), r);
 	parked_drop(&s->parked);
 }
@@ -248,6 +271,7 @@ void ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_in
 	}
 	parked_init(&s->parked, req, fs->parking, syncing_cancel, syncing_free);
 	s->fs = fs;
+	s->ino = ino;
 	s->checkpoint.done = checkpoint_done;
 	s->flush.file = file_hold(ops_file(fi));
 	s->flush.done = flush_done;
