@@ -30,6 +30,7 @@ struct work {
 	struct list queue[QUEUES], waiting, cancelled;
 	unsigned int queued[QUEUES];
 	unsigned int pending;	/* operations that are not done */
+	unsigned int running;	/* workers that run one, or what is left of one given back */
 	enum queue turn;	/* lookups or inserts: whose turn it is */
 	uint64_t resumed;	/* calls of work_resume() */
 	bool stopping;
@@ -82,6 +83,13 @@ static struct dht_op *take(struct work *w)
 	return op;
 }
 
+/* Under the lock. */
+static void tell_drained(struct work *w)
+{
+	if (w->pending == 0 && w->running == 0)
+		pthread_cond_broadcast(&w->drained);
+}
+
 /* With the lock, which is given up for the call. */
 static void give_back(struct work *w, struct dht_op *op)
 {
@@ -89,8 +97,8 @@ static void give_back(struct work *w, struct dht_op *op)
 	pthread_mutex_unlock(&w->lock);
 	op->done(op);
 	pthread_mutex_lock(&w->lock);
-	if (--w->pending == 0)
-		pthread_cond_broadcast(&w->drained);
+	w->pending--;
+	tell_drained(w);
 }
 
 /* With the lock: ${job} has been run; ${op} is NULL where its caller has lost interest. */
@@ -145,9 +153,12 @@ static void *worker_main(void *arg)
 			.address = op->address, .hurry = w->queued[QUEUE_INSERT] > w->count };
 		if (op->verb == WORK_INSERT)
 			job.chunk = chunk_hold(op->chunk);
+		w->running++;
 		pthread_mutex_unlock(&w->lock);
 		w->run(w->arg, &job);
 		pthread_mutex_lock(&w->lock);
+		w->running--;
+		tell_drained(w);
 		op = me->op;
 		me->op = NULL;
 		finish(w, op, &job, resumed);
@@ -238,7 +249,7 @@ int work_start(unsigned int threads, void (*run)(void *arg, struct work_job *job
 void work_drain(struct work *w)
 {
 	pthread_mutex_lock(&w->lock);
-	while (w->pending > 0)
+	while (w->pending > 0 || w->running > 0)
 		pthread_cond_wait(&w->drained, &w->lock);
 	pthread_mutex_unlock(&w->lock);
 }
