@@ -29,7 +29,7 @@
 #include "fs/fetch.h"
 #include "fs/tree.h"
 
-#define FILE_SIZE_MAX ((uint64_t)INT64_MAX - CHUNK_MAX)	/* bytes; beyond: -EFBIG */
+#define FILE_SIZE_MAX ((uint64_t)INT64_MAX)	/* bytes, as the kernel has it; beyond: -EFBIG */
 
 struct files;
 struct file;

@@ -212,11 +212,26 @@ static void keep_whole(struct fs *fs, fuse_ino_t parent, const char *name,
 	file_put(f);
 }
 
+static int rename_it(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
+    const char *new_name, unsigned int flags)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	const struct new_inode whiteout = {
+		.mode = S_IFCHR, .uid = ctx->uid, .gid = ctx->gid, .now = fs_now(),
+	};
+	struct tree *t = ops_fs(req)->tree;
+	struct inode moved, gone;
+
+	if (flags & RENAME_WHITEOUT)
+		return tree_rename_whiteout(t, parent, name, new_parent, new_name,
+		    flags & ~RENAME_WHITEOUT, &whiteout, &moved, &gone);
+	return tree_rename(t, parent, name, new_parent, new_name, flags, whiteout.now, &moved, &gone);
+}
+
 void ops_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
     const char *new_name, unsigned int flags)
 {
 	struct fs *fs = ops_fs(req);
-	struct inode moved, gone;
 	int r;
 
 	if (!ops_writable(req, parent) || !ops_writable(req, new_parent))
@@ -228,8 +243,7 @@ void ops_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t 
 	keep_whole(fs, parent, name, new_parent, new_name);
 	if (flags & RENAME_EXCHANGE)
 		keep_whole(fs, new_parent, new_name, parent, name);
-	r = tree_rename(fs->tree, parent, name, new_parent, new_name, flags, fs_now(), &moved,
-	    &gone);
+	r = rename_it(req, parent, name, new_parent, new_name, flags);
 	if (r == 0)
 		ops_changed(fs);
 	ops_err(req, r);

@@ -92,6 +92,13 @@ int tree_rename(struct tree *t, uint64_t parent, const char *name, uint64_t new_
     const char *new_name, unsigned int flags, struct timestamp now, struct inode *moved,
     struct inode *gone);
 
+/** tree_rename_whiteout(t, parent, name, new_parent, new_name, flags, whiteout, moved, gone): the same, at
+ * ${whiteout}->now, and that new inode has the old name then (renameat2's RENAME_WHITEOUT; it inherits no
+ * ACL).  flags: 0 or RENAME_NOREPLACE. */
+int tree_rename_whiteout(struct tree *t, uint64_t parent, const char *name, uint64_t new_parent,
+    const char *new_name, unsigned int flags, const struct new_inode *whiteout,
+    struct inode *moved, struct inode *gone);
+
 /** tree_forget(t, ino): delete an orphan's row and xattrs.  No orphan: nothing happens. */
 void tree_forget(struct tree *t, uint64_t ino);
 

@@ -125,13 +125,15 @@ int place_find(struct tree *t, uint64_t dir, const char *name, struct place *p, 
 	return rc;
 }
 
-/* A new inode as its directory and its maker want it; its ACLs are yet to come. */
-static void inode_new(const struct inode *dir, const struct new_inode *n, struct inode *i)
+void inode_new(struct tree *t, const struct inode *dir, const struct new_inode *n, struct inode *i)
 {
+	uint64_t number = t->next_number++;
+
 	*i = (struct inode){
 		.mode = n->mode & (S_IFMT | 07777), .uid = n->uid, .gid = n->gid,
 		.nlink = S_ISDIR(n->mode) ? 2 : 1,
-		.atime = n->now, .mtime = n->now, .ctime = n->now, .parent = dir->ino,
+		.atime = n->now, .mtime = n->now, .ctime = n->now,
+		.ino = number, .parent = dir->ino, .cookie = number, .changed = t->epoch,
 	};
 	if (S_ISREG(n->mode))
 		ref_empty(&i->ref);
@@ -141,16 +143,27 @@ static void inode_new(const struct inode *dir, const struct new_inode *n, struct
 		i->rdev = n->rdev;
 	if (!(dir->mode & S_ISGID))
 		return;
+	/* That a file which runs as a group is made by a member of it, Linux sees to (6.0 and later). */
 	i->gid = dir->gid;
-	/*
-	 * A file that runs as a group may be made only by a member of that group.  Linux 6.0
-	 * and later see to it before they ask; for the others this is the careful side, as the
-	 * caller's further groups are not known here.
-	 */
 	if (S_ISDIR(n->mode))
 		i->mode |= S_ISGID;
-	else if ((n->mode & S_IXGRP) && n->uid != 0 && n->gid != dir->gid)
-		i->mode &= ~(uint32_t)S_ISGID;
+}
+
+int inode_add(struct tree *t, const struct place *p, struct inode *dir, const struct inode *i,
+    const char *target)
+{
+	const struct name_value v = { i->ino, i->cookie, (uint8_t)(i->mode >> 12) };
+	struct key key = key_of(i->ino);
+	uint8_t row[ROW_LEN];
+	int rc;
+
+	row_encode(i, row);
+	rc = tree_append(t, INODES, &key, row, sizeof row);
+	if (rc == 0 && S_ISLNK(i->mode))
+		rc = tree_append(t, TARGETS, &key, target, i->size);
+	if (rc == 0)
+		rc = name_add(t, p, &v);
+	return rc ? rc : directory_count(t, dir, 1, S_ISDIR(i->mode) ? 1 : 0, i->ctime);
 }
 
 /*
@@ -206,9 +219,7 @@ static int create(struct tree *t, uint64_t parent, const char *name, const struc
 {
 	struct name_value v;
 	struct inode dir;
-	uint8_t row[ROW_LEN];
 	struct place p;
-	struct key key;
 	size_t acl_len;
 	bool more;
 	int rc = place_find(t, parent, name, &p, &dir, &v);
@@ -226,24 +237,11 @@ static int create(struct tree *t, uint64_t parent, const char *name, const struc
 	rc = tree_reserve(t, true, 1);
 	if (rc)
 		return rc;
-	inode_new(&dir, n, out);
+	inode_new(t, &dir, n, out);
 	rc = inherit(t, &dir, umask, out, &acl_len, &more);
-	if (rc)
-		return rc;
-	out->ino = out->cookie = t->next_number++;
-	out->changed = t->epoch;
-	rc = put_inherited(t, dir.ino, out, acl_len, more);
-	if (rc)
-		return rc;
-	row_encode(out, row);
-	key = key_of(out->ino);
-	rc = tree_append(t, INODES, &key, row, sizeof row);
-	if (rc == 0 && S_ISLNK(n->mode))
-		rc = tree_append(t, TARGETS, &key, n->target, out->size);
-	v = (struct name_value){ out->ino, out->cookie, (uint8_t)(out->mode >> 12) };
 	if (rc == 0)
-		rc = name_add(t, &p, &v);
-	return rc ? rc : directory_count(t, &dir, 1, S_ISDIR(n->mode) ? 1 : 0, n->now);
+		rc = put_inherited(t, dir.ino, out, acl_len, more);
+	return rc ? rc : inode_add(t, &p, &dir, out, n->target);
 }
 
 int tree_create(struct tree *t, uint64_t parent, const char *name, const struct new_inode *n,

@@ -30,6 +30,12 @@ int inode_moved(struct tree *t, struct inode *i, uint64_t dir, uint64_t cookie, 
 int inode_unnamed(struct tree *t, struct inode *i, uint64_t dir, uint64_t cookie,
     struct timestamp now);
 
+/** inode_new(t, dir, n, i): numbered, and as its directory and its maker want it; its ACLs are yet to come.
+ * inode_add(t, p, dir, i, target): puts its row and its name, and counts it in ${dir}, whose row it puts. */
+void inode_new(struct tree *t, const struct inode *dir, const struct new_inode *n, struct inode *i);
+int inode_add(struct tree *t, const struct place *p, struct inode *dir, const struct inode *i,
+    const char *target);
+
 /** directory_count(t, dir, names, directories, now): so many more (or fewer); and its row. */
 int directory_count(struct tree *t, struct inode *dir, int names, int directories,
     struct timestamp now);

@@ -132,8 +132,17 @@ static int exchange(struct tree *t, struct end *from, struct end *to, struct tim
 	return rc ? rc : leave_and_enter(t, from, to, 0, a - b, 0, a - b, now);
 }
 
+/* What an overlay finds instead of a name of its lower layer that is gone: a device 0/0 where the name was. */
+static int leave_whiteout(struct tree *t, struct end *from, const struct new_inode *whiteout)
+{
+	struct inode i;
+
+	inode_new(t, &from->dir, whiteout, &i);
+	return inode_add(t, &from->place, &from->dir, &i, NULL);
+}
+
 static int rename_locked(struct tree *t, struct end *from, struct end *to, unsigned int flags,
-    struct timestamp now, struct inode *gone)
+    const struct new_inode *whiteout, struct timestamp now, struct inode *gone)
 {
 	uint32_t names;
 	int rc = check(t, from, to, flags);
@@ -143,31 +152,50 @@ static int rename_locked(struct tree *t, struct end *from, struct end *to, unsig
 	if (from->value.ino == to->value.ino)
 		return 0;
 	names = from->inode.nlink + (to->value.ino ? to->inode.nlink : 0);
-	rc = tree_reserve(t, true, names + 2);
+	rc = tree_reserve(t, true, names + 2 + (whiteout ? 1 : 0));
 	if (rc)
 		return rc;
-	return flags & RENAME_EXCHANGE ? exchange(t, from, to, now)
-				       : replace(t, from, to, now, gone);
+	if (flags & RENAME_EXCHANGE)
+		return exchange(t, from, to, now);
+	rc = replace(t, from, to, now, gone);
+	return rc || !whiteout ? rc : leave_whiteout(t, from, whiteout);
+}
+
+static int rename_any(struct tree *t, uint64_t parent, const char *name, uint64_t new_parent,
+    const char *new_name, unsigned int flags, const struct new_inode *whiteout,
+    struct timestamp now, struct inode *moved, struct inode *gone)
+{
+	struct end from, to;
+	int rc;
+
+	*gone = (struct inode){ 0 };
+	tree_start(t);
+	rc = end_find(t, parent, name, &from);
+	if (rc == 0)
+		rc = end_find(t, new_parent, new_name, &to);
+	if (rc == 0)
+		rc = rename_locked(t, &from, &to, flags, whiteout, now, gone);
+	if (rc == 0)
+		*moved = from.inode;
+	return tree_finish(t, rc);
 }
 
 int tree_rename(struct tree *t, uint64_t parent, const char *name, uint64_t new_parent,
     const char *new_name, unsigned int flags, struct timestamp now, struct inode *moved,
     struct inode *gone)
 {
-	struct end from, to;
-	int rc;
-
-	*gone = (struct inode){ 0 };
 	if (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE) ||
 	    flags == (RENAME_NOREPLACE | RENAME_EXCHANGE))
 		return -EINVAL;
-	tree_start(t);
-	rc = end_find(t, parent, name, &from);
-	if (rc == 0)
-		rc = end_find(t, new_parent, new_name, &to);
-	if (rc == 0)
-		rc = rename_locked(t, &from, &to, flags, now, gone);
-	if (rc == 0)
-		*moved = from.inode;
-	return tree_finish(t, rc);
+	return rename_any(t, parent, name, new_parent, new_name, flags, NULL, now, moved, gone);
+}
+
+int tree_rename_whiteout(struct tree *t, uint64_t parent, const char *name, uint64_t new_parent,
+    const char *new_name, unsigned int flags, const struct new_inode *whiteout,
+    struct inode *moved, struct inode *gone)
+{
+	if (flags & ~RENAME_NOREPLACE)
+		return -EINVAL;
+	return rename_any(t, parent, name, new_parent, new_name, flags, whiteout, whiteout->now, moved,
+	    gone);
 }

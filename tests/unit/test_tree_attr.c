@@ -90,13 +90,8 @@ static void a_setgid_directory_gives_its_group(void **state)
 	assert_int_equal(sub.mode, S_IFDIR | 02755);
 	assert_int_equal(create(dir, "file", S_IFREG | 0644, 7, 8, 0).gid, 50);
 	assert_int_equal(create(dir, "link", S_IFLNK | 0777, 7, 8, 0).gid, 50);
-	/* No program for a group that its maker is not in; locks, or one's own group, or root. */
-	assert_int_equal(create(dir, "a", S_IFREG | 02755, 7, 8, 0).mode, S_IFREG | 0755);
-	assert_int_equal(create(dir, "b", S_IFREG | 02745, 7, 8, 0).mode, S_IFREG | 02745);
-	assert_int_equal(create(dir, "c", S_IFREG | 02755, 7, 50, 0).mode, S_IFREG | 02755);
-	assert_int_equal(create(dir, "d", S_IFREG | 02755, 0, 0, 0).mode, S_IFREG | 02755);
-	/* The umask must not hide the x that makes the difference. */
-	assert_int_equal(create(dir, "e", S_IFREG | 02755, 7, 8, 010).mode, S_IFREG | 0745);
+	/* Who may make a program of that group is the kernel's to say. */
+	assert_int_equal(create(dir, "program", S_IFREG | 02755, 7, 8, 022).mode, S_IFREG | 02755);
 }
 
 static void only_what_is_named_is_set(void **state)

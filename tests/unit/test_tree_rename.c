@@ -176,6 +176,34 @@ static void an_exchange_swaps_everything(void **state)
 	assert_int_equal(i.parent, a);
 }
 
+static void a_whiteout_is_left_where_the_name_was(void **state)
+{
+	const struct new_inode whiteout = { .mode = S_IFCHR, .uid = 5, .gid = 6, .now = at(900) };
+	uint64_t a = make(TREE_ROOT, "a", DIR_MODE), f = make(a, "f", FILE_MODE), left;
+
+	(void)state;
+	make(TREE_ROOT, "g", FILE_MODE);
+	assert_int_equal(tree_rename_whiteout(t, a, "f", TREE_ROOT, "g", RENAME_NOREPLACE, &whiteout,
+	    &moved, &gone), -EEXIST);
+	assert_int_equal(tree_rename_whiteout(t, a, "f", TREE_ROOT, "g", RENAME_EXCHANGE, &whiteout,
+	    &moved, &gone), -EINVAL);
+	assert_int_equal(tree_rename_whiteout(t, a, "f", TREE_ROOT, "g", 0, &whiteout, &moved, &gone), 0);
+	assert_int_equal(find(TREE_ROOT, "g"), f);
+	left = find(a, "f");
+	assert_int_equal(get(left).mode, S_IFCHR);
+	assert_int_equal(get(left).uid, 5);
+	assert_int_equal(get(left).rdev, 0);
+	assert_int_equal(get(left).parent, a);
+	assert_int_equal(get(a).size, 1);
+	/* Within one directory. */
+	assert_int_equal(tree_rename_whiteout(t, TREE_ROOT, "a", TREE_ROOT, "b", 0, &whiteout, &moved,
+	    &gone), 0);
+	assert_int_equal(find(TREE_ROOT, "b"), a);
+	assert_int_equal(get(TREE_ROOT).size, 3);
+	assert_int_equal(get(TREE_ROOT).nlink, 3);
+	assert_int_equal(get(find(TREE_ROOT, "a")).nlink, 1);
+}
+
 static void unknown_flags_are_refused(void **state)
 {
 	(void)state;
@@ -201,6 +229,7 @@ int main(void)
 		TEST(no_directory_goes_into_itself),
 		TEST(directories_move_between_parents),
 		TEST(an_exchange_swaps_everything),
+		TEST(a_whiteout_is_left_where_the_name_was),
 		TEST(unknown_flags_are_refused),
 	};
 
