@@ -1,6 +1,7 @@
 /* tree: open, close, and what is read under the lock. */
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -254,19 +255,19 @@ static int open_all(struct tree *t, const char *path, bool read_only, const stru
 	return rc == 0 && is_new ? read_state(t, why) : rc;
 }
 
-int tree_open(const char *dir, bool read_only, struct tree **out, char *why_text, size_t why_size)
+static int open_file(const char *dir, const char *file, bool read_only, struct tree **out,
+    const struct why *why)
 {
-	struct why why = { dir, why_text, why_size };
 	char path[PATH_MAX];
 	struct tree *t;
 	int rc;
 
 	*out = NULL;
-	if (snprintf(path, sizeof path, "%s/%s", dir, TREE_FILE) >= (int)sizeof path)
-		return say(&why, -ENAMETOOLONG, "its path is too long");
+	if (snprintf(path, sizeof path, "%s/%s", dir, file) >= (int)sizeof path)
+		return say(why, -ENAMETOOLONG, "its path is too long");
 	t = calloc(1, sizeof *t);
 	if (!t)
-		return say(&why, -ENOMEM, "out of memory");
+		return say(why, -ENOMEM, "out of memory");
 	pthread_mutex_init(&t->lock, NULL);
 	pthread_cond_init(&t->turned, NULL);
 	t->next_number = TREE_NUMBER_FIRST;
@@ -275,15 +276,52 @@ int tree_open(const char *dir, bool read_only, struct tree **out, char *why_text
 	t->scratch = malloc(TREE_XATTRS_MAX);
 	t->seen = malloc(SEEN_BITS / 8);
 	if (!t->scratch || !t->seen)
-		say(&why, rc, "out of memory");
+		say(why, rc, "out of memory");
 	else
-		rc = open_all(t, path, read_only, &why);
+		rc = open_all(t, path, read_only, why);
 	if (rc) {
 		tree_close(t);
 		return rc;
 	}
 	*out = t;
 	return 0;
+}
+
+/*
+ * LMDB syncs neither the pages that a new file begins with nor its name.  So a new tree is made
+ * under another name, and is there, whole, or not at all: whenever the power fails.
+ */
+static int make_tree(const char *dir, int dirfd, const struct why *why)
+{
+	struct tree *t;
+	int rc;
+
+	if ((unlinkat(dirfd, TREE_NEW, 0) < 0 && errno != ENOENT) ||
+	    (unlinkat(dirfd, TREE_NEW "-lock", 0) < 0 && errno != ENOENT))
+		return say_errno(why, errno, "what is left of an older one can't be removed");
+	rc = open_file(dir, TREE_NEW, false, &t, why);
+	if (rc)
+		return rc;
+	tree_close(t);
+	unlinkat(dirfd, TREE_NEW "-lock", 0);
+	if (renameat(dirfd, TREE_NEW, dirfd, TREE_FILE) < 0 || fsync(dirfd) < 0)
+		return say_errno(why, errno, "can't be made");
+	return 0;
+}
+
+int tree_open(const char *dir, bool read_only, struct tree **out, char *why_text, size_t why_size)
+{
+	struct why why = { dir, why_text, why_size };
+	int dirfd, rc = 0;
+
+	*out = NULL;
+	dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dirfd < 0)
+		return say_errno(&why, errno, "its folder can't be opened");
+	if (!read_only && faccessat(dirfd, TREE_FILE, F_OK, 0) < 0 && errno == ENOENT)
+		rc = make_tree(dir, dirfd, &why);
+	close(dirfd);
+	return rc ? rc : open_file(dir, TREE_FILE, read_only, out, &why);
 }
 
 void tree_close(struct tree *t)

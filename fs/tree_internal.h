@@ -20,6 +20,7 @@
 #define SEEN_BITS	(1u << 18)
 #define COUNT_EVERY	32u		/* puts between two looks at what a transaction costs */
 #define TREE_FILE	"tree"		/* in the store's folder; LMDB adds tree-lock */
+#define TREE_NEW	"tree-new"	/* one that is being made */
 
 /* The tables; fs/DESIGN.md has their bytes. */
 enum table {
