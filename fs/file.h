@@ -124,8 +124,8 @@ int file_zero(struct file *f, uint64_t off, uint64_t len, bool keep_size,
 
 /** file_set_times(f, mtime, ctime): they are published with the content of this moment (NULL: as
  * it is; where the file has no times that are yet to be published, one alone is left to the
- * row). */
-void file_set_times(struct file *f, const struct timestamp *mtime, const struct timestamp *ctime);
+ * row).  True: that content is not in the tree yet, so the row must wait for both together. */
+bool file_set_times(struct file *f, const struct timestamp *mtime, const struct timestamp *ctime);
 
 /** file_clone(from, off, to, to_off, len, now, done): what [off, off + len) of ${from} holds at
  * this moment becomes ${to}'s at ${to_off}: no data moves.  *${done}: how many bytes (fewer at

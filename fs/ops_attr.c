@@ -78,10 +78,14 @@ static unsigned int wanted(const struct stat *attr, int to_set, bool kill_priv,
 	return which;
 }
 
-/* The content in memory goes with times of its own: they must not be older than the row's. */
+/*
+ * The content in memory goes with times of its own: they must not be older than the row's, nor be
+ * in the row before that content is (*${which} is then without them).
+ */
 static int set_file(struct fs *fs, fuse_ino_t ino, const struct stat *attr, int to_set,
-    const struct inode *in, unsigned int which)
+    const struct inode *in, unsigned int *which)
 {
+	const unsigned int times = SET_MTIME | SET_CTIME;
 	struct file *f;
 	int r = 0;
 
@@ -99,8 +103,9 @@ static int set_file(struct fs *fs, fuse_ino_t ino, const struct stat *attr, int 
 	}
 	if (!f)
 		return 0;
-	if (r == 0)
-		file_set_times(f, which & SET_MTIME ? &in->mtime : NULL, &in->ctime);
+	/* The ctime of a change to the row itself stays with that. */
+	if (r == 0 && file_set_times(f, *which & SET_MTIME ? &in->mtime : NULL, &in->ctime))
+		*which &= *which & ~times ? ~(unsigned int)SET_MTIME : ~times;
 	file_put(f);
 	return r;
 }
@@ -117,7 +122,7 @@ void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 	if (!ops_writable(req, ino))
 		return;
 	which = wanted(attr, to_set, loop_kill_priv(), fs_now(), &in);
-	r = set_file(fs, ino, attr, to_set, &in, which);
+	r = set_file(fs, ino, attr, to_set, &in, &which);
 	if (r == 0)
 		r = tree_set_attr(fs->tree, ino, &in, which, &inode);
 	if (r < 0) {

@@ -108,13 +108,14 @@ int file_zero(struct file *f, uint64_t off, uint64_t len, bool keep_size,
 	return rc;
 }
 
-void file_set_times(struct file *f, const struct timestamp *mtime, const struct timestamp *ctime)
+bool file_set_times(struct file *f, const struct timestamp *mtime, const struct timestamp *ctime)
 {
-	bool fresh = false;
+	bool fresh = false, ahead = false;
 
 	pthread_mutex_lock(&f->lock);
 	/* Without a pair of its own it publishes none: what is in the row stays. */
 	if (f->times || (mtime && ctime)) {
+		ahead = f->dirty || f->flushing || f->unpublished;
 		if (mtime)
 			f->mtime = *mtime;
 		if (ctime)
@@ -124,6 +125,7 @@ void file_set_times(struct file *f, const struct timestamp *mtime, const struct 
 	}
 	pthread_mutex_unlock(&f->lock);
 	tell_changed(f->fs, fresh);
+	return ahead;
 }
 
 /* One piece of the source becomes the target's.  The locks are held. */
