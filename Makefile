@@ -12,21 +12,21 @@ B       := build$(if $(SAN),-$(subst $(comma),-,$(SAN)))
 CHUNKER := \
 	address chunk gear cut codec codec_zlib codec_libdeflate \
 	node builder index_path index_cursor index_builder feed splice \
-	entry directory_node directory directory_update xattrs snapshot children
+	entry directory_node directory directory_update xattrs snapshot children directory_diff
 DHT := \
 	io record scan segment ledger ledger_rows ledger_write marks recent format lock \
 	append tail sync commit recover pace check gc dead clean listing get put store open work dht
 FS := \
 	log now size options place jobs grace roots lookups cache fetch \
-	acl tree tree_view tree_change tree_names tree_rename tree_attr tree_xattr tree_checkpoint tree_reader tree_roots \
+	acl tree tree_view tree_change tree_names tree_rename tree_attr tree_xattr redo tree_mend tree_checkpoint tree_reader tree_roots \
 	extents layers file file_roots files flush flusher read write seek publish \
 	checkpoint keep kept snapshot_write snapshot_take snapshots mark collect collector \
 	session signals gate buffers loop parked known ops ops_name ops_attr ops_dir ops_file ops_io people \
 	view byhash byhash_list byhash_xattr \
-	channel control_wire control_call control_commands control_data control fs
+	channel control_wire control_call control_commands control_collect control_data control_diff control fs
 UNIT_CHUNKER := \
 	test_address test_cut test_codec test_xattrs test_snapshot test_entry test_directory \
-	test_directory_update test_node test_index test_splice
+	test_directory_update test_directory_diff test_node test_index test_splice
 UNIT_DHT     := test_record test_store test_dht test_gc
 FAULT        := test_power test_disk test_open test_heal
 UNIT_FS := \
@@ -36,6 +36,9 @@ UNIT_FS := \
 	test_checkpoint test_snapshot_write test_snapshots test_collect test_view test_known
 FUZZ         := fuzz_codec fuzz_snapshot fuzz_directory fuzz_index fuzz_segment
 MOUNT_HELPERS := exercise stall.so
+POSIX        := \
+	posix names links nodes rename directories attributes times permissions setid opening io sizes holes \
+	copies mapping locking xattrs acls notify threads limits
 
 VERSION  := 0.1
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual
@@ -100,7 +103,7 @@ $(B)/benchio: $(B)/tools/benchio.o
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
 
 $(addprefix $(B)/tests/unit/,test_node test_index test_splice test_snapshot_write): $(B)/tests/lib/chunkset.o
-$(addprefix $(B)/tests/unit/,test_directory test_directory_update): $(B)/tests/lib/chunkset.o $(B)/tests/lib/change_list.o
+$(addprefix $(B)/tests/unit/,test_directory test_directory_update test_directory_diff): $(B)/tests/lib/chunkset.o $(B)/tests/lib/change_list.o
 $(addprefix $(B)/tests/unit/,test_cache test_fetch test_file test_file_memory test_files test_files_bound test_files_threads test_checkpoint test_snapshots test_collect): $(B)/tests/lib/fakedht.o
 $(addprefix $(B)/tests/unit/,test_file test_file_memory test_files test_files_bound test_files_threads): $(B)/tests/lib/filekit.o
 $(addprefix $(B)/tests/unit/,$(UNIT_DHT)) $(addprefix $(B)/tests/fault/,$(FAULT)): $(B)/tests/lib/dhttest.o
@@ -122,7 +125,10 @@ $(B)/tests/mount/helpers/%.so: tests/mount/helpers/%.c
 	$(Q)$(CC) -D_GNU_SOURCE $(WARN) -O2 -fPIC -shared -o $@ $<
 
 unit: $(addprefix $(B)/tests/unit/,$(UNIT)) $(addprefix $(B)/tests/fault/,$(FAULT))
-mount-helpers: $(addprefix $(B)/tests/mount/helpers/,$(MOUNT_HELPERS))
+$(B)/tests/mount/posix/posix: $(call objs,tests/mount/posix,$(POSIX))
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
+
+mount-helpers: $(addprefix $(B)/tests/mount/,posix/posix $(addprefix helpers/,$(MOUNT_HELPERS)))
 
 test: deps-test
 	$(Q)$(MAKE) --no-print-directory all unit mount-helpers

@@ -27,6 +27,8 @@ static const struct {
 	{ "snapshot", command_snapshot },
 	{ "snapshots", command_snapshots },
 	{ "check", command_check },
+	{ "gc", command_gc },
+	{ "diff", command_diff },
 };
 
 const char *call_text(struct call *c, const char *name)
@@ -166,6 +168,67 @@ void waited_lookup_cancel(struct waited_lookup *w)
 	waited_finish(&w->waited);
 	if (w->waited.result == 0)
 		chunk_drop(w->op.chunk);
+}
+
+static int source_get(struct source *s, enum kind kind, const struct address *a,
+    struct chunk **out)
+{
+	struct waited_lookup w;
+	int r;
+
+	waited_lookup_start(&w, ((struct call_source *)s)->call, kind, a);
+	r = waited_lookup_end(&w);
+	if (r == 0)
+		*out = w.op.chunk;
+	return r;
+}
+
+void call_source_init(struct call_source *s, struct call *c)
+{
+	*s = (struct call_source){ .source.get = source_get, .call = c };
+}
+
+int call_lookup_failed(struct call *c, int error, const struct address *a)
+{
+	char text[ADDRESS_TEXT_LEN + 1];
+
+	address_format(a, text);
+	if (error == -ENOENT)
+		return call_fail(c, error, "nobody has %s", text);
+	if (error == -EBADMSG)
+		return call_fail(c, error, "what there is of %s is damaged", text);
+	return error;
+}
+
+struct snapshot_wait {
+	struct snapshot_waiter waiter;
+	struct waited waited;
+};
+
+static void snapshot_done(struct snapshot_waiter *waiter, int result)
+{
+	struct snapshot_wait *w = (struct snapshot_wait *)waiter;
+
+	waited_done(&w->waited, result);
+}
+
+int call_snapshot(struct call *c, const char *note, struct ref *out)
+{
+	struct snapshot_wait w = { .waiter = { .done = snapshot_done, .note = note } };
+	int r;
+
+	waited_start(&w.waited, c);
+	snapshots_wait(c->fs->snapshots, &w.waiter);
+	r = waited_wait(&w.waited);
+	if (r < 0) {
+		if (snapshots_leave(c->fs->snapshots, &w.waiter))
+			waited_left(&w.waited);
+		else
+			waited_finish(&w.waited);
+		return r;
+	}
+	*out = w.waiter.ref;
+	return w.waited.result;
 }
 
 struct checkpoint_wait {

@@ -81,6 +81,19 @@ void waited_lookup_start(struct waited_lookup *w, struct call *c, enum kind kind
 int waited_lookup_end(struct waited_lookup *w);
 void waited_lookup_cancel(struct waited_lookup *w);
 
+/* A source whose lookups end with their call. */
+struct call_source {
+	struct source source;
+	struct call *call;
+};
+void call_source_init(struct call_source *s, struct call *c);
+
+/** call_lookup_failed(c, error, a): why a chunk could not be had, for a person; returns ${error}. */
+int call_lookup_failed(struct call *c, int error, const struct address *a);
+
+/** call_snapshot(c, note, out): take a snapshot as snapshots_wait() does. */
+int call_snapshot(struct call *c, const char *note, struct ref *out);
+
 /** call_checkpoint(c): make the tree's changes until now durable. */
 int call_checkpoint(struct call *c);
 
@@ -94,5 +107,7 @@ int command_sync(struct call *c);
 int command_snapshot(struct call *c);
 int command_snapshots(struct call *c);
 int command_check(struct call *c);
+int command_gc(struct call *c);
+int command_diff(struct call *c);
 
 #endif

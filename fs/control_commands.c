@@ -25,6 +25,15 @@ static void record_space(struct record *r, const struct dht_status *s)
 	record_number(r, "queued", s->queued);
 }
 
+static void record_collected(struct record *r, const struct collector_status *s)
+{
+	if (s->time > 0) {
+		record_number(r, "collected_time", (uint64_t)s->time);
+		record_number(r, "collected_bytes", s->removed_bytes);
+	}
+	record_number(r, "old_bytes", s->old_bytes);
+}
+
 /* The newest snapshot; when it was taken only its chunk knows. */
 static int record_newest(struct call *c)
 {
@@ -50,6 +59,7 @@ int command_status(struct call *c)
 	const struct options *o = c->fs->options;
 	struct timestamp now = fs_now();
 	struct record *r = &c->record;
+	struct collector_status collected;
 	struct files_status files;
 	struct dht_status set;
 	uint64_t inodes;
@@ -72,6 +82,8 @@ int command_status(struct call *c)
 	record_number(r, "dirty_files", files.dirty_files);
 	record_number(r, "failed_files", files.failed);
 	record_space(r, &set);
+	collector_status(c->fs->collector, &collected);
+	record_collected(r, &collected);
 	result = record_newest(c);
 	return result < 0 ? result : call_answer(c, FRAME_RECORD);
 }
@@ -86,7 +98,11 @@ int command_unpin(struct call *c)
 	r = tree_unpin(c->fs->tree, &a);
 	if (r == -ENOENT)
 		return call_fail(c, r, "%s is not pinned", call_text(c, "address"));
-	return r < 0 ? r : call_checkpoint(c);
+	if (r < 0)
+		return r;
+	/* Only its index knows how much it was; at least it was something. */
+	collector_freed(c->fs->collector, CHUNK_MAX);
+	return call_checkpoint(c);
 }
 
 int command_pins(struct call *c)
@@ -112,36 +128,14 @@ int command_pins(struct call *c)
 	return 0;
 }
 
-struct snapshot_wait {
-	struct snapshot_waiter waiter;
-	struct waited waited;
-};
-
-static void snapshot_done(struct snapshot_waiter *waiter, int result)
-{
-	struct snapshot_wait *w = (struct snapshot_wait *)waiter;
-
-	waited_done(&w->waited, result);
-}
-
 static int take_snapshot(struct call *c, const char *note)
 {
-	struct snapshot_wait w = { .waiter = { .done = snapshot_done, .note = note } };
-	int r;
+	struct ref ref;
+	int r = call_snapshot(c, note, &ref);
 
-	waited_start(&w.waited, c);
-	snapshots_wait(c->fs->snapshots, &w.waiter);
-	r = waited_wait(&w.waited);
-	if (r < 0) {
-		if (snapshots_leave(c->fs->snapshots, &w.waiter))
-			waited_left(&w.waited);
-		else
-			waited_finish(&w.waited);
+	if (r < 0)
 		return r;
-	}
-	if (w.waited.result < 0)
-		return w.waited.result;
-	call_record_address(c, "address", &w.waiter.ref.address);
+	call_record_address(c, "address", &ref.address);
 	return call_answer(c, FRAME_RECORD);
 }
 

@@ -12,25 +12,6 @@
 
 #define AHEAD	16u	/* chunks of a file on their way at once */
 
-/* A source whose lookups end with their call. */
-struct call_source {
-	struct source source;
-	struct call *call;
-};
-
-static int source_get(struct source *s, enum kind kind, const struct address *a,
-    struct chunk **out)
-{
-	struct waited_lookup w;
-	int r;
-
-	waited_lookup_start(&w, ((struct call_source *)s)->call, kind, a);
-	r = waited_lookup_end(&w);
-	if (r == 0)
-		*out = w.op.chunk;
-	return r;
-}
-
 /* The frames of a put as the pieces of a file. */
 struct upload {
 	struct pieces pieces;
@@ -98,7 +79,7 @@ static int next_piece(struct pieces *p, struct piece *out)
 int command_put(struct call *c)
 {
 	struct upload upload = { .pieces.next = next_piece, .call = c };
-	struct call_source source = { .source.get = source_get, .call = c };
+	struct call_source source;
 	struct dht_sink sink;
 	unsigned int parity;
 	struct ref ref;
@@ -106,6 +87,7 @@ int command_put(struct call *c)
 
 	if (c->fs->options->read_only)
 		return call_fail(c, -EROFS, "it is mounted read-only");
+	call_source_init(&source, c);
 	dht_sink_init(&sink, c->fs->dht);
 	parity = grace_enter(&c->fs->inserting);
 	r = splice_all(&upload.pieces, &source.source, &sink.sink, &ref);
@@ -121,18 +103,6 @@ int command_put(struct call *c)
 	call_record_address(c, "address", &ref.address);
 	record_number(&c->record, "size_bytes", ref.size);
 	return call_answer(c, FRAME_RECORD);
-}
-
-static int get_failed(struct call *c, int error, const struct address *a)
-{
-	char text[ADDRESS_TEXT_LEN + 1];
-
-	address_format(a, text);
-	if (error == -ENOENT)
-		return call_fail(c, error, "nobody has %s", text);
-	if (error == -EBADMSG)
-		return call_fail(c, error, "what there is of %s is damaged", text);
-	return error;
 }
 
 static int send_hole(struct call *c, uint64_t len)
@@ -187,7 +157,7 @@ static int send_first(struct download *d)
 		return send_hole(d->call, e->len);
 	r = waited_lookup_end(w);
 	if (r < 0)
-		return get_failed(d->call, r, &e->address);
+		return call_lookup_failed(d->call, r, &e->address);
 	/* The address was checked, but not that the index told its length. */
 	r = w->op.chunk->len == e->len ? 0 : -EBADMSG;
 	if (r == 0)
@@ -198,10 +168,11 @@ static int send_first(struct download *d)
 
 static int send_file(struct call *c, const struct ref *ref)
 {
-	struct call_source source = { .source.get = source_get, .call = c };
+	struct call_source source;
 	struct download *d = calloc(1, sizeof(*d));
 	int r = -ENOMEM;
 
+	call_source_init(&source, c);
 	if (d) {
 		d->call = c;
 		d->cursor = index_cursor_new(&source.source, ref);
@@ -223,7 +194,7 @@ static int send_file(struct call *c, const struct ref *ref)
 		index_cursor_free(d->cursor);
 	free(d);
 	if (r == -EBADMSG && !c->why[0])
-		return get_failed(c, r, &ref->address);
+		return call_lookup_failed(c, r, &ref->address);
 	return r;
 }
 
@@ -240,7 +211,7 @@ int command_get(struct call *c)
 	waited_lookup_start(&w, c, KIND_ANY, &ref.address);
 	r = waited_lookup_end(&w);
 	if (r < 0)
-		return get_failed(c, r, &ref.address);
+		return call_lookup_failed(c, r, &ref.address);
 	chunk = w.op.chunk;
 	switch (w.op.kind) {
 	case KIND_DATA:
@@ -248,7 +219,7 @@ int command_get(struct call *c)
 		break;
 	case KIND_INDEX:
 		r = index_size(chunk, &ref.size, &data);
-		r = r < 0 ? get_failed(c, r, &ref.address) : send_file(c, &ref);
+		r = r < 0 ? call_lookup_failed(c, r, &ref.address) : send_file(c, &ref);
 		break;
 	default:
 		r = call_fail(c, -EISDIR, "this is a %s and no file: look into %s/by-hash/%s",

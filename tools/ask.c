@@ -70,8 +70,12 @@ static int send_command(struct dialogue *d)
 	if (!r)
 		return -ENOMEM;
 	record_text(r, "command", d->command->name);
-	if (d->command->argument && d->request->argument)
-		record_text(r, d->command->argument, d->request->argument);
+	for (int i = 0; i < 2; i++) {
+		if (d->command->argument[i] && d->request->argument[i])
+			record_text(r, d->command->argument[i], d->request->argument[i]);
+	}
+	if (d->request->dry_run)
+		record_truth(r, "dry_run", true);
 	if (d->request->rate > 0)
 		record_number(r, "rate", d->request->rate);
 	result = r->over ? -E2BIG : channel_send(&d->channel, FRAME_COMMAND, r->b, r->len);
@@ -100,7 +104,7 @@ static int send_hole(struct dialogue *d, int fd)
 /* 0, -errno of the dialogue, or an exit status where the file can't be read. */
 static int send_file(struct dialogue *d)
 {
-	const char *name = d->request->argument;
+	const char *name = d->request->argument[0];
 	bool is_stdin = strcmp(name, "-") == 0;
 	int fd = is_stdin ? STDIN_FILENO : open(name, O_RDONLY | O_CLOEXEC);
 	ssize_t n = 0;
@@ -201,9 +205,14 @@ static int take_record(struct dialogue *d, uint32_t len)
 
 static void take_progress(struct dialogue *d, uint32_t len)
 {
+	struct field phase, done;
+	bool counts = record_find(d->buf, len, "done", &done);
+
 	d->in_progress = true;
-	progress_update(&d->progress, show_number(d->buf, len, "done_bytes"),
-	    show_number(d->buf, len, "total_bytes"));
+	if (record_find(d->buf, len, "phase", &phase) && phase.type == FIELD_TEXT)
+		progress_phase(&d->progress, phase.value, counts);
+	progress_update(&d->progress, show_number(d->buf, len, counts ? "done" : "done_bytes"),
+	    show_number(d->buf, len, counts ? "total" : "total_bytes"));
 }
 
 static int take_error(struct dialogue *d, uint32_t len)
@@ -254,6 +263,14 @@ static int take_frame(struct dialogue *d, int *status)
 	}
 }
 
+/* As diff(1): 0 same, 1 different, 2 trouble. */
+static int exit_status(const struct dialogue *d, int status)
+{
+	if (!d->command->compares)
+		return status ? status : d->bad ? EXIT_FAILURE : EXIT_SUCCESS;
+	return status ? 2 : d->records > 0;
+}
+
 int ask(const struct request *o, const struct command *command)
 {
 	struct dialogue d = { .request = o, .command = command, .channel.stop_fd = -1 };
@@ -263,7 +280,7 @@ int ask(const struct request *o, const struct command *command)
 	d.channel.fd = d.buf ? connect_store(o->store) : -1;
 	if (d.channel.fd < 0) {
 		free(d.buf);
-		return EXIT_FAILURE;
+		return exit_status(&d, EXIT_FAILURE);
 	}
 	progress_start(&d.progress, "checked");
 	r = send_command(&d);
@@ -283,6 +300,6 @@ int ask(const struct request *o, const struct command *command)
 	else if (r < 0)
 		say(o->store, r);
 	if (r < 0 || fflush(stdout) != 0 || ferror(stdout))
-		return EXIT_FAILURE;
-	return status ? status : d.bad ? EXIT_FAILURE : EXIT_SUCCESS;
+		status = EXIT_FAILURE;
+	return exit_status(&d, status);
 }

@@ -11,15 +11,17 @@ struct request {
 	const char *store;
 	bool json;
 	uint64_t rate;		/* bytes a second, 0: any */
-	const char *argument;	/* NULL: none */
+	bool dry_run;
+	const char *argument[2];	/* NULL: none */
 };
 
 struct command {
 	const char *name;
 	int arguments_min, arguments_max;
-	const char *argument;	/* the name of its argument on the wire, NULL: not sent */
+	const char *argument[2];	/* the names of its arguments on the wire, NULL: not sent */
 	void (*show)(const uint8_t *b, size_t len);	/* a record for a person; NULL: nothing */
 	bool list;		/* any number of records */
+	bool compares;		/* its exit status is that of diff(1) */
 };
 
 /** ask(o, command): have the dhtfs that runs on o->store do it, show what it answers on stdout, and

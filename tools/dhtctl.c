@@ -32,6 +32,10 @@ static const char usage[] =
     "                       memory, and a snapshot of it is in the set\n"
     "  snapshot [NOTE]      take a snapshot of the whole tree, print its address\n"
     "  snapshots            list the kept snapshots: time, address\n"
+    "  diff A B             what is different in B: + added, - removed, M changed, A only its\n"
+    "                       attributes, T its type; A and B are addresses of snapshots or\n"
+    "                       directories, or 'now'\n"
+    "  gc [--dry-run]       remove what nothing refers to, or say how much that is\n"
     "  check [--rate SIZE]  read and verify the whole store, at most SIZE bytes a second\n"
     "  rebuild              make the store's index anew; nothing may have it mounted\n"
     "\n"
@@ -40,19 +44,23 @@ static const char usage[] =
     "  -h, --help           this text\n"
     "  -V, --version        the version\n"
     "\n"
-    "Exit status: 0; 1 when it failed or check found damage; 2 for a mistake in the command.\n";
+    "Exit status: 0; 1 when it failed or check found damage; 2 for a mistake in the command.\n"
+    "Of diff: 0 no difference; 1 some; 2 trouble.\n";
 
 static const struct command commands[] = {
-	{ "status", 0, 0, NULL, show_status, false },
-	{ "put", 1, 1, NULL, show_address, false },
-	{ "unpin", 1, 1, "address", NULL, false },
-	{ "pins", 0, 0, NULL, show_pin, true },
-	{ "get", 1, 1, "address", NULL, false },
-	{ "sync", 0, 0, NULL, NULL, false },
-	{ "snapshot", 0, 1, "note", show_address, false },
-	{ "snapshots", 0, 0, NULL, show_snapshot, true },
-	{ "check", 0, 0, NULL, show_checked, false },
-	{ "rebuild", 0, 0, NULL, show_checked, false },
+	{ .name = "status", .show = show_status },
+	{ .name = "put", .arguments_min = 1, .arguments_max = 1, .show = show_address },
+	{ .name = "unpin", .arguments_min = 1, .arguments_max = 1, .argument = { "address" } },
+	{ .name = "pins", .show = show_pin, .list = true },
+	{ .name = "get", .arguments_min = 1, .arguments_max = 1, .argument = { "address" } },
+	{ .name = "sync" },
+	{ .name = "snapshot", .arguments_max = 1, .argument = { "note" }, .show = show_address },
+	{ .name = "snapshots", .show = show_snapshot, .list = true },
+	{ .name = "diff", .arguments_min = 2, .arguments_max = 2, .argument = { "a", "b" },
+	  .show = show_change, .list = true, .compares = true },
+	{ .name = "gc", .show = show_collected },
+	{ .name = "check", .show = show_checked },
+	{ .name = "rebuild", .show = show_checked },
 };
 
 static volatile sig_atomic_t interrupted;
@@ -128,6 +136,7 @@ static const struct option long_options[] = {
 	{ "store", required_argument, NULL, 's' },
 	{ "json", no_argument, NULL, 'j' },
 	{ "rate", required_argument, NULL, 'r' },
+	{ "dry-run", no_argument, NULL, 'n' },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ 0 },
@@ -149,6 +158,9 @@ static int parse_options(int argc, char **argv, struct request *o)
 		case 'r':
 			if (size_parse(optarg, &o->rate) < 0 || o->rate == 0)
 				return mistake("--rate wants a size, like 50M, not", optarg);
+			break;
+		case 'n':
+			o->dry_run = true;
 			break;
 		case 'h':
 			fputs(usage, stdout);
@@ -173,6 +185,13 @@ static const struct command *find_command(const char *name)
 	return NULL;
 }
 
+static bool wants_address(const struct command *command, int i, const char *text)
+{
+	if (command->compares)
+		return strcmp(text, "now") != 0;
+	return command->argument[i] && strcmp(command->argument[i], "address") == 0;
+}
+
 static int run(int argc, char **argv, struct request *o)
 {
 	const struct command *command = argc > 0 ? find_command(argv[0]) : NULL;
@@ -188,10 +207,13 @@ static int run(int argc, char **argv, struct request *o)
 		return mistake("one argument too many", argv[command->arguments_max + 1]);
 	if (o->rate > 0 && strcmp(command->name, "check") != 0)
 		return mistake("--rate is for check, not for", command->name);
-	o->argument = argv[1];
-	if (command->argument && strcmp(command->argument, "address") == 0 &&
-	    address_parse(o->argument, &a) < 0)
-		return mistake("an address has 64 hex digits, not", o->argument);
+	if (o->dry_run && strcmp(command->name, "gc") != 0)
+		return mistake("--dry-run is for gc, not for", command->name);
+	for (int i = 0; i < argc - 1; i++) {
+		o->argument[i] = argv[i + 1];
+		if (wants_address(command, i, argv[i + 1]) && address_parse(argv[i + 1], &a) < 0)
+			return mistake("an address has 64 hex digits, not", argv[i + 1]);
+	}
 	return strcmp(command->name, "rebuild") == 0 ? rebuild(o, command) : ask(o, command);
 }
 

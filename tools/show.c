@@ -154,7 +154,7 @@ void show_status(const uint8_t *b, size_t len)
 {
 	uint64_t failed = show_number(b, len, "failed_files");
 	uint64_t set_aside = show_number(b, len, "set_aside");
-	char text[SIZE_TEXT_LEN];
+	char text[SIZE_TEXT_LEN], more[SIZE_TEXT_LEN];
 
 	put_text(text_of(b, len, "mountpoint"));
 	fputs("\n  store      ", stdout);
@@ -178,6 +178,13 @@ void show_status(const uint8_t *b, size_t len)
 		printf(" %s\n", text_of(b, len, "snapshot"));
 	} else {
 		puts("none yet");
+	}
+	if (show_number(b, len, "collected_time")) {
+		fputs("  collected  ", stdout);
+		put_time(show_number(b, len, "collected_time"));
+		printf(": %s removed; %s", size_format(show_number(b, len, "collected_bytes"), text),
+		    size_format(show_number(b, len, "old_bytes"), more));
+		puts(" held by older snapshots alone");
 	}
 	printf("  set aside  %llu damaged records\n", (unsigned long long)set_aside);
 }
@@ -215,6 +222,40 @@ void show_checked(const uint8_t *b, size_t len)
 		puts("each is what its address says");
 }
 
+static void put_count(const uint8_t *b, size_t len, const char *chunks, const char *bytes)
+{
+	char text[SIZE_TEXT_LEN];
+
+	printf("%llu chunks, %s", (unsigned long long)show_number(b, len, chunks),
+	    size_format(show_number(b, len, bytes), text));
+}
+
+void show_collected(const uint8_t *b, size_t len)
+{
+	bool dry = show_number(b, len, "dry_run");
+	uint64_t gone = show_number(b, len, "bad");
+	char text[SIZE_TEXT_LEN];
+
+	fputs(dry ? "would remove " : "removed ", stdout);
+	put_count(b, len, "removed_chunks", "removed_bytes");
+	if (!dry)
+		printf("; %s given back to the disk",
+		    size_format(show_number(b, len, "given_back_bytes"), text));
+	fputs("\nonly older snapshots hold ", stdout);
+	put_count(b, len, "old_chunks", "old_bytes");
+	putchar('\n');
+	if (gone > 0)
+		printf("%llu nodes are lost or damaged: the log names them\n",
+		    (unsigned long long)gone);
+}
+
+void show_change(const uint8_t *b, size_t len)
+{
+	printf("%s ", text_of(b, len, "change"));
+	put_text(text_of(b, len, "path"));
+	puts(strcmp(text_of(b, len, "type"), "directory") == 0 ? "/" : "");
+}
+
 static double seconds_since(const struct timespec *t)
 {
 	struct timespec now;
@@ -225,9 +266,27 @@ static double seconds_since(const struct timespec *t)
 
 void progress_start(struct progress *p, const char *verb)
 {
-	*p = (struct progress){ .verb = verb, .terminal = isatty(STDERR_FILENO) };
+	*p = (struct progress){ .terminal = isatty(STDERR_FILENO) };
+	snprintf(p->verb, sizeof(p->verb), "%s", verb);
 	clock_gettime(CLOCK_MONOTONIC, &p->start);
 	p->last = p->start;
+}
+
+void progress_phase(struct progress *p, const char *verb, bool counts)
+{
+	if (strcmp(p->verb, verb) == 0)
+		return;
+	snprintf(p->verb, sizeof(p->verb), "%s", verb);
+	p->counts = counts;
+	clock_gettime(CLOCK_MONOTONIC, &p->start);
+}
+
+static void put_amount(const struct progress *p, uint64_t n, char out[SIZE_TEXT_LEN])
+{
+	if (p->counts)
+		snprintf(out, SIZE_TEXT_LEN, "%llu", (unsigned long long)n);
+	else
+		size_format(n, out);
 }
 
 void progress_update(struct progress *p, uint64_t done, uint64_t total)
@@ -245,11 +304,12 @@ void progress_update(struct progress *p, uint64_t done, uint64_t total)
 	memset(bar, '#', (size_t)full);
 	memset(bar + full, '.', (size_t)(BAR_LEN - full));
 	bar[BAR_LEN] = '\0';
-	size_format(done, a);
-	size_format(total, b);
-	size_format((uint64_t)rate, c);
+	put_amount(p, done, a);
+	put_amount(p, total, b);
+	put_amount(p, (uint64_t)rate, c);
 	if (p->terminal)
-		fprintf(stderr, "\r[%s] %3.0f %%  %s of %s  %s/s  ", bar, 100 * share, a, b, c);
+		fprintf(stderr, "\r%s [%s] %3.0f %%  %s of %s  %s/s  ", p->verb, bar, 100 * share, a, b,
+		    c);
 	else
 		fprintf(stderr, "%s: %.0f %%, %s of %s, %s/s, ", p->verb, 100 * share, a, b, c);
 	if (rate > 0 && total > done)
