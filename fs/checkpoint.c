@@ -250,10 +250,13 @@ static void *checkpoint_thread(void *arg)
 		return NULL;
 	do {
 		more = next_checkpoint(c, &flush);
+		tree_mend(c->tree);
 		unflushed = 0;
 		if (flush != FLUSH_NONE)
 			unflushed = files_flush_all(c->files, flush == FLUSH_ALL);
 		r = commit(c, &changes);
+		/* Whatever came of it: who was held has been so for long enough. */
+		gate_open(c->gate);
 		buffers_trim();
 		if (r == 0 && changes)
 			tell_commit(c);
@@ -264,6 +267,11 @@ static void *checkpoint_thread(void *arg)
 		c->last_result = unflushed;
 	tree_end(c->tree);
 	return NULL;
+}
+
+static void hurry(void *c)
+{
+	checkpoint_hurry(c);
 }
 
 int checkpoint_start(struct tree *t, struct files *files, struct dht *dht, struct gate *gate,
@@ -299,6 +307,7 @@ int checkpoint_start(struct tree *t, struct files *files, struct dht *dht, struc
 		pthread_join(c->thread, NULL);
 		goto err;
 	}
+	tree_on_spoiled(t, hurry, c);
 	*out = c;
 	return 0;
 err:
@@ -316,6 +325,7 @@ int checkpoint_stop(struct checkpoint *c)
 	c->stop = true;
 	pthread_cond_broadcast(&c->wake);
 	pthread_mutex_unlock(&c->lock);
+	tree_on_spoiled(c->tree, NULL, NULL);
 	pthread_join(c->thread, NULL);
 	r = c->last_result;
 	answer(c, &c->waiting, r < 0 ? r : -ESHUTDOWN, 0);
@@ -346,6 +356,13 @@ void checkpoint_hurry(struct checkpoint *c)
 	c->hurry = true;
 	pthread_cond_broadcast(&c->wake);
 	pthread_mutex_unlock(&c->lock);
+}
+
+void checkpoint_hold(struct checkpoint *c)
+{
+	if (c->gate)
+		gate_hold(c->gate);
+	checkpoint_hurry(c);
 }
 
 void checkpoint_wait(struct checkpoint *c, struct checkpoint_waiter *w)

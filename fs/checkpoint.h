@@ -36,6 +36,9 @@ void checkpoint_due(void *c);
 /** checkpoint_hurry(c): make one now: the tree has changed much. */
 void checkpoint_hurry(struct checkpoint *c);
 
+/** checkpoint_hold(c): and nothing should change it any more before that: requests wait at the gate. */
+void checkpoint_hold(struct checkpoint *c);
+
 struct checkpoint_waiter {
 	void (*done)(struct checkpoint_waiter *w, int result);	/* from the checkpoint's thread */
 	bool all;		/* flush every file first (else: what has been flushed counts) */

@@ -16,7 +16,7 @@ struct gate {
 	struct list kept;
 	unsigned int inside;
 	unsigned int interrupted;	/* of the kept */
-	bool closed, ending;
+	bool closed, held, ending;
 	/* Interrupts that came while it was closed, and before their request: another thread has
 	 * read that, and not got here yet. */
 	uint64_t early[EARLY];
@@ -86,7 +86,7 @@ int gate_enter(struct gate *g, uint64_t unique, uint32_t pid, const void *mem, s
 	int r = 1;
 
 	pthread_mutex_lock(&g->lock);
-	if (g->closed)
+	if (g->closed || g->held)
 		r = keep(g, unique, pid, mem, len);
 	else
 		g->inside++;
@@ -115,7 +115,7 @@ bool gate_interrupt(struct gate *g, uint64_t unique)
 		if (found)
 			mark(g, k);
 	}
-	if (!found && g->closed)
+	if (!found && (g->closed || g->held))
 		g->early[g->early_at++ % EARLY] = unique;
 	pthread_mutex_unlock(&g->lock);
 	return found;
@@ -157,8 +157,8 @@ struct gate_kept *gate_next(struct gate *g, bool *refuse)
 
 	pthread_mutex_lock(&g->lock);
 	while (!g->ending) {
-		*refuse = g->closed;
-		if (g->closed)
+		*refuse = g->closed || g->held;
+		if (*refuse)
 			k = refused(g);
 		else if (!list_empty(&g->kept))
 			k = list_item(g->kept.next, struct gate_kept, link);
@@ -192,11 +192,20 @@ void gate_close(struct gate *g)
 		return;
 	pthread_mutex_lock(&g->lock);
 	assert(!g->closed);
-	while (!list_empty(&g->kept) && !g->ending)
+	while (!list_empty(&g->kept) && !g->held && !g->ending)
 		pthread_cond_wait(&g->empty, &g->lock);
 	g->closed = true;
 	while (g->inside > 0)
 		pthread_cond_wait(&g->empty, &g->lock);
+	pthread_mutex_unlock(&g->lock);
+}
+
+void gate_hold(struct gate *g)
+{
+	pthread_mutex_lock(&g->lock);
+	g->held = true;
+	if (g->closed || !list_empty(&g->kept))
+		pthread_cond_signal(&g->empty);
 	pthread_mutex_unlock(&g->lock);
 }
 
@@ -205,7 +214,7 @@ void gate_open(struct gate *g)
 	if (!g)
 		return;
 	pthread_mutex_lock(&g->lock);
-	g->closed = false;
+	g->closed = g->held = false;
 	memset(g->early, 0, sizeof(g->early));
 	g->early_at = 0;
 	if (!list_empty(&g->kept))

@@ -62,4 +62,7 @@ void gate_end(struct gate *g);
 void gate_close(struct gate *g);
 void gate_open(struct gate *g);
 
+/** gate_hold(g): by anyone, also who is inside: nobody goes in any more until the next gate_open(). */
+void gate_hold(struct gate *g);
+
 #endif

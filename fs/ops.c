@@ -20,8 +20,12 @@ void ops_changed(struct fs *fs)
 	unsigned int pages;
 
 	checkpoint_due(fs->checkpoint);
-	if (tree_dirty(fs->tree, &pages) && pages >= TREE_PAGES_MAX)
+	if (!tree_dirty(fs->tree, &pages) || pages < TREE_PAGES_MAX)
+		return;
+	if (pages < TREE_PAGES_HOLD)
 		checkpoint_hurry(fs->checkpoint);
+	else
+		checkpoint_hold(fs->checkpoint);
 }
 
 static struct timespec to_timespec(struct timestamp t)

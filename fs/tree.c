@@ -131,17 +131,27 @@ static void find_map(struct tree *t, const void *in_map)
 	t->map = page - number * t->page_size;
 }
 
-static int read_state(struct tree *t, const struct why *why)
+static int find_state(struct tree *t, MDB_val *v)
 {
 	struct key key = key_text("state");
+	int rc = view_get(&t->last, META, &key, v);
+
+	if (rc == 0 && v->mv_size != STATE_LEN)
+		rc = -EBADMSG;
+	if (rc == 0)
+		find_map(t, v->mv_data);
+	return rc;
+}
+
+static int read_state(struct tree *t, const struct why *why)
+{
 	MDB_val v;
-	int rc = view_get(&t->last, META, &key, &v);
+	int rc = find_state(t, &v);
 
 	if (rc == -ENOENT)
 		return rc;
-	if (rc || v.mv_size != STATE_LEN)
+	if (rc)
 		return say(why, -EBADMSG, "is damaged: put a copy of it back");
-	find_map(t, v.mv_data);
 	t->next_number = get_le64((const uint8_t *)v.mv_data + 8);
 	t->epoch = get_le64((const uint8_t *)v.mv_data + 16) + 1;
 	return 0;
@@ -223,6 +233,32 @@ static int prepare(struct tree *t, bool is_new, const struct why *why)
 		rc = tree_commit(t, NULL, NULL, NULL);
 	tree_end(t);
 	return rc ? say_errno(why, -rc, "can't be prepared") : 0;
+}
+
+int tree_open_again(struct tree *t)
+{
+	char text[256];
+	struct why why = { "", text, sizeof text };
+	const char *path;
+	MDB_val state;
+	char *copy;
+	int rc = mdb_env_get_path(t->env, &path);
+
+	copy = rc ? NULL : strdup(path);
+	if (!copy)
+		return rc ? rc : ENOMEM;
+	view_close(&t->last);
+	mdb_env_close(t->env);
+	t->env = NULL;
+	rc = open_env(t, copy, MDB_NOSUBDIR | MDB_NOTLS);
+	free(copy);
+	if (rc == 0)
+		rc = -open_tables(t, false, &why);
+	if (rc == 0)
+		rc = mdb_txn_begin(t->env, NULL, MDB_RDONLY, &t->last.txn);
+	if (rc == 0 && view_open(&t->last, t->dbi) != 0)
+		rc = ENOMEM;
+	return rc ? rc : -find_state(t, &state);
 }
 
 static int open_all(struct tree *t, const char *path, bool read_only, const struct why *why)
@@ -334,6 +370,7 @@ void tree_close(struct tree *t)
 		mdb_env_close(t->env);
 	pthread_cond_destroy(&t->turned);
 	pthread_mutex_destroy(&t->lock);
+	redo_free(&t->redo);
 	free(t->scratch);
 	free(t->seen);
 	free(t);
@@ -343,7 +380,7 @@ int tree_get(struct tree *t, uint64_t ino, struct inode *out)
 {
 	int rc;
 
-	pthread_mutex_lock(&t->lock);
+	tree_lock(t);
 	rc = view_inode(t->view, ino, out);
 	pthread_mutex_unlock(&t->lock);
 	return rc;
@@ -375,7 +412,7 @@ int tree_lookup(struct tree *t, uint64_t parent, const char *name, struct inode 
 {
 	int rc;
 
-	pthread_mutex_lock(&t->lock);
+	tree_lock(t);
 	rc = lookup(t->view, parent, name, out);
 	pthread_mutex_unlock(&t->lock);
 	return rc;
@@ -387,7 +424,7 @@ bool tree_is_orphan(struct tree *t, uint64_t ino)
 	MDB_val v;
 	bool is;
 
-	pthread_mutex_lock(&t->lock);
+	tree_lock(t);
 	is = view_get(t->view, ORPHANS, &key, &v) == 0;
 	pthread_mutex_unlock(&t->lock);
 	return is;
@@ -398,7 +435,7 @@ int tree_readlink(struct tree *t, uint64_t ino, char target[SYMLINK_LEN_MAX + 1]
 	struct inode i;
 	int rc;
 
-	pthread_mutex_lock(&t->lock);
+	tree_lock(t);
 	rc = view_inode(t->view, ino, &i);
 	if (rc == 0)
 		rc = view_target(t->view, ino, target);
@@ -440,7 +477,7 @@ int tree_readdir(struct tree *t, uint64_t dir, uint64_t after, unsigned int n,
 {
 	int rc;
 
-	pthread_mutex_lock(&t->lock);
+	tree_lock(t);
 	rc = readdir_from(t->view, dir, after, n, out, inodes);
 	pthread_mutex_unlock(&t->lock);
 	return rc;
@@ -450,7 +487,7 @@ void tree_count(struct tree *t, uint64_t *inodes)
 {
 	MDB_stat s = { 0 };
 
-	pthread_mutex_lock(&t->lock);
+	tree_lock(t);
 	if (t->view->txn)
 		mdb_stat(t->view->txn, t->dbi[INODES], &s);
 	pthread_mutex_unlock(&t->lock);

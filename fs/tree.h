@@ -3,7 +3,8 @@
  *
  * All changes go into one long write transaction whose commit is the checkpoint.  Every
  * call locks the tree's mutex and is a memory operation of some microseconds; only the
- * commit holds it for longer.  After a failed commit or put the tree is read-only: every
+ * commit holds it for longer.  A commit that fails loses nothing: its changes are kept and come
+ * into the next one.  Only where they can't be (no memory for them) the tree is read-only: every
  * change fails with -EROFS, and reads answer with the last checkpoint.  Permissions are
  * checked by the kernel (default_permissions), names have been checked for length here
  * (-ENAMETOOLONG), and for what no name can be (-EINVAL).
@@ -180,8 +181,8 @@ void tree_end(struct tree *t);
  * changes may be committed as they are (false: nothing happens, -EAGAIN); write the
  * publications (as they are after ready(), which may have changed ${publish}; those of
  * inodes that are gone are skipped; NULL: none); commit; begin the next transaction.
- * -ENOSPC: there is no room for the publications: nothing happened, try again.  -EIO: the
- * tree is read-only from now on and shows its last checkpoint, -EROFS: it was so already.
+ * -ENOSPC, -EIO: it could not be written: nothing is lost, try again.  -EROFS: the tree has
+ * failed.
  */
 int tree_commit(struct tree *t, const struct publications *publish, bool (*ready)(void *arg),
     void *arg);
@@ -190,10 +191,18 @@ int tree_commit(struct tree *t, const struct publications *publish, bool (*ready
  * (at TREE_PAGES_MAX a commit is due at once; so many too after a change was refused with
  * -ENOSPC: a commit may make room). */
 #define TREE_PAGES_MAX 7168u
+#define TREE_PAGES_HOLD (4 * TREE_PAGES_MAX)	/* so many should not be had before one is made */
 bool tree_dirty(struct tree *t, unsigned int *pages);	/* ${pages} may be NULL */
 
-/** tree_failed(t): has a failed commit or put made it read-only?  Takes no lock. */
+/** tree_failed(t): is it read-only for good, since its changes could not be kept?  Takes no lock. */
 bool tree_failed(struct tree *t);
+
+/**
+ * A change that fails half-way (no memory) is undone by the committer: f(arg) is called, with the tree locked, when it
+ * has to call tree_mend(); until then everybody waits.  NULL: no longer.
+ */
+void tree_on_spoiled(struct tree *t, void (*f)(void *arg), void *arg);
+void tree_mend(struct tree *t);
 
 /** tree_count(t, inodes): how many there are. */
 void tree_count(struct tree *t, uint64_t *inodes);

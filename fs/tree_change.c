@@ -5,7 +5,7 @@
  * LMDB can't take one put back: an operation that fails half-way spoils the transaction, and
  * a full disk shows only when it is committed.  So everything is checked before the first
  * put, and room in the file is made before that too (tree_reserve); what fails all the same
- * breaks the tree (tree_break), which then shows the last checkpoint and takes no change.
+ * costs a transaction made anew from what has been changed (tree_mend.c).
  */
 #include <assert.h>
 #include <errno.h>
@@ -59,14 +59,15 @@ void tree_start(struct tree *t)
 {
 	pthread_mutex_lock(&t->lock);
 	while (t->turning)
-		pthread_cond_wait(&t->turned, &t->lock);
+		tree_wait(t);
 	t->puts = 0;
+	t->start = redo_end(&t->redo);
 }
 
 int tree_finish(struct tree *t, int rc)
 {
 	if (rc < 0 && t->puts > 0)
-		tree_break(t, -rc, "a change failed half-way");
+		tree_spoil(t);
 	pthread_mutex_unlock(&t->lock);
 	return rc;
 }
@@ -205,6 +206,9 @@ int tree_reserve(struct tree *t, bool grows, unsigned int names)
 		return -EROFS;
 	if (t->changes - t->counted_at >= COUNT_EVERY)
 		tree_count_pages(t);
+	/* Where nothing can be committed memory is the bound. */
+	if (grows && t->commit_error && t->dirty >= TREE_PAGES_MAX)
+		return t->commit_error;
 	need = t->dirty + t->dirty / 64 + SPARE_PAGES + (uint64_t)names * NAME_PAGES +
 	    (grows ? RESERVE_PAGES : 0);
 	at_end = t->allocated > t->used ? t->allocated - t->used : 0;
@@ -221,10 +225,25 @@ int tree_reserve(struct tree *t, bool grows, unsigned int names)
 	return rc;
 }
 
+/* The transaction is of no use any more, whatever the operation did before. */
 static int failed(struct tree *t, int rc, const char *what)
 {
-	tree_break(t, rc, what);
+	log_line(LOG_ERR, "tree: %s: %s", what, mdb_strerror(rc));
+	t->puts++;
 	return tree_errno(rc);
+}
+
+static void note(struct tree *t, enum table table, bool deletes, const MDB_val *key,
+    const MDB_val *value)
+{
+	const struct redo_record r = {
+		.table = (uint8_t)table, .deletes = deletes,
+		.key_len = (uint16_t)key->mv_size, .key = key->mv_data,
+		.value_len = (uint32_t)value->mv_size, .value = value->mv_data,
+	};
+
+	if (!t->replaying)
+		redo_add(&t->redo, &r);
 }
 
 static MDB_val key_val(const struct key *key)
@@ -236,8 +255,10 @@ static int put(struct tree *t, enum table table, const struct key *key, const vo
     size_t len, unsigned int flags)
 {
 	MDB_val k = key_val(key), v = { len, (void *)(uintptr_t)value };
-	int rc = mdb_cursor_put(t->live.cursor[table], &k, &v, flags);
+	int rc;
 
+	note(t, table, false, &k, &v);
+	rc = mdb_cursor_put(t->live.cursor[table], &k, &v, flags);
 	t->puts++;
 	t->changes++;
 	if (len > t->page_size / 2) {
@@ -270,10 +291,12 @@ int tree_append(struct tree *t, enum table table, const struct key *key, const v
 
 static int delete_found(struct tree *t, enum table table, const MDB_val *found)
 {
+	const MDB_val none = { 0, NULL };
 	int rc;
 
 	assert(t->live.txn && !t->broken);
 	touch(t, found->mv_data);
+	note(t, table, true, found, &none);
 	rc = mdb_cursor_del(t->live.cursor[table], 0);
 	t->puts++;
 	t->changes++;

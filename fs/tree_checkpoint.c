@@ -6,8 +6,7 @@
 
 #include "fs/tree_internal.h"
 
-/* From now on ${txn} answers and takes changes.  LMDB's errors. */
-static int adopt(struct tree *t, MDB_txn *txn)
+int tree_adopt(struct tree *t, MDB_txn *txn)
 {
 	int rc;
 
@@ -37,7 +36,7 @@ int tree_begin(struct tree *t)
 	pthread_mutex_lock(&t->lock);
 	assert(!t->live.txn && !t->broken);
 	t->committer = pthread_self();
-	rc = adopt(t, txn);
+	rc = tree_adopt(t, txn);
 	pthread_mutex_unlock(&t->lock);
 	return rc ? tree_errno(rc) : 0;
 }
@@ -46,7 +45,10 @@ void tree_end(struct tree *t)
 {
 	pthread_mutex_lock(&t->lock);
 	view_close(&t->live);
+	redo_clear(&t->redo);
 	tree_show_last(t);
+	t->turning = t->hidden = t->spoiled = false;
+	pthread_cond_broadcast(&t->turned);
 	pthread_mutex_unlock(&t->lock);
 }
 
@@ -64,10 +66,13 @@ static int commit(struct tree *t)
 	if (rc)
 		return rc;
 	t->epoch++;
+	redo_clear(&t->redo);
 	mdb_txn_reset(t->last.txn);
 	rc = mdb_txn_renew(t->last.txn);
-	if (rc)
+	if (rc) {
+		tree_break(t, rc, "a reader");
 		return rc;
+	}
 	tree_show_last(t);
 	t->turning = true;
 	pthread_mutex_unlock(&t->lock);
@@ -75,7 +80,7 @@ static int commit(struct tree *t)
 	pthread_mutex_lock(&t->lock);
 	t->turning = false;
 	pthread_cond_broadcast(&t->turned);
-	return rc ? rc : adopt(t, txn);
+	return rc ? rc : tree_adopt(t, txn);
 }
 
 static int put_state(struct tree *t)
@@ -140,9 +145,10 @@ static int commit_locked(struct tree *t, const struct publications *publish)
 	if (rc)
 		return rc;
 	rc = commit(t);
-	if (rc)
-		tree_break(t, rc, "commit");
-	return rc ? -EIO : 0;
+	t->commit_error = rc == 0 ? 0 : rc == ENOSPC || rc == EDQUOT ? -ENOSPC : -EIO;
+	if (rc && !t->broken)
+		tree_make_anew(t, rc, "commit");
+	return t->commit_error;
 }
 
 int tree_commit(struct tree *t, const struct publications *publish, bool (*ready)(void *arg),
@@ -160,7 +166,6 @@ int tree_commit(struct tree *t, const struct publications *publish, bool (*ready
 		rc = -EAGAIN;
 	} else {
 		rc = commit_locked(t, publish ? publish : &none);
-		rc = rc && t->broken ? -EIO : rc;
 	}
 	return tree_finish(t, rc);
 }
@@ -175,6 +180,9 @@ bool tree_dirty(struct tree *t, unsigned int *pages)
 		tree_count_pages(t);
 	if (pages)
 		*pages = dirty ? t->dirty : 0;
+	/* The list of changes is longer than what they change, where that is the same again and again. */
+	if (pages && dirty && t->redo.bytes / t->page_size > *pages)
+		*pages = (unsigned int)(t->redo.bytes / t->page_size);
 	/* A commit makes the pages free that the last one could not yet give up. */
 	if (pages && dirty && t->tight && *pages < TREE_PAGES_MAX)
 		*pages = TREE_PAGES_MAX;
@@ -244,7 +252,7 @@ int tree_get_head(struct tree *t, struct ref *snapshot, uint64_t *epoch, struct 
 
 	*snapshot = *kept = (struct ref){ 0 };
 	*epoch = 0;
-	pthread_mutex_lock(&t->lock);
+	tree_lock(t);
 	rc = view_get(t->view, META, &key, &v);
 	if (rc == 0 && v.mv_size == HEAD_LEN) {
 		const uint8_t *p = v.mv_data;
@@ -323,7 +331,7 @@ size_t tree_pins(struct tree *t, const struct address *after, unsigned int n, st
 	MDB_val k, v;
 	int rc;
 
-	pthread_mutex_lock(&t->lock);
+	tree_lock(t);
 	rc = view_seek(t->view, PINS, &key, &k, &v);
 	if (rc == 0 && after && key_begins(&k, &key))
 		rc = view_next(t->view, PINS, &k, &v);

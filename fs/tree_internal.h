@@ -8,6 +8,7 @@
 
 #include "chunker/bytes.h"
 #include "chunker/xattrs.h"
+#include "fs/redo.h"
 #include "fs/tree.h"
 
 #define TREE_FORMAT	1u
@@ -65,6 +66,14 @@ struct tree {
 	pthread_mutex_t lock;	/* taken inside LMDB's lock of writers, which live.txn holds */
 	pthread_cond_t turned;	/* not turning any more */
 	bool turning;		/* one transaction has ended, the next has not begun */
+	bool hidden;		/* and does not show yet what it should: readers wait too */
+	bool spoiled;		/* a change failed half-way: the committer has to make it anew */
+	bool replaying;		/* it does */
+	void (*on_spoiled)(void *arg);
+	void *on_spoiled_arg;
+	struct redo redo;	/* what ${live} has changed */
+	struct redo_mark start;	/* of the operation that runs, in it */
+	int commit_error;	/* of the last one, if it failed: -errno */
 	atomic_bool broken;	/* read without it too */
 	struct view live, last, *view;
 	uint64_t next_number;	/* of the next inode, or cookie */
@@ -151,11 +160,31 @@ int row_decode(uint64_t ino, const MDB_val *row, struct inode *out);
 
 /* tree_change.c: writing.  The tree is locked.  These fail only where LMDB does. */
 
+/* tree_mend.c */
+
+/** tree_lock(t): lock, to read.  tree_wait(t): something is not as it should be (turning, hidden): wait, locked. */
+void tree_lock(struct tree *t);
+void tree_wait(struct tree *t);
+
+/** tree_spoil(t): the operation that runs has failed half-way: none of it is to stay. */
+void tree_spoil(struct tree *t);
+
+/** tree_make_anew(t, why, what): by the committer: its transaction has failed (LMDB's ${why}): another one with
+ * the same changes.  0, or -EIO: that failed too, and the tree is broken. */
+int tree_make_anew(struct tree *t, int why, const char *what);
+
+/** tree_adopt(t, txn): from now on ${txn} answers and takes changes.  LMDB's errors. */
+int tree_adopt(struct tree *t, MDB_txn *txn);
+
+/** tree_open_again(t): the same file in another environment, with a reader of the last checkpoint.  No reader
+ * is left, and no transaction.  LMDB's errors. */
+int tree_open_again(struct tree *t);
+
 /**
  * tree_start(t): lock, for a change, when the next transaction has begun.  Where there will
  * be none, tree_reserve() says so.
  * tree_finish(t, rc): unlock and return ${rc}.  An operation that fails behind its first put
- * has left half of itself in the transaction: then the tree is broken.
+ * has left half of itself in the transaction: then that is made anew without it.
  */
 void tree_start(struct tree *t);
 int tree_finish(struct tree *t, int rc);

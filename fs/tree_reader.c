@@ -13,8 +13,8 @@ static int begin(struct tree *t, struct tree_reader *r)
 	int rc;
 
 	r->tree = t;
-	pthread_mutex_lock(&t->lock);
-	rc = mdb_txn_begin(t->env, NULL, MDB_RDONLY, &r->view.txn);
+	tree_lock(t);
+	rc = !t->env ? MDB_PANIC : mdb_txn_begin(t->env, NULL, MDB_RDONLY, &r->view.txn);
 	if (rc) {
 		r->view.txn = NULL;
 	} else {
@@ -68,6 +68,9 @@ void tree_reader_close(struct tree_reader *r)
 		r->prev->next = r->next;
 	else
 		r->tree->readers = r->next;
+	/* A tree that is to be opened anew waits for the last one. */
+	if (!r->tree->readers)
+		pthread_cond_broadcast(&r->tree->turned);
 	pthread_mutex_unlock(&r->tree->lock);
 	free(r);
 }

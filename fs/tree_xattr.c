@@ -194,7 +194,7 @@ ssize_t tree_get_xattr(struct tree *t, uint64_t ino, const char *name, void *val
 
 	if (n)
 		return n;
-	pthread_mutex_lock(&t->lock);
+	tree_lock(t);
 	n = get_xattr(t->view, ino, name, value, size);
 	pthread_mutex_unlock(&t->lock);
 	return n;
@@ -230,7 +230,7 @@ ssize_t tree_list_xattr(struct tree *t, uint64_t ino, char *names, size_t size)
 {
 	ssize_t n;
 
-	pthread_mutex_lock(&t->lock);
+	tree_lock(t);
 	n = list_xattr(t->view, ino, names, size);
 	pthread_mutex_unlock(&t->lock);
 	return n;

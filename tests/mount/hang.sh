@@ -18,6 +18,13 @@ hang() {
 	mkdir "$MNT/change$1" && wait_until 10 test -e "$STALL_DIR/tree.fdatasync.waits"
 }
 mount_is_gone() { ! mount_is_there; }
+# Somebody who waits, or came too late and met the folder below.
+start_waiter() { mkdir "$MNT/waits" 2>/dev/null & waiter=$!; }
+end_waiter() {
+	kill -KILL "$waiter" 2>/dev/null
+	wait "$waiter" 2>/dev/null
+	[ ! -d "$MNT/waits" ] || rmdir "$MNT/waits"
+}
 
 ok 'it mounts' start_on_slow_disk
 cases timeout 100 python3 "$helpers/hang.py" "$MNT" "$STALL_DIR"
@@ -26,12 +33,10 @@ ok 'it unmounts' mount_stop
 # Unmounting.
 ok 'it mounts' start_on_slow_disk
 ok 'the disk hangs' hang 1
-mkdir "$MNT/waits" 2>/dev/null &
-waiter=$!
+start_waiter
 ok 'the mount can be taken away lazily' timeout 10 fusermount3 -uz "$MNT"
 ok 'it is gone' mount_is_gone
-kill -KILL "$waiter" 2>/dev/null
-wait "$waiter" 2>/dev/null
+end_waiter
 release
 ok 'the process ends when the disk goes on' mount_ended
 ok 'it mounts' start_on_slow_disk
@@ -46,12 +51,11 @@ ok 'nothing was lost' test -d "$MNT/change2"
 
 exec 5<"$MNT/known"
 ok 'the disk hangs' hang 3
-mkdir "$MNT/waits" 2>/dev/null &
-waiter=$!
+start_waiter
 kill -TERM "$(mount_pid)"
 ok 'SIGTERM takes the mount away, with a file open' wait_until 40 mount_is_gone
 exec 5<&-
-wait "$waiter" 2>/dev/null
+end_waiter
 release
 ok 'the process ends when the disk goes on' mount_ended
 ok 'it mounts' start_on_slow_disk

@@ -107,45 +107,67 @@ static void a_full_disk_is_opened_with_its_orphans(void **state)
 	assert_false(tree_is_orphan(t, a));
 }
 
-static void assert_read_only_at_the_checkpoint(uint64_t a)
+static void assert_has_both(uint64_t a, uint64_t b)
 {
 	struct tree_name names[3];
-	struct tree_reader *r;
-	struct inode i;
 
+	assert_false(tree_failed(t));
 	assert_int_equal(find(TREE_ROOT, "a"), a);
-	assert_int_equal(find(TREE_ROOT, "b"), 0);
-	assert_int_equal(tree_readdir(t, TREE_ROOT, 0, 3, names, NULL), 1);
-	assert_int_equal(get(TREE_ROOT).size, 1);
-	assert_int_equal(create_numbered(1, &i), -EROFS);
-	assert_int_equal(tree_unlink(t, TREE_ROOT, "a", at(5), &i), -EROFS);
-	assert_int_equal(tree_set_attr(t, a, &(struct inode){ 0 }, SET_MODE, &i), -EROFS);
-	assert_int_equal(tree_set_xattr(t, a, "user.x", "", 0, 0, at(5)), -EROFS);
-	tree_forget(t, a);
-	assert_int_equal(tree_commit(t, NULL, NULL, NULL), -EROFS);
-	assert_int_equal(tree_snapshot_done(t, 1, &a, &(struct ref){ 0 }, 1), -EROFS);
-	assert_false(tree_dirty(t, NULL));
-	assert_int_equal(tree_reader_open(t, &r), 0);
-	assert_int_equal(tree_reader_lookup(r, TREE_ROOT, "a", 1, &i), 0);
-	tree_reader_close(r);
+	assert_int_equal(find(TREE_ROOT, "b"), b);
+	assert_int_equal(tree_readdir(t, TREE_ROOT, 0, 3, names, NULL), 2);
+	assert_int_equal(get(TREE_ROOT).size, 2);
 }
 
-static void a_commit_that_fails_leaves_the_last_checkpoint(void **state)
+static void a_commit_that_fails_loses_nothing(void **state)
 {
-	uint64_t a = make(TREE_ROOT, "a", FILE_MODE);
+	uint64_t a = make(TREE_ROOT, "a", FILE_MODE), b, gone = make(TREE_ROOT, "gone", FILE_MODE);
+	struct inode i;
 
 	(void)state;
 	tree_test_commit();
-	make(TREE_ROOT, "b", FILE_MODE);
+	b = make(TREE_ROOT, "b", FILE_MODE);
+	assert_int_equal(tree_unlink(t, TREE_ROOT, "gone", at(5), &i), 0);
+	limit_file(4096);
+	for (int k = 0; k < 3; k++) {
+		assert_int_equal(tree_commit(t, NULL, NULL, NULL), -EIO);
+		assert_has_both(a, b);
+		assert_true(tree_dirty(t, NULL));
+		assert_true(tree_is_orphan(t, gone));
+		tree_set_attr(t, b, &(struct inode){ .mode = 0600 + (uint32_t)k }, SET_MODE, &i);
+	}
+	limit_file(0);
+	tree_test_commit();
+	assert_false(tree_dirty(t, NULL));
+	tree_test_reopen();
+	assert_has_both(a, b);
+	assert_int_equal(get(b).mode & 07777, 0602);
+	assert_int_equal(tree_get(t, gone, &i), -ENOENT);
+}
+
+/* While nothing can be committed, memory has a bound, and what is refused is told why. */
+static void commits_that_go_on_failing_bound_what_is_changed(void **state)
+{
+	unsigned int n = 0, pages;
+	struct inode i;
+	int rc;
+
+	(void)state;
+	assert_int_equal(create_numbered(n++, &i), 0);
 	limit_file(4096);
 	assert_int_equal(tree_commit(t, NULL, NULL, NULL), -EIO);
-	assert_read_only_at_the_checkpoint(a);
+	limit_file(1 << 30);
+	while ((rc = create_numbered(n, &i)) == 0)
+		n++;
+	assert_int_equal(rc, -EIO);
+	tree_dirty(t, &pages);
+	assert_in_range(pages, TREE_PAGES_MAX, TREE_PAGES_MAX + TREE_PAGES_MAX / 2);
+	for (unsigned int k = 0; k < 10; k++)
+		assert_int_equal(unlink_numbered(k), 0);
 	limit_file(0);
-	assert_read_only_at_the_checkpoint(a);
+	tree_test_commit();
+	assert_int_equal(create_numbered(n, &i), 0);
 	tree_test_reopen();
-	assert_int_equal(find(TREE_ROOT, "a"), a);
-	assert_int_equal(find(TREE_ROOT, "b"), 0);
-	make(TREE_ROOT, "b", FILE_MODE);
+	assert_int_equal(get(TREE_ROOT).size, n - 10);
 }
 
 /* The descriptor through which LMDB writes its meta pages. */
@@ -169,44 +191,47 @@ static int meta_fd(void)
 }
 
 /* After that LMDB begins no transaction any more, not even one that reads. */
-static void a_commit_that_fails_at_its_very_end_does_too(void **state)
+static void one_that_fails_at_its_very_end_loses_nothing_either(void **state)
 {
-	uint64_t a = make(TREE_ROOT, "a", FILE_MODE);
-	struct inode i;
+	uint64_t a = make(TREE_ROOT, "a", FILE_MODE), b;
 	int fd, null;
 
 	(void)state;
 	tree_test_commit();
-	make(TREE_ROOT, "b", FILE_MODE);
+	b = make(TREE_ROOT, "b", FILE_MODE);
 	fd = meta_fd();
 	assert_true(fd >= 0);
 	null = open("/dev/null", O_RDONLY);
 	assert_int_equal(dup2(null, fd), fd);
 	close(null);
 	assert_int_equal(tree_commit(t, NULL, NULL, NULL), -EIO);
-	assert_int_equal(find(TREE_ROOT, "a"), a);
-	assert_int_equal(find(TREE_ROOT, "b"), 0);
-	assert_int_equal(create_numbered(1, &i), -EROFS);
+	assert_has_both(a, b);
+	tree_test_commit();
 	tree_test_reopen();
-	assert_int_equal(find(TREE_ROOT, "a"), a);
-	assert_int_equal(find(TREE_ROOT, "b"), 0);
+	assert_has_both(a, b);
 }
 
-static void an_operation_that_fails_half_way_is_never_committed(void **state)
+/* A record that is not there where another says so: only damage can do that. */
+static void an_operation_that_fails_half_way_is_undone(void **state)
 {
-	uint64_t a = make(TREE_ROOT, "a", FILE_MODE);
+	uint64_t a = make(TREE_ROOT, "a", FILE_MODE), b;
 	struct key key = key_of2(TREE_ROOT, a);
 	struct inode i;
 
 	(void)state;
 	tree_test_commit();
-	/* A record that is not there where another says so: only damage can do that. */
 	tree_start(t);
 	assert_int_equal(tree_delete(t, COOKIES, &key), 0);
 	assert_int_equal(tree_finish(t, 0), 0);
-	make(TREE_ROOT, "b", FILE_MODE);
+	b = make(TREE_ROOT, "b", FILE_MODE);
 	assert_int_equal(tree_link(t, a, TREE_ROOT, "c", at(5), &i), -EIO);
-	assert_read_only_at_the_checkpoint(a);
+	assert_int_equal(find(TREE_ROOT, "c"), 0);
+	assert_int_equal(get(TREE_ROOT).size, 2);
+	assert_int_equal(get(a).nlink, 1);
+	tree_test_commit();
+	tree_test_reopen();
+	assert_int_equal(find(TREE_ROOT, "b"), b);
+	assert_int_equal(find(TREE_ROOT, "c"), 0);
 }
 
 static long rss_anon_kib(void)
@@ -271,9 +296,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_full_disk_is_told_before_anything_changes),
 		TEST(a_full_disk_is_opened_with_its_orphans),
-		TEST(a_commit_that_fails_leaves_the_last_checkpoint),
-		TEST(a_commit_that_fails_at_its_very_end_does_too),
-		TEST(an_operation_that_fails_half_way_is_never_committed),
+		TEST(a_commit_that_fails_loses_nothing),
+		TEST(commits_that_go_on_failing_bound_what_is_changed),
+		TEST(one_that_fails_at_its_very_end_loses_nothing_either),
+		TEST(an_operation_that_fails_half_way_is_undone),
 		TEST(a_transaction_takes_the_memory_it_says),
 		TEST(coming_and_going_costs_no_pages),
 	};

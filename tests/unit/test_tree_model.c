@@ -4,6 +4,8 @@
  */
 #include "tree_test.h"
 
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/xattr.h>
 
 #include "fs/tree_internal.h"
@@ -41,7 +43,7 @@ static struct model now, committed, snapshot;	/* as of: now, the last commit, th
 static uint64_t rng;
 static int64_t clock_s;
 static struct {
-	unsigned int ops, errors, commits, crashes, snapshots, records, needed;
+	unsigned int ops, errors, commits, failed, crashes, snapshots, records, needed;
 } seen;
 
 static unsigned int pick(unsigned int n)
@@ -562,6 +564,23 @@ static void check_records(struct tree_reader *r)
 		}
 }
 
+/* On a disk that takes nothing.  Whatever is refused, nothing is lost, nor there twice. */
+static void fail_commit(const struct publications *what)
+{
+	struct rlimit was, none;
+	int rc;
+
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
+	none = (struct rlimit){ .rlim_cur = 4096, .rlim_max = was.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+	rc = tree_commit(t, what, NULL, NULL);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+	assert_true(rc == -EIO || rc == -ENOSPC || (rc == 0 && !tree_dirty(t, NULL)));
+	seen.failed += rc == -EIO;
+	if (rc == -EIO)
+		check_all(&now);
+}
+
 static void do_commit(void)
 {
 	struct publication pub[3] = { 0 };
@@ -581,6 +600,8 @@ static void do_commit(void)
 		if (pub[i].times)
 			n->mtime = n->ctime = clock_s;
 	}
+	if (pick(3) == 0)
+		fail_commit(&what);
 	assert_int_equal(tree_commit(t, &what, NULL, NULL), 0);
 	assert_false(tree_dirty(t, NULL));
 	committed = now;
@@ -713,6 +734,7 @@ static void the_tree_does_what_the_model_does(void **state)
 	struct inode root = get(TREE_ROOT);
 
 	(void)state;
+	signal(SIGXFSZ, SIG_IGN);
 	rng = seed * 0x9e3779b97f4a7c15u + 1;
 	clock_s = 1000;
 	now.node[0] = (struct node){
@@ -727,9 +749,10 @@ static void the_tree_does_what_the_model_does(void **state)
 		tree_reader_close(held);
 	held = NULL;
 	check_all(&now);
-	print_message("%u operations, %u refused, %u commits, %u crashes, %u snapshots, %u records, "
-	    "%u of them needed\n", seen.ops, seen.errors, seen.commits, seen.crashes, seen.snapshots,
-	    seen.records, seen.needed);
+	print_message("%u operations, %u refused, %u commits, %u that failed, %u crashes, "
+	    "%u snapshots, %u records, %u of them needed\n", seen.ops, seen.errors, seen.commits,
+	    seen.failed, seen.crashes, seen.snapshots, seen.records, seen.needed);
+	assert_true(seen.failed > 50);
 	assert_true(seen.crashes > 20 && seen.snapshots > 20 && seen.errors > 1000);
 }
 
