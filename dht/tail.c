@@ -40,6 +40,8 @@ static void failed(struct store *s, struct segment *g, int error)
 	segment_seal(s, g);
 	if (!g->failed)
 		g->failed = error;
+	/* The disk may be full. */
+	s->disk_looked_ms = 0;
 }
 
 /* One that is closed and copied; the lock is given up meanwhile. */

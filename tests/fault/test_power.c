@@ -104,15 +104,22 @@ static void work(struct power *p, size_t from, size_t to, uint64_t *random)
 
 static void begin(struct power *p, uint64_t *random)
 {
+	size_t most;
+
 	memset(p, 0, sizeof(*p));
 	dhttest_begin(&p->t);
 	p->files = faultio_new();
 	p->t.options.io = faultio_io(p->files);
 	/* A ledger that hardly lags, one that lags by some, and one that is told at the end only. */
 	p->t.options.ledger_batch = (unsigned int)(dhttest_random(random) % 3 * 5);
+	/* Some fit into one tail, others need several, which are written out in any order. */
+	most = dhttest_random(random) % 2 ? 9000 : 150000;
 	for (size_t i = 0; i < CHUNKS; i++)
-		p->len[i] = dhttest_random(random) % 3 ? dhttest_random(random) % 9000
+		p->len[i] = dhttest_random(random) % 3 ? dhttest_random(random) % most
 						       : dhttest_random(random) % 200;
+	faultio_direct(p->files, (enum fault_direct)(dhttest_random(random) % 3));
+	if (dhttest_random(random) % 3 == 0)
+		faultio_fail(p->files, FAULT_ALLOCATE, 0, 1000000, -EOPNOTSUPP);
 	snprintf(p->ledger, sizeof(p->ledger), "%s/ledger", p->t.dir);
 	snprintf(p->older, sizeof(p->older), "%s.older", p->t.dir);
 	snprintf(p->cut, sizeof(p->cut), "%s.cut", p->t.dir);
@@ -186,7 +193,7 @@ static unsigned int live(uint64_t seed, unsigned int off_at, enum ledger ledger)
 
 static void cut_everywhere(enum ledger ledger)
 {
-	unsigned int rounds = getenv("SOAK") ? 40 : 2;
+	unsigned int rounds = getenv("SOAK") ? 40 : 6;
 	uint64_t seed = dhttest_seed();
 
 	for (unsigned int round = 0; round < rounds; round++) {
