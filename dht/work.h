@@ -28,7 +28,8 @@ struct work;
 int work_start(unsigned int threads, void (*run)(void *arg, struct work_job *job), void *arg,
     struct work **out);
 
-/** work_drain(w): until every operation is done, and no worker runs what was cancelled.  work_stop(w): end the threads; all are done. */
+/** work_drain(w): until every operation is done, and no worker runs what was cancelled.
+ * work_stop(w): end the threads; all are done. */
 void work_drain(struct work *w);
 void work_stop(struct work *w);
 

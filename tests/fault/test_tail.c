@@ -1,4 +1,5 @@
-/* What has been appended and is not on the disk yet: where it is read, when it is written, and what becomes of it on a bad disk. */
+/* What has been appended and is not on the disk yet: where it is read, when it is written, and what
+ * becomes of it on a bad disk. */
 #include "tests/lib/dhttest.h"
 
 #include <errno.h>
