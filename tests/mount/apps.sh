@@ -1,5 +1,5 @@
 #!/bin/bash
-# Programs that ask much of a filesystem: git, SQLite, rsync, tar, make, locks.
+# Programs that ask much of a filesystem: git, SQLite, rsync, tar, make.
 . "$(dirname "$0")/../lib/mount.sh"
 helpers=$(cd "$(dirname "$0")/helpers" && pwd)
 transactions=${SOAK:+10000}
@@ -82,8 +82,6 @@ printf '#!/bin/sh\necho run\n' >script && chmod 755 script
 is 'a script in it runs' "$(./script)" run
 cp /bin/true program
 ok 'a program in it runs' ./program
-
-cases python3 "$helpers/locks.py" "$MNT/locks"
 
 cd / && ok 'it mounts again' mount_restart
 cd "$MNT" || bail_out 'no mount'

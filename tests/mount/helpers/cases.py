@@ -17,12 +17,9 @@ import time
 import traceback
 
 LIBC = ctypes.CDLL(None, use_errno=True)
-NOBODY = 65534
-CLOCK_REALTIME_COARSE = 5
 SEED = int(os.environ.get("SEED", "1"))
 
-FALLOC_KEEP_SIZE, FALLOC_PUNCH_HOLE, FALLOC_COLLAPSE, FALLOC_ZERO, FALLOC_INSERT = 1, 2, 8, 16, 32
-RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT = 1, 2, 4
+FALLOC_KEEP_SIZE, FALLOC_PUNCH_HOLE = 1, 2
 
 
 class Skip(Exception):
@@ -58,47 +55,8 @@ def called(result):
     return result
 
 
-def rename2(old, new, flags):
-    called(LIBC.renameat2(-100, os.fsencode(old), -100, os.fsencode(new), ctypes.c_uint(flags)))
-
-
 def fallocate(fd, mode, off, length):
     called(LIBC.fallocate(fd, mode, ctypes.c_int64(off), ctypes.c_int64(length)))
-
-
-def need_root():
-    if os.geteuid() != 0:
-        raise Skip("only root can")
-
-
-def as_nobody(function, groups=()):
-    """function() in a process of another user; an assertion that fails there fails here."""
-    need_root()
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            os.setgroups(list(groups))
-            os.setresgid(NOBODY, NOBODY, NOBODY)
-            os.setresuid(NOBODY, NOBODY, NOBODY)
-            function()
-            status = 0
-        except BaseException:
-            os.write(writer, traceback.format_exc().encode()[-4000:])
-        os._exit(status)
-    os.close(writer)
-    with os.fdopen(reader) as told:
-        text = told.read()
-    _, status = os.waitpid(pid, 0)
-    assert status == 0, f"as nobody:\n{text}"
-
-
-def tick():
-    """From here on the times that the kernel gives are later."""
-    started = time.clock_gettime_ns(CLOCK_REALTIME_COARSE)
-    while time.clock_gettime_ns(CLOCK_REALTIME_COARSE) == started:
-        pass
 
 
 def eventually(condition, what):
