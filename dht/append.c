@@ -186,13 +186,18 @@ void segment_seal(struct store *s, struct segment *g)
 	s->active = NULL;
 }
 
+bool append_fits(const struct store *s, uint32_t end, uint32_t span)
+{
+	return end <= s->segment_max && s->segment_max - end >= span;
+}
+
 /* Under the lock: a segment with room for ${span} bytes is active. */
 static int next_segment(struct store *s, uint32_t span)
 {
 	struct segment *g = s->active;
 	int rc;
 
-	if (g && SEGMENT_MAX - (s->tail ? g->end : segment_block_up(g->end)) >= span)
+	if (g && append_fits(s, s->tail ? g->end : segment_block_up(g->end), span))
 		return 0;
 	if (g)
 		segment_seal(s, g);
@@ -215,7 +220,7 @@ static int allocate(struct store *s, struct segment *g, uint32_t end)
 	end = segment_block_up(end);
 	if (end <= from || s->no_allocate)
 		return 0;
-	len = most > SEGMENT_MAX - from ? SEGMENT_MAX - from : most;
+	len = most > s->segment_max - from ? s->segment_max - from : most;
 	if (len < end - from)
 		len = end - from;
 	fd = segment_hold(s->segments, g);

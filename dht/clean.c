@@ -27,6 +27,7 @@ struct clean {
 	bool urgent;
 	struct pace pace;
 	struct dht_gc_count *out;
+	bool begun;		/* a ledger from before is known to be older */
 	struct ledger_segment *gone;	/* rows of deleted segments, to be removed */
 	size_t gone_count;
 	/* The segment that is worked on: */
@@ -294,6 +295,27 @@ static bool to_move(const struct clean *c, const struct dead_survey *survey)
 	return survey->live < end / 4 || taken - survey->punchable > 2 * survey->live;
 }
 
+/*
+ * Before anything is given back: a ledger from an earlier time leads there, and must not be believed
+ * again.  This one says that it is newer before the file says that an older one is too old.
+ */
+static int begin(struct clean *c)
+{
+	struct store *s = c->s;
+	uint64_t cleans;
+	int rc;
+
+	if (c->begun)
+		return 0;
+	pthread_mutex_lock(&s->ledger_lock);
+	rc = ledger_clean(s->ledger, &cleans);
+	pthread_mutex_unlock(&s->ledger_lock);
+	if (rc == 0)
+		rc = cleans_write(s->io, s->dirfd, cleans);
+	c->begun = rc == 0;
+	return rc;
+}
+
 /* Once: -EAGAIN where it has to be decided anew. */
 static int clean_once(struct clean *c)
 {
@@ -311,6 +333,9 @@ static int clean_once(struct clean *c)
 		if (rc < 0)
 			return rc;
 	}
+	rc = begin(c);
+	if (rc < 0)
+		return rc;
 	if (survey.live == 0) {
 		rc = delete(c);
 		if (rc <= 0)

@@ -93,7 +93,7 @@ MDB_val ledger_value(const void *data, size_t len)
 }
 
 /* The row that says whose ledger this is; made where the tables are new. */
-static int meta_load(struct ledger *l, MDB_txn *txn)
+static int meta_load(struct ledger *l, MDB_txn *txn, uint64_t cleans)
 {
 	MDB_val key = ledger_value(LEDGER_META_KEY, sizeof(LEDGER_META_KEY) - 1), value;
 	const uint8_t *in;
@@ -105,19 +105,22 @@ static int meta_load(struct ledger *l, MDB_txn *txn)
 		rc = mdb_stat(txn, l->table[TABLE_CHUNKS], &st);
 		if (rc == 0 && st.ms_entries > 0)
 			return -EUCLEAN;
+		l->totals.cleans = cleans;
 		return rc ? ledger_error(rc) : ledger_put_meta(l, txn, &l->totals);
 	}
 	if (rc)
 		return ledger_error(rc);
 	in = value.mv_data;
-	if (value.mv_size != META_LEN || get_le64(in + 8) != l->store_id)
+	if (value.mv_size < 16 || get_le64(in + 8) != l->store_id)
 		return -EUCLEAN;
 	if (get_le32(in) != FORMAT)
 		return -EPROTO;
+	if (value.mv_size != META_LEN)
+		return -EUCLEAN;
 	l->totals = (struct ledger_totals){ .chunks = get_le64(in + 16),
 		.raw_bytes = get_le64(in + 24), .stored_bytes = get_le64(in + 32),
-		.set_aside = get_le64(in + 40) };
-	return 0;
+		.set_aside = get_le64(in + 40), .cleans = get_le64(in + 48) };
+	return l->totals.cleans < cleans ? -ESTALE : 0;
 }
 
 /*
@@ -141,7 +144,7 @@ static int check_size(struct ledger *l)
 	return 0;
 }
 
-static int open_tables(struct ledger *l)
+static int open_tables(struct ledger *l, uint64_t cleans)
 {
 	MDB_txn *txn;
 	int rc = ledger_error(mdb_txn_begin(l->env, NULL, 0, &txn));
@@ -151,7 +154,7 @@ static int open_tables(struct ledger *l)
 	for (int i = 0; i < TABLES && rc == 0; i++)
 		rc = ledger_error(mdb_dbi_open(txn, table_names[i], MDB_CREATE, &l->table[i]));
 	if (rc == 0)
-		rc = meta_load(l, txn);
+		rc = meta_load(l, txn, cleans);
 	if (rc == 0)
 		rc = rows_load(l, txn);
 	if (rc < 0) {
@@ -173,7 +176,7 @@ static int check_stub(const char *path)
 	return file.st_size == 0 || file.st_size >= 2 * sysconf(_SC_PAGESIZE) ? 0 : -EUCLEAN;
 }
 
-int ledger_open(const char *dir, uint64_t store_id, struct ledger **out)
+int ledger_open(const char *dir, uint64_t store_id, uint64_t cleans, struct ledger **out)
 {
 	char path[4096];
 	struct ledger *l;
@@ -208,7 +211,7 @@ int ledger_open(const char *dir, uint64_t store_id, struct ledger **out)
 		goto err;
 	/* What a killed process was reading must not keep pages from being used again. */
 	mdb_reader_check(l->env, &dead);
-	rc = open_tables(l);
+	rc = open_tables(l, cleans);
 	if (rc < 0)
 		goto err;
 	*out = l;

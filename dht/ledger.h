@@ -33,13 +33,15 @@ struct ledger_totals {
 	uint64_t chunks;	/* good ones */
 	uint64_t raw_bytes, stored_bytes;	/* of them */
 	uint64_t set_aside;	/* records, ever */
+	uint64_t cleans;	/* ever: what they gave back, no entry leads to */
 };
 
 /**
- * ledger_open(dir, store_id, out): open or make ${dir}/ledger.  -EUCLEAN: it is damaged, or not
- * of this store; -EPROTO: of another format: ledger_remove() it and open again.  Else -errno.
+ * ledger_open(dir, store_id, cleans, out): open ${dir}/ledger, or make it, as of that many cleans.
+ * -EUCLEAN: it is damaged, or not of this store; -EPROTO: of another format; -ESTALE: of fewer cleans, so that
+ * it leads to what has been given back: ledger_remove() it and open again.  Else -errno.
  */
-int ledger_open(const char *dir, uint64_t store_id, struct ledger **out);
+int ledger_open(const char *dir, uint64_t store_id, uint64_t cleans, struct ledger **out);
 void ledger_close(struct ledger *l);
 
 /** ledger_remove(dir): delete its files.  0 (also where there are none) or -errno. */
@@ -77,6 +79,9 @@ uint32_t ledger_live(struct ledger *l, uint32_t segment);
  */
 int ledger_delete(struct ledger *l, const struct address *addresses, size_t n, uint64_t *records,
     uint64_t *bytes);
+
+/** ledger_clean(l, cleans): one more clean begins, durably: *${cleans} so far. */
+int ledger_clean(struct ledger *l, uint64_t *cleans);
 
 /**
  * ledger_forget(l, segment, from): remove all records of ${segment} that reach behind ${from}, which

@@ -13,7 +13,7 @@ enum { TABLE_META, TABLE_CHUNKS, TABLE_SEGMENTS, TABLES };
 
 enum state { STATE_KEPT = 1, STATE_SET_ASIDE = 2 };
 
-enum { ENTRY_LEN = 20, ROW_LEN = 8, META_LEN = 48 };
+enum { ENTRY_LEN = 20, ROW_LEN = 8, META_LEN = 56 };
 #define FORMAT	    2
 #define LEDGER_META_KEY "ledger"
 

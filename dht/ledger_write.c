@@ -33,6 +33,7 @@ int ledger_put_meta(struct ledger *l, MDB_txn *txn, const struct ledger_totals *
 	put_le64(meta + 24, t->raw_bytes);
 	put_le64(meta + 32, t->stored_bytes);
 	put_le64(meta + 40, t->set_aside);
+	put_le64(meta + 48, t->cleans);
 	return ledger_error(mdb_put(txn, l->table[TABLE_META], &key, &value, 0));
 }
 
@@ -228,6 +229,19 @@ int ledger_delete(struct ledger *l, const struct address *addresses, size_t n, u
 		*bytes = took;
 	}
 	return rc;
+}
+
+int ledger_clean(struct ledger *l, uint64_t *cleans)
+{
+	struct change c;
+	int rc = grow(l, 0);
+
+	if (rc < 0)
+		return rc;
+	rc = begin(l, &c);
+	if (rc == 0)
+		*cleans = ++c.totals.cleans;
+	return finish(&c, rc);
 }
 
 static int64_t forget_records(struct change *c, MDB_cursor *cursor, uint32_t segment, uint32_t from)

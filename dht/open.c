@@ -109,7 +109,8 @@ struct contents {
 
 static int look_at(void *arg, const char *name)
 {
-	static const char *const ours[] = { "lock", "format", "ledger", "ledger-lock", "ledger-damaged" };
+	static const char *const ours[] = { "lock", "format", "ledger", "ledger-lock", "ledger-damaged",
+		"cleaned" };
 	struct contents *c = arg;
 
 	if (segment_parse(name) != 0) {
@@ -207,18 +208,37 @@ static int check_format(struct store *s, struct opening *o)
 	return rc < 0 ? explain_errno(o, rc, "its file `format' can't be read") : 0;
 }
 
+/* What is wrong with the ledger, where it is made anew. */
+static const char *ledger_fault(int rc)
+{
+	switch (rc) {
+	case -EUCLEAN:
+		return "damaged";
+	case -EPROTO:
+		return "of another format";
+	case -ESTALE:
+		return "older than the segments";
+	}
+	return NULL;
+}
+
 static int open_ledger(struct store *s, struct opening *o)
 {
-	int rc = o->rebuild ? ledger_remove(s->dir) : 0;
+	uint64_t cleans;
+	int rc = cleans_read(s->io, s->dirfd, &cleans);
 
+	if (rc < 0)
+		return explain_errno(o, rc, "its file `cleaned' can't be read");
+	if (o->rebuild)
+		rc = ledger_remove(s->dir);
 	if (rc == 0)
-		rc = ledger_open(s->dir, s->id, &s->ledger);
-	if (rc == -EUCLEAN || rc == -EPROTO) {
+		rc = ledger_open(s->dir, s->id, cleans, &s->ledger);
+	if (ledger_fault(rc)) {
 		store_say(s, LOG_WARNING, "the ledger is %s; it is made anew from the segments",
-		    rc == -EPROTO ? "of another format" : "damaged");
+		    ledger_fault(rc));
 		rc = ledger_remove(s->dir);
 		if (rc == 0)
-			rc = ledger_open(s->dir, s->id, &s->ledger);
+			rc = ledger_open(s->dir, s->id, cleans, &s->ledger);
 	}
 	return rc < 0 ? explain_errno(o, rc, "the ledger can't be opened") : 0;
 }
@@ -269,6 +289,15 @@ static int start_threads(struct store *s)
 	return 0;
 }
 
+static uint32_t segment_max_of(uint64_t size_max)
+{
+	uint64_t part = size_max / SEGMENT_PART / SEGMENT_LEAST * SEGMENT_LEAST;
+
+	if (size_max == 0 || part > SEGMENT_MAX)
+		return SEGMENT_MAX;
+	return part < SEGMENT_LEAST ? SEGMENT_LEAST : (uint32_t)part;
+}
+
 static struct store *store_new(const struct dht_options *options)
 {
 	struct store *s = calloc(1, sizeof(*s));
@@ -279,6 +308,7 @@ static struct store *store_new(const struct dht_options *options)
 	s->dirfd = s->lock_fd = -1;
 	s->io = options->io ? options->io : &io_system;
 	s->size_max = options->size_max;
+	s->segment_max = segment_max_of(s->size_max);
 	s->read_only = options->read_only;
 	s->commit_records = options->ledger_batch ? options->ledger_batch : COMMIT_RECORDS;
 	s->log = options->log;

@@ -29,6 +29,9 @@
 #define COMMIT_RECORDS (16u * 1024)
 #define COMMIT_BYTES   (1024ull << 20)
 #define COMMIT_SECONDS 5
+/* The limit is kept within one segment: of a small one, a segment takes this part, but no less than that. */
+#define SEGMENT_PART  16
+#define SEGMENT_LEAST (8u << 20)
 /* So many times as many records may wait for it; then inserts do. */
 #define RECENTS_FACTOR 8
 /* Addresses verified in this run; one that is pushed out is verified again. */
@@ -41,6 +44,7 @@ struct store {
 	int dirfd, lock_fd;
 	uint64_t id;
 	uint64_t size_max;
+	uint32_t segment_max;		/* no segment is made longer */
 	size_t commit_records;		/* COMMIT_RECORDS, or fewer */
 	size_t recents_max;		/* entries, RECENTS_FACTOR times as many */
 	bool read_only;
@@ -200,6 +204,9 @@ int append_reserve(struct store *s, struct record *r, bool moves, struct place *
 void append_write(struct store *s, const struct place *p, const struct record *r,
     const void *stored);
 void append_undo(struct store *s, const struct place *p, const struct record *r);
+
+/** append_fits(s, end, span): can a segment that ends at ${end} take so much more? */
+bool append_fits(const struct store *s, uint32_t end, uint32_t span);
 
 /** append_count(s, bytes): segments have grown by so many.  Under the lock. */
 void append_count(struct store *s, uint32_t bytes);

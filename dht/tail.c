@@ -67,7 +67,7 @@ int tail_await(struct store *s, uint32_t span)
 {
 	struct tail *t = s->tail;
 
-	if ((t && room(t) >= span && SEGMENT_MAX - t->end >= span) || find_free(s))
+	if ((t && room(t) >= span && append_fits(s, t->end, span)) || find_free(s))
 		return 0;
 	/* While a store is opened or closed nobody else may do it. */
 	t = s->tail_runs ? NULL : find_next(s, NULL);

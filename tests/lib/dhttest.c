@@ -75,6 +75,44 @@ const char *dhttest_path(struct dhttest *t, const char *name)
 	return path;
 }
 
+void dhttest_copy(const char *from, const char *to)
+{
+	char buf[65536];
+	FILE *in = fopen(from, "rb"), *out = fopen(to, "wb");
+	size_t n;
+
+	assert_non_null(in);
+	assert_non_null(out);
+	while ((n = fread(buf, 1, sizeof(buf), in)) > 0)
+		assert_int_equal(fwrite(buf, 1, n, out), n);
+	fclose(in);
+	assert_int_equal(fclose(out), 0);
+}
+
+static void read_head(const char *path, char *head, size_t len)
+{
+	FILE *in = fopen(path, "rb");
+
+	assert_non_null(in);
+	assert_int_equal(fread(head, 1, len, in), len);
+	fclose(in);
+}
+
+/*
+ * LMDB writes pages first that no commit refers to, then one of the two at the head of its
+ * file: while those do not change, a copy is whole.
+ */
+void dhttest_copy_ledger(const char *from, const char *to)
+{
+	char before[8192], after[8192];
+
+	do {
+		read_head(from, before, sizeof(before));
+		dhttest_copy(from, to);
+		read_head(from, after, sizeof(after));
+	} while (memcmp(before, after, sizeof(before)) != 0);
+}
+
 uint64_t dhttest_random(uint64_t *state)
 {
 	uint64_t z = *state += 0x9e3779b97f4a7c15u;

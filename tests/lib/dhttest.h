@@ -32,6 +32,11 @@ void dhttest_reopen(struct dhttest *t);
 /** dhttest_path(t, name): the path of a file of the store; valid until the next call. */
 const char *dhttest_path(struct dhttest *t, const char *name);
 
+/** dhttest_copy(from, to): a file.  dhttest_copy_ledger(from, to): one that is being written to, as of
+ * its last commit. */
+void dhttest_copy(const char *from, const char *to);
+void dhttest_copy_ledger(const char *from, const char *to);
+
 /** dhttest_chunk(seed, len): bytes that only ${seed} decides and that do not compress. */
 struct chunk *dhttest_chunk(uint64_t seed, size_t len);
 
