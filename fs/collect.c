@@ -125,7 +125,7 @@ static int mark_live(struct collection *c)
 
 /*
  * The kept ones, newest first.  What is marked can't be unmarked: so where their oldest are to
- * go, half of what is left is marked at a time, as long as enough stays unmarked.
+ * go, half of what is left is marked at a time, as long as enough stays unmarked, and never the last.
  */
 static int mark_kept(struct collection *c, uint64_t need)
 {
@@ -133,8 +133,8 @@ static int mark_kept(struct collection *c, uint64_t need)
 	size_t left = c->nkept;
 	int rc = 0;
 
-	while (rc == 0 && left > 0 && (need == 0 || unmarked.bytes >= need)) {
-		size_t stop = need == 0 ? 0 : left / 2;
+	while (rc == 0 && (need == 0 ? left > 0 : left > 1 && unmarked.bytes >= need)) {
+		size_t stop = need == 0 ? 0 : (left + 1) / 2;
 
 		while (rc == 0 && left > stop) {
 			left--;

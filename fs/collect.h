@@ -49,8 +49,8 @@ struct collect_result {
 
 /**
  * collect(p, dry_run, need, tell, arg, out): one collection.  With ${dry_run} nothing is removed.  Where the
- * garbage is less than ${need} bytes, the oldest kept snapshots go, as few of them as can be told
- * by halves.  Waits; one at a time.  0; -EBUSY, -EROFS, -ECANCELED (by ${tell}), -ENOMEM, or what
+ * garbage is less than ${need} bytes, the oldest kept snapshots go, at least one, and as few as can be told by
+ * halves: what that frees may still be less.  Waits; one at a time.  0; -EBUSY, -EROFS, -ECANCELED (by ${tell}), -ENOMEM, or what
  * could not be read or written: then nothing was removed, or not all.
  */
 int collect(const struct collect_parts *p, bool dry_run, uint64_t need, collect_tell *tell,

@@ -243,16 +243,17 @@ static int collect_urgent(struct collector *c, struct collect_result *out, uint6
 		rc = collect_once(c, false, 0, go_on, c, out);
 	if (rc == 0)
 		rc = clean(c, true, go_on, c, cleaned);
-	need = missing(c);
-	if (rc < 0 || need == 0 || out->old.bytes == 0)
-		return rc;
-	if (need > out->old.bytes)
-		need = out->old.bytes;
-	rc = collect_once(c, false, need, go_on, c, &more);
-	out->garbage.chunks += more.garbage.chunks;
-	out->garbage.bytes += more.garbage.bytes;
-	out->dropped = more.dropped;
-	return rc == 0 ? clean(c, true, go_on, c, cleaned) : rc;
+	while (rc == 0 && out->old.bytes > 0 && (need = missing(c)) > 0) {
+		need = need < out->old.bytes ? need : out->old.bytes;
+		rc = collect_once(c, false, need, go_on, c, &more);
+		out->garbage.chunks += more.garbage.chunks;
+		out->garbage.bytes += more.garbage.bytes;
+		out->old = more.old;
+		out->dropped += more.dropped;
+		if (rc == 0)
+			rc = clean(c, true, go_on, c, cleaned);
+	}
+	return rc;
 }
 
 /* Promised to nobody, so that a full store has room for what leads to its being less full. */
