@@ -413,6 +413,100 @@ static void without_holes_more_is_moved(void **state)
 	no_alarms(t);
 }
 
+/* What happens in the middle of the next read. */
+static void (*meanwhile)(struct dhttest *t);
+static struct dhttest *meanwhile_to;
+static struct dht_gc *meanwhile_gc;
+
+static ssize_t interrupted_pread(void *ctx, int fd, void *buf, size_t len, uint64_t off)
+{
+	void (*now)(struct dhttest *t) = meanwhile;
+
+	meanwhile = NULL;
+	if (now)
+		now(meanwhile_to);
+	return io_system.pread(ctx, fd, buf, len, off);
+}
+
+static void interrupt(struct dhttest *t)
+{
+	static struct io io;
+
+	io = io_system;
+	io.pread = interrupted_pread;
+	t->options.io = &io;
+	meanwhile_to = t;
+	/* Nothing is verified, and so must be read. */
+	dhttest_reopen(t);
+}
+
+static void condemn_and_sweep(struct dhttest *t)
+{
+	struct dht_gc_count count;
+
+	(void)t;
+	dht_gc_condemn(meanwhile_gc);
+	assert_int_equal(dht_gc_sweep(meanwhile_gc, NULL, NULL, &count), 0);
+	assert_int_equal(count.chunks, 10);
+}
+
+static void what_goes_while_an_insert_finds_it_known_is_stored_anew(void **state)
+{
+	struct dhttest *t = *state;
+
+	put_range(t, 0, 10);
+	interrupt(t);
+	meanwhile_gc = begin_gc(t);
+	meanwhile = condemn_and_sweep;
+	put_range(t, 3, 4);
+	assert_null(meanwhile);
+	dht_gc_end(meanwhile_gc);
+	for (int i = 0; i < 2; i++) {
+		expect(t, 3, 4, 0);
+		assert_int_equal(chunks_of(t), 1);
+		dhttest_reopen(t);
+	}
+}
+
+static void forget_all_and_clean(struct dhttest *t)
+{
+	collect_but(t, 0, 0);
+	clean(t, true);
+}
+
+static void keep_few_and_clean(struct dhttest *t)
+{
+	collect_but(t, 40, 43);
+	clean(t, true);
+	assert_true(access(dhttest_path(t, "segment-00000001"), F_OK) < 0);
+}
+
+static void keep_most_and_clean(struct dhttest *t)
+{
+	collect_but(t, 10, 50);
+	clean(t, true);
+}
+
+static void a_lookup_of_a_place_that_is_given_back_is_no_alarm(void **state)
+{
+	struct dhttest *t = *state;
+
+	put_range(t, 0, 60);
+	interrupt(t);
+	/* It reads a hole, and looks again. */
+	meanwhile = keep_most_and_clean;
+	assert_int_equal(dhttest_get(t, 5, LEN), -ENOENT);
+	assert_null(meanwhile);
+	/* It had the file open; the next one does not. */
+	meanwhile = keep_few_and_clean;
+	assert_int_equal(dhttest_get(t, 41, LEN), 0);
+	assert_int_equal(dhttest_get(t, 41, LEN), 0);
+	meanwhile = forget_all_and_clean;
+	dhttest_get(t, 42, LEN);
+	assert_int_equal(dhttest_get(t, 42, LEN), -ENOENT);
+	no_alarms(t);
+}
+
 /* A few times in a row, as a store lives. */
 static void a_full_store_goes_on_when_chunks_are_collected(void **state)
 {
@@ -465,6 +559,8 @@ int main(void)
 		TEST(dead_ranges_become_holes),
 		TEST(what_is_left_of_a_segment_moves_and_is_compressed),
 		TEST(without_holes_more_is_moved),
+		TEST(what_goes_while_an_insert_finds_it_known_is_stored_anew),
+		TEST(a_lookup_of_a_place_that_is_given_back_is_no_alarm),
 		TEST(a_full_store_goes_on_when_chunks_are_collected),
 	};
 
