@@ -35,7 +35,8 @@ UNIT_FS := \
 	test_tree_attr test_acl test_tree_full test_tree_threads test_tree_model test_parked \
 	test_checkpoint test_snapshot_write test_snapshots test_collect test_view test_known
 FUZZ         := fuzz_codec fuzz_snapshot fuzz_directory fuzz_index fuzz_segment
-MOUNT_HELPERS := exercise stall.so
+EXERCISE     := plan make model model_names model_data real real_data scan common crash worker run shrink main
+MOUNT_HELPERS := exercise/exercise helpers/stall.so
 POSIX        := \
 	posix names links nodes rename directories attributes times permissions setid opening io sizes holes \
 	copies mapping locking xattrs acls notify threads limits
@@ -118,7 +119,7 @@ $(B)/tests/unit/%: $(B)/tests/unit/%.o
 $(B)/tests/fault/%: $(B)/tests/fault/%.o
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LIBS_DHT)
 
-$(B)/tests/mount/helpers/exercise: $(B)/tests/mount/helpers/exercise.o
+$(B)/tests/mount/exercise/exercise: $(call objs,tests/mount/exercise,$(EXERCISE))
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
 $(B)/tests/mount/helpers/%.so: tests/mount/helpers/%.c
 	$(Q)mkdir -p $(@D)
@@ -128,7 +129,7 @@ unit: $(addprefix $(B)/tests/unit/,$(UNIT)) $(addprefix $(B)/tests/fault/,$(FAUL
 $(B)/tests/mount/posix/posix: $(call objs,tests/mount/posix,$(POSIX))
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
 
-mount-helpers: $(addprefix $(B)/tests/mount/,posix/posix $(addprefix helpers/,$(MOUNT_HELPERS)))
+mount-helpers: $(addprefix $(B)/tests/mount/,posix/posix $(MOUNT_HELPERS))
 
 test: deps-test
 	$(Q)$(MAKE) --no-print-directory all unit mount-helpers

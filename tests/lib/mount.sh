@@ -184,14 +184,24 @@ mount_ended() {
 	log_is_clean
 }
 
-# mount_kill: SIGKILL, as a crash would, and the dead mount is taken away.
-mount_kill() {
+# mount_abort: SIGKILL, as a crash would.  The mount stays, but whoever uses it gets errors from here on.  A
+# thread that has the kernel write back its dirty pages when the signal comes waits for an answer of its
+# own process: that is what umount -f ends.
+mount_abort() {
 	local pid=${mount_pids[$MNT]:-}
-	if [ -n "$pid" ]; then
-		kill -KILL "$pid" 2>/dev/null
-		wait "$pid" 2>/dev/null
-		unset "mount_pids[$MNT]"
-	fi
+	[ -n "$pid" ] || return 0
+	unset "mount_pids[$MNT]"
+	{
+		kill -KILL "$pid"
+		umount -f "$MNT"
+		wait "$pid"
+	} 2>/dev/null
+	return 0
+}
+
+# mount_kill: the same, and the dead mount is taken away.
+mount_kill() {
+	mount_abort
 	while mount_is_there; do
 		fusermount3 -uz "$MNT" 2>/dev/null || umount -l "$MNT" || return
 	done
