@@ -28,7 +28,7 @@ UNIT_CHUNKER := \
 	test_address test_cut test_codec test_xattrs test_snapshot test_entry test_directory \
 	test_directory_update test_directory_diff test_node test_index test_splice
 UNIT_DHT     := test_record test_store test_dht test_gc test_gc_race
-FAULT        := test_power test_disk test_tail test_open test_heal test_collect
+FAULT        := test_power test_disk test_tail test_open test_heal test_collect test_crash
 UNIT_FS := \
 	test_options test_cache test_fetch test_jobs test_gate test_extents test_file test_file_memory \
 	test_files test_files_bound test_files_threads test_control_wire test_keep test_tree test_tree_rename \
@@ -108,6 +108,7 @@ $(addprefix $(B)/tests/unit/,test_directory test_directory_update test_directory
 $(addprefix $(B)/tests/unit/,test_cache test_fetch test_file test_file_memory test_files test_files_bound test_files_threads test_checkpoint test_snapshots test_collect): $(B)/tests/lib/fakedht.o
 $(addprefix $(B)/tests/unit/,test_file test_file_memory test_files test_files_bound test_files_threads): $(B)/tests/lib/filekit.o
 $(addprefix $(B)/tests/unit/,$(UNIT_DHT)) $(addprefix $(B)/tests/fault/,$(FAULT)): $(B)/tests/lib/dhttest.o
+$(B)/tests/fault/test_crash: $(addprefix $(B)/tests/lib/,crash.o crash_check.o powercut.o) $(B)/libfs.a
 $(addprefix $(B)/tests/fault/,$(FAULT)): $(B)/tests/lib/faultio.o $(B)/libdht.a $(B)/libchunker.a
 $(addprefix $(B)/tests/unit/,$(UNIT_CHUNKER)): $(B)/libchunker.a
 $(addprefix $(B)/tests/unit/,$(UNIT_DHT)): $(B)/libdht.a $(B)/libchunker.a
@@ -117,7 +118,7 @@ $(B)/tests/unit/%: $(B)/tests/unit/%.o
 	    $(if $(filter $*,$(UNIT_CHUNKER)),$(LIBS_CHUNKER),$(if $(filter $*,$(UNIT_DHT)),$(LIBS_DHT),$(LIBS_FS)))
 
 $(B)/tests/fault/%: $(B)/tests/fault/%.o
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LIBS_DHT)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(if $(filter test_crash,$*),$(LIBS_FS),$(LIBS_DHT))
 
 $(B)/tests/mount/exercise/exercise: $(call objs,tests/mount/exercise,$(EXERCISE))
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
