@@ -36,7 +36,7 @@ UNIT_FS := \
 	test_checkpoint test_snapshot_write test_snapshots test_collect test_view test_known
 FUZZ         := fuzz_codec fuzz_snapshot fuzz_directory fuzz_index fuzz_segment
 EXERCISE     := plan make model model_names model_data real real_data scan common crash worker run shrink main
-MOUNT_HELPERS := exercise/exercise helpers/stall.so
+MOUNT_HELPERS := exercise/exercise helpers/stall.so helpers/powerlog.so
 POSIX        := \
 	posix names links nodes rename directories attributes times permissions setid opening io sizes holes \
 	copies mapping locking xattrs acls notify threads limits
