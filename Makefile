@@ -17,7 +17,7 @@ DHT := \
 	io record scan segment ledger ledger_rows ledger_write marks recent format lock \
 	append tail sync commit recover pace check gc dead clean listing get put store open work dht
 FS := \
-	log now size options place jobs grace roots lookups cache fetch \
+	log now size options place remount jobs grace roots lookups cache fetch \
 	acl tree tree_view tree_change tree_names tree_rename tree_attr tree_xattr redo tree_mend tree_checkpoint tree_reader tree_roots \
 	extents layers file file_roots files flush flusher read write seek publish \
 	checkpoint keep kept snapshot_write snapshot_take snapshots mark collect collector \
@@ -36,7 +36,7 @@ UNIT_FS := \
 	test_checkpoint test_snapshot_write test_snapshots test_collect test_view test_known
 FUZZ         := fuzz_codec fuzz_snapshot fuzz_directory fuzz_index fuzz_segment
 EXERCISE     := plan make model model_names model_data real real_data scan common crash worker run shrink main
-MOUNT_HELPERS := exercise/exercise helpers/stall.so helpers/powerlog.so
+MOUNT_HELPERS := exercise/exercise helpers/stall.so helpers/powerlog.so helpers/nomem.so
 POSIX        := \
 	posix names links nodes rename directories attributes times permissions setid opening io sizes holes \
 	copies mapping locking xattrs acls notify threads limits

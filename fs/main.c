@@ -24,6 +24,7 @@
 #include "fs/ops.h"
 #include "fs/options.h"
 #include "fs/place.h"
+#include "fs/remount.h"
 #include "fs/session.h"
 
 #define THREADS		4	/* that read requests; none of them waits for anything */
@@ -271,6 +272,11 @@ int main(int argc, char **argv)
 	fill_standard_files();
 	bound_heaps();
 	r = options_parse(argc, argv, &o);
+	if (r == 0 && o.remount) {
+		r = remount(&o);
+		options_free(&o);
+		return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	}
 	if (r != 0 || place_check(&o) < 0) {
 		options_free(&o);
 		return r > 0 ? EXIT_SUCCESS : r < 0 ? 2 : EXIT_FAILURE;

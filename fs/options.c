@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 #include "fs/place.h"
@@ -29,6 +30,7 @@ static const char usage[] =
     "  -o OPTION[,...]    mount options:\n"
     "      ro, rw, nosuid, nodev, noexec, ...   as in mount(8)\n"
     "      allow_other, allow_root              let other users, or root, in\n"
+    "      remount                              change ro, nosuid, ... of the mount that is there\n"
     "      nonempty                             hide what is in MOUNTPOINT\n"
     "      fsname=NAME, subtype=NAME            names in the table of mounts\n"
     "      by_hash=list|nolist|hidden           is by-hash shown, and does it list\n"
@@ -55,7 +57,7 @@ static const struct mount_option {
 	{ "allow_other", SETTING }, { "allow_root", SETTING }, { "by_hash=", SETTING },
 	{ "by_hash_mode=", SETTING }, { "store=", SETTING }, { "size_max=", SETTING },
 	{ "dirty_max=", SETTING }, { "cache=", SETTING }, { "keep=", SETTING },
-	{ "debug", SETTING }, { "fsname=", SETTING },
+	{ "debug", SETTING }, { "fsname=", SETTING }, { "remount", SETTING },
 
 	{ "suid", KERNEL }, { "nosuid", KERNEL }, { "dev", KERNEL }, { "nodev", KERNEL },
 	{ "exec", KERNEL }, { "noexec", KERNEL }, { "sync", KERNEL }, { "async", KERNEL },
@@ -76,6 +78,23 @@ static const struct mount_option {
 	{ "users", IGNORED }, { "nousers", IGNORED }, { "owner", IGNORED }, { "noowner", IGNORED },
 	{ "group", IGNORED }, { "nogroup", IGNORED }, { "comment=", IGNORED },
 	{ "x-*", IGNORED }, { "X-*", IGNORED },
+	/* What the table of mounts shows, and mount(8) hands on again to remount. */
+	{ "user_id=", IGNORED }, { "group_id=", IGNORED },
+};
+
+/* The flags that a mount can change its mind about. */
+static const struct flag_option {
+	const char *name;
+	unsigned long flag;
+	bool on;
+} flag_options[] = {
+	{ "ro", MS_RDONLY, true }, { "rw", MS_RDONLY, false },
+	{ "nosuid", MS_NOSUID, true }, { "suid", MS_NOSUID, false },
+	{ "nodev", MS_NODEV, true }, { "dev", MS_NODEV, false },
+	{ "noexec", MS_NOEXEC, true }, { "exec", MS_NOEXEC, false },
+	{ "sync", MS_SYNCHRONOUS, true }, { "async", MS_SYNCHRONOUS, false },
+	{ "noatime", MS_NOATIME, true }, { "atime", MS_NOATIME, false },
+	{ "dirsync", MS_DIRSYNC, true },
 };
 
 static int out_of_memory(void)
@@ -229,6 +248,9 @@ static int set(struct options *o, const char *name, const char *value)
 	} else if (strcmp(name, "nonempty") == 0) {
 		o->nonempty = true;
 		return 0;
+	} else if (strcmp(name, "remount") == 0) {
+		o->remount = true;
+		return 0;
 	} else if (strcmp(name, "debug") == 0) {
 		o->debug = true;
 		return 0;
@@ -253,6 +275,18 @@ static int set(struct options *o, const char *name, const char *value)
 	return set_size("cache", value, OPTIONS_CACHE_MIN, &o->cache_max);
 }
 
+static void note_flag(struct options *o, const char *option)
+{
+	for (size_t i = 0; i < sizeof(flag_options) / sizeof(*flag_options); i++) {
+		const struct flag_option *f = &flag_options[i];
+
+		if (strcmp(f->name, option) != 0)
+			continue;
+		o->flags_named |= f->flag;
+		o->flags = f->on ? o->flags | f->flag : o->flags & ~f->flag;
+	}
+}
+
 static int take_mount_option(struct options *o, const char *option)
 {
 	const struct mount_option *found = find_option(option);
@@ -262,6 +296,7 @@ static int take_mount_option(struct options *o, const char *option)
 		fprintf(stderr, "dhtfs: unknown mount option '%s': see dhtfs -h\n", option);
 		return -1;
 	}
+	note_flag(o, option);
 	if (found->use == KERNEL)
 		return add_fuse_option(o, option);
 	if (found->use == SETTING)

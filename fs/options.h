@@ -24,6 +24,8 @@ struct options {
 	char *fsname;		/* what the table of mounts calls the source */
 	bool foreground, debug;
 	bool read_only;
+	bool remount;		/* only change the flags of the mount that is there */
+	unsigned long flags, flags_named;	/* MS_*: those that are on, of those that were named */
 	bool nonempty;
 	bool allow_other;
 	unsigned int by_hash_mode;	/* permissions of by-hash, default 0500 */

@@ -176,6 +176,22 @@ status_is "a line of fstab mounts" 0 "$STORE fuse.dhtfs" "${in_namespace[@]}" "
     mount --fstab '$TEST_DIR/fstab' '$MNT' && findmnt -n -o SOURCE,FSTYPE '$MNT' | tr -s ' ' &&
     test -d '$MNT/kept' && umount '$MNT'"
 ok "and its mount ends" wait_until "$MOUNT_BOUND_S" test ! -e "$STORE/control"
+remounts() {
+	status_is "$1" 0 "remounted" "${in_namespace[@]}" "mount -t tmpfs none /usr/local/bin &&
+	    ln -s '$DHTFS' /usr/local/bin/dhtfs && mount -t fuse.dhtfs '$STORE' '$MNT' $2 && cd '$MNT' && $3
+	    echo remounted; exec 3<&-; cd / && umount '$MNT'"
+	wait_until "$MOUNT_BOUND_S" test ! -e "$STORE/control"
+}
+remounts "mount -o remount,ro and rw, with a file open to read" "" "
+    echo x >f && exec 3<f && mount -o remount,ro '$MNT' && ! touch f 2>/dev/null && ! mkdir d 2>/dev/null && cat <&3 &&
+    grep -q '$MNT .* ro,' /proc/self/mounts && mount -o remount,rw '$MNT' && touch f && mkdir d && rmdir d &&"
+remounts "remounting read-only is refused while a file is open for writing" "" "
+    exec 3>f && ! mount -o remount,ro '$MNT' 2>/dev/null && echo x >&3 &&"
+remounts "remounting keeps the other flags" "-o nosuid,noexec" "
+    mount -i -t fuse.dhtfs -o remount,nodev,nosuid,noexec '$MNT' && mount -o remount,ro '$MNT' &&
+    grep -q '$MNT .* ro,nosuid,nodev,noexec,' /proc/self/mounts &&"
+remounts "what was mounted with ro can't be made writable" "-o ro" "
+    mount -o remount,rw '$MNT' 2>&1 | grep -q 'mounted with ro' && ! touch f 2>/dev/null &&"
 status_is "a missing /dev/fuse" 1 "modprobe fuse" "${in_namespace[@]}" \
     "mount -t tmpfs none /dev && '$DHTFS' --store '$STORE' '$MNT'"
 
