@@ -48,11 +48,13 @@ void tree_break(struct tree *t, int rc, const char *what)
 	tree_show_last(t);
 }
 
-void tree_show_last(struct tree *t)
+/* Where there is no memory for its cursors, tree_lock() tries again. */
+bool tree_show_last(struct tree *t)
 {
 	t->view = &t->last;
-	if (t->last.txn && !t->last.cursor[0] && view_open(&t->last, t->dbi) != 0)
-		view_close(&t->last);
+	if (t->last.txn && !t->last.cursor[TABLES - 1] && view_open(&t->last, t->dbi) != 0)
+		view_hide(&t->last);
+	return t->last.cursor[TABLES - 1];
 }
 
 void tree_start(struct tree *t)

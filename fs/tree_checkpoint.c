@@ -73,12 +73,12 @@ static int commit(struct tree *t)
 		tree_break(t, rc, "a reader");
 		return rc;
 	}
-	tree_show_last(t);
+	t->hidden = !tree_show_last(t);
 	t->turning = true;
 	pthread_mutex_unlock(&t->lock);
 	rc = mdb_txn_begin(t->env, NULL, 0, &txn);
 	pthread_mutex_lock(&t->lock);
-	t->turning = false;
+	t->turning = t->hidden = false;
 	pthread_cond_broadcast(&t->turned);
 	return rc ? rc : tree_adopt(t, txn);
 }

@@ -223,7 +223,7 @@ int tree_account(struct tree *t);
 void tree_count_pages(struct tree *t);
 /** tree_break(t, rc, what): ${rc} is LMDB's or errno's; the tree is read-only from now on. */
 void tree_break(struct tree *t, int rc, const char *what);
-void tree_show_last(struct tree *t);	/* read from the last checkpoint */
+bool tree_show_last(struct tree *t);	/* read from the last checkpoint; false: it can't be read now */
 int tree_errno(int rc);		/* LMDB's to -errno */
 
 /* tree_xattr.c: with the tree locked. */

@@ -15,6 +15,7 @@
 #include "fs/log.h"
 #include "fs/tree_internal.h"
 
+#define TRIES		500u	/* ten seconds */
 #define READERS_WAIT_S	5	/* for those who read the last checkpoint, where it has to be opened anew */
 
 static int replay(struct tree *t)
@@ -66,11 +67,24 @@ static int begin_anew(struct tree *t)
 	return rc ? rc : tree_adopt(t, txn);
 }
 
+static int try_anew(struct tree *t)
+{
+	int rc = begin_anew(t);
+
+	if (rc == 0)
+		rc = -replay(t);
+	if (rc)
+		view_close(&t->live);
+	return rc;
+}
+
 void tree_lock(struct tree *t)
 {
 	pthread_mutex_lock(&t->lock);
 	while (t->hidden)
 		tree_wait(t);
+	if (t->view == &t->last && !t->last.cursor[TABLES - 1])
+		tree_show_last(t);
 }
 
 void tree_wait(struct tree *t)
@@ -99,6 +113,7 @@ void tree_spoil(struct tree *t)
 
 int tree_make_anew(struct tree *t, int why, const char *what)
 {
+	static const struct timespec pause = { .tv_nsec = 20 * 1000 * 1000 };
 	int rc;
 
 	assert(!t->broken);
@@ -108,13 +123,16 @@ int tree_make_anew(struct tree *t, int why, const char *what)
 		return -EIO;
 	}
 	t->turning = t->hidden = true;
-	rc = begin_anew(t);
-	if (rc == 0)
-		rc = -replay(t);
-	if (rc) {
-		view_close(&t->live);
-		tree_break(t, rc > 0 ? rc : why, what);
+	rc = try_anew(t);
+	/* Memory that is short may be there the next moment. */
+	for (unsigned int n = 0; rc == ENOMEM && n < TRIES; n++) {
+		pthread_mutex_unlock(&t->lock);
+		nanosleep(&pause, NULL);
+		pthread_mutex_lock(&t->lock);
+		rc = try_anew(t);
 	}
+	if (rc)
+		tree_break(t, rc, what);
 	t->turning = t->hidden = t->spoiled = false;
 	pthread_cond_broadcast(&t->turned);
 	t->puts = 0;	/* no part of an operation is there to be taken back */

@@ -49,7 +49,8 @@ PYTHON
 }
 
 verify() { (cd "$MNT" && timeout "$bound_s" b2sum --quiet -c "$kept"); }
-available_kib() { df --output=avail -k "$MNT" | tail -n 1; }
+available_kib_of() { df --output=avail -k "$1" | tail -n 1; }
+available_kib() { available_kib_of "$MNT"; }
 
 # full_store NAME OPTION...: all of it on one store, which has room for some 40 MiB.
 full_store() {
@@ -57,7 +58,7 @@ full_store() {
 	kept=$TEST_DIR/$name.kept
 	shift
 	mount_use "mount-$name"
-	[ "$name" != disk ] || STORE=$disk/store
+	[ "$name" = limit ] || STORE=$disk/store
 	ok "$name: it mounts" mount_start "$@"
 	before=$(available_kib)
 	ok "$name: it says that it has room for some of it" test "$before" -gt 10000 -a "$before" -lt 60000
@@ -100,11 +101,28 @@ ok 'with a higher limit it mounts' mount_start --size-max 80M
 ok 'and takes new files' dd if=/dev/urandom of="$MNT/new" bs=1M count=8 conv=fsync
 ok 'it unmounts' mount_stop
 
+# A disk of its own: of 300 MiB, most of it another's.
 mkdir "$disk"
-if mount -t tmpfs -o size=64m none "$disk" 2>/dev/null; then
+truncate -s 300M "$TEST_DIR/image"
+if mkfs.ext4 -q -F "$TEST_DIR/image" 2>/dev/null && mount -o loop "$TEST_DIR/image" "$disk" 2>/dev/null; then
+	fallocate -l "$(($(available_kib_of "$disk") - 64 * 1024))K" "$disk/another"
 	full_store disk
+	ok 'the disk is full: it mounts' mount_start
+	fill "$TEST_DIR/more.kept" >/dev/null
+	fails 'a file is refused' 'No space left' timeout "$bound_s" dd if=/dev/urandom of="$MNT/refused" bs=1M count=30 conv=fsync
+	rm "$disk/another"
+	ok 'when there is room again, it is taken' dd if=/dev/urandom of="$MNT/taken" bs=1M count=30 conv=fsync
+	ok 'and a snapshot too' timeout "$bound_s" sync "$MNT"
+	ok 'it unmounts' mount_stop
 	umount "$disk"
 else
-	skip 'a disk that is full' 'no tmpfs can be mounted here'
+	skip 'a disk that is full' 'no loop device can be mounted here'
+fi
+
+if mount -t tmpfs -o size=64m none "$disk" 2>/dev/null; then
+	full_store tmpfs
+	umount "$disk"
+else
+	skip 'a tmpfs that is full' 'none can be mounted here'
 fi
 done_testing
