@@ -218,3 +218,26 @@ os.fsync(fds["flushed"])
 result(os.pread(fds["flushed"], 3, 0) == b"new", "fsync works again")
 subprocess.run(["sync", mnt], check=True)
 result(True, "and so does that of a directory")
+
+# Where the chunks' disk hangs the tree goes on in memory, which has a bound.
+CHUNKS = os.path.join(stall_dir, "segment.fdatasync")
+with open(CHUNKS, "w", encoding="ascii"):
+    pass
+write_file("new", os.urandom(100000))
+result(until(lambda: os.path.exists(CHUNKS + ".waits"), SETTLE_S), "the disk of the chunks hangs")
+killed("mkdir meanwhile", lambda: os.mkdir(path("meanwhile")), waits=False)
+
+
+def change_without_end():
+    for i in range(100000):
+        os.mkdir(path(f"meanwhile/{i}"))
+        os.setxattr(path(f"meanwhile/{i}"), "user.large", bytes(60000))
+
+
+killed("changing more and more", change_without_end)
+os.unlink(CHUNKS)
+made = len(os.listdir(path("meanwhile")))
+result(500 < made < 10000, f"{made} of them were made")
+os.mkdir(path("meanwhile/later"))
+subprocess.run(["sync", mnt], check=True)
+result(True, "then it goes on")
