@@ -142,10 +142,19 @@ void segment_wipe(struct store *s, struct segment *g, const struct record *r)
 	segment_drop(s->segments, g);
 }
 
+/* Under the lock: ${g} ends at ${end} now, and takes ${bytes} on the disk. */
+static void set_taken(struct store *s, struct segment *g, uint32_t end, uint64_t bytes)
+{
+	s->segment_bytes -= g->end - g->holes;
+	g->end = end;
+	g->holes = bytes < end ? end - (uint32_t)bytes : 0;
+	s->segment_bytes += g->end - g->holes;
+	s->disk_looked_ms = 0;
+}
+
 int segment_measure(struct store *s, struct segment *g)
 {
 	uint64_t bytes;
-	uint32_t holes;
 	int rc, fd = segment_hold(s->segments, g);
 
 	if (fd < 0)
@@ -155,23 +164,22 @@ int segment_measure(struct store *s, struct segment *g)
 	if (rc < 0)
 		return rc;
 	pthread_mutex_lock(&s->lock);
-	holes = bytes < g->end ? g->end - (uint32_t)bytes : 0;
-	s->segment_bytes = s->segment_bytes + g->holes - holes;
-	s->disk_looked_ms = 0;
-	g->holes = holes;
+	set_taken(s, g, g->end, bytes);
 	pthread_mutex_unlock(&s->lock);
 	return 0;
 }
 
 void segment_cut(struct store *s, struct segment *g, uint32_t end)
 {
+	uint64_t bytes;
 	int fd = segment_hold(s->segments, g);
 
 	if (fd < 0)
 		return;
 	if (s->io->truncate(s->io->ctx, fd, end) == 0) {
-		s->segment_bytes = s->segment_bytes - g->end + end;
-		g->end = end;
+		if (s->io->taken(s->io->ctx, fd, &bytes) < 0)
+			bytes = end;
+		set_taken(s, g, end, bytes);
 		g->allocated = 0;
 	}
 	segment_drop(s->segments, g);

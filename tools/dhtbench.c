@@ -1,5 +1,7 @@
 /*
  * dhtbench: how fast the embedded node takes and gives chunks.  dhtbench DIR [MIB]
+ * With a third argument: what it costs to overwrite a store that may take so many MIB and is full
+ * to 80 %, once, file by file in random order.
  *
  * Beside the rate stands the processor time that an operation took, on all cores together:
  * it means something on a busy machine too.
@@ -139,6 +141,100 @@ static int run(struct dht *d, size_t n, size_t len, uint64_t seed)
 	return rc < 0 ? rc : failed;
 }
 
+/* A file: chunks of 64 KiB that only its number and its age decide. */
+#define FILE_CHUNKS 16u
+#define CHUNK_BYTES ((size_t)64 << 10)
+
+static int put_file(struct dht *d, struct address *a, uint64_t seed)
+{
+	for (unsigned int i = 0; i < FILE_CHUNKS; i++) {
+		struct dht_op op = { .kind = KIND_DATA };
+		uint8_t *data;
+		int rc;
+
+		op.chunk = chunk_new(CHUNK_BYTES, &data);
+		if (!op.chunk)
+			return -ENOMEM;
+		fill(data, CHUNK_BYTES, seed * FILE_CHUNKS + i);
+		rc = dht_insert_now(d, &op, false);
+		chunk_drop(op.chunk);
+		if (rc < 0)
+			return rc;
+		a[i] = op.address;
+	}
+	return 0;
+}
+
+static int collect(struct dht *d, const struct address *a, size_t n)
+{
+	struct dht_gc_count count;
+	struct dht_gc *gc;
+	int rc = dht_gc_begin(d, &gc);
+
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < n; i++)
+		dht_gc_mark(gc, &a[i]);
+	dht_gc_condemn(gc);
+	rc = dht_gc_sweep(gc, NULL, NULL, &count);
+	dht_gc_end(gc);
+	return rc < 0 ? rc : dht_clean(d, true, NULL, NULL, &count);
+}
+
+/* Bytes that this process has given to disks. */
+static uint64_t written(void)
+{
+	FILE *in = fopen("/proc/self/io", "r");
+	unsigned long long n = 0;
+	char line[128];
+
+	while (in && fgets(line, sizeof(line), in))
+		sscanf(line, "write_bytes: %llu", &n);
+	if (in)
+		fclose(in);
+	return n;
+}
+
+static int overwrite(struct dht *d, size_t mib)
+{
+	size_t files = mib * 4 / 5, collections = 0;
+	struct address *a = calloc(files * FILE_CHUNKS, sizeof(*a));
+	size_t *order = calloc(files, sizeof(*order));
+	struct dht_space space;
+	uint64_t before;
+	int rc = a && order ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < files && rc == 0; i++) {
+		order[i] = i;
+		rc = put_file(d, &a[i * FILE_CHUNKS], i);
+	}
+	if (rc == 0)
+		rc = dht_sync_now(d);
+	before = written();
+	start();
+	for (size_t i = 0; i < files && rc == 0; i++) {
+		size_t at = i + (size_t)((i + 1) * 0x9e3779b97f4a7c15u >> 11) % (files - i), t = order[i];
+
+		order[i] = order[at];
+		order[at] = t;
+		dht_space(d, &space);
+		if (space.available < 2 * FILE_CHUNKS * CHUNK_BYTES) {
+			rc = collect(d, a, files * FILE_CHUNKS);
+			collections++;
+		}
+		if (rc == 0)
+			rc = put_file(d, &a[order[i] * FILE_CHUNKS], files + i);
+	}
+	if (rc == 0)
+		rc = dht_sync_now(d);
+	report("overwrite of files of 1 MiB", files, FILE_CHUNKS * CHUNK_BYTES);
+	printf("    (%.2f bytes to the disk a byte; %zu collections)\n",
+	    (double)(written() - before) / (double)(files * FILE_CHUNKS * CHUNK_BYTES), collections);
+	free(a);
+	free(order);
+	return rc;
+}
+
 int main(int argc, char **argv)
 {
 	struct dht_options options = { .dir = argc > 1 ? argv[1] : NULL };
@@ -148,16 +244,18 @@ int main(int argc, char **argv)
 	int rc;
 
 	if (!options.dir) {
-		fprintf(stderr, "usage: dhtbench DIR [MIB]\n");
+		fprintf(stderr, "usage: dhtbench DIR [MIB [overwrite]]\n");
 		return 2;
 	}
+	if (argc > 3)
+		options.size_max = (uint64_t)mib << 20;
 	rc = dht_open(&options, &d, why, sizeof(why));
 	if (rc < 0) {
 		fprintf(stderr, "%s\n", why);
 		return 1;
 	}
-	rc = run(d, mib * 16, 64 * 1024, 1);
-	if (rc == 0)
+	rc = argc > 3 ? overwrite(d, mib) : run(d, mib * 16, 64 * 1024, 1);
+	if (rc == 0 && argc <= 3)
 		rc = run(d, mib * 512, 1024, 1u << 30);
 	if (rc < 0)
 		fprintf(stderr, "failed: %s\n", strerror(-rc));

@@ -55,12 +55,18 @@ static int found(void *arg, const struct record *r, const uint8_t *stored)
 	return 0;
 }
 
+/* Its header, and the same of a gap. */
+static bool magic(const uint8_t *header)
+{
+	return record_magic(header) || memcmp(header, "dhg1", 4) == 0;
+}
+
 static void make_valid(struct input *in)
 {
 	for (size_t at = 0; at + RECORD_HEADER <= in->len; at += RECORD_ALIGN) {
 		uint8_t *header = in->bytes + at, place[4];
 
-		if (!record_magic(header))
+		if (!magic(header))
 			continue;
 		put_le64(header + 48, STORE_ID);
 		put_le32(header + 56, SEGMENT);
