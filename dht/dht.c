@@ -45,9 +45,10 @@ static void mended(void *arg)
 
 static unsigned int workers_of(const struct dht_options *options)
 {
-	long cores = options->workers ? (long)options->workers : sysconf(_SC_NPROCESSORS_ONLN);
+	/* So that one reads while another hashes. */
+	long n = options->workers ? (long)options->workers : 2 * sysconf(_SC_NPROCESSORS_ONLN);
 
-	return cores < 1 ? 1 : cores > WORKERS_MAX ? WORKERS_MAX : (unsigned int)cores;
+	return n < 1 ? 2 : n > WORKERS_MAX ? WORKERS_MAX : (unsigned int)n;
 }
 
 int dht_open(const struct dht_options *options, struct dht **out, char *why, size_t why_size)

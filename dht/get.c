@@ -2,10 +2,12 @@
 #include "dht/store_impl.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "chunker/bytes.h"
 
 #define ATTEMPTS 4	/* places at which a chunk is looked for */
+#define LONG_RECORD (32u * 1024)	/* stored bytes; nearly all of a large file is in such */
 
 static uint64_t *verified_word(struct store *s, const struct address *a, uint64_t *value)
 {
@@ -67,28 +69,55 @@ int store_find(struct store *s, const struct address *a, struct found *out)
 	return e ? 0 : condemned ? -ENOENT : ledger_get(s->ledger, a, &out->record);
 }
 
+/* Of a long record: the blocks that it lies in, past the page cache, which would cost more than its hash
+ * and hold what the reader's file is going to hold as well. */
+static ssize_t read_blocks(struct store *s, struct segment *g, const struct record *r,
+    struct chunk **out)
+{
+	uint32_t off = r->offset + RECORD_HEADER, from = off / SEGMENT_BLOCK * SEGMENT_BLOCK;
+	size_t len = segment_block_up(off + r->stored_len) - from;
+	void *bytes = aligned_alloc(SEGMENT_BLOCK, len);
+	struct chunk *blocks = bytes ? chunk_adopt(bytes, len, free) : NULL;
+	ssize_t n;
+
+	if (!blocks) {
+		free(bytes);
+		return -ENOMEM;
+	}
+	*out = chunk_slice(blocks, off - from, r->stored_len);
+	chunk_drop(blocks);
+	if (!*out)
+		return -ENOMEM;
+	n = segment_read(s->segments, g, bytes, len, from);
+	return n < (ssize_t)(off - from) ? (n < 0 ? n : 0) : n - (ssize_t)(off - from);
+}
+
+static ssize_t read_bytes(struct store *s, int fd, const struct record *r, struct chunk **out)
+{
+	uint8_t *data;
+
+	*out = chunk_new(r->stored_len, &data);
+	if (!*out)
+		return -ENOMEM;
+	return s->io->pread(s->io->ctx, fd, data, r->stored_len, (uint64_t)r->offset + RECORD_HEADER);
+}
+
 /* The stored bytes of ${r}, as a chunk; unverified. */
 static int read_stored(struct store *s, const struct record *r, struct chunk **out)
 {
 	struct segment *g = segments_find(s->segments, r->segment);
-	struct chunk *c;
-	uint8_t *data;
+	struct chunk *c = NULL;
 	ssize_t n;
 	int fd;
 
 	if (!g)
 		return -ENXIO;
-	c = chunk_new(r->stored_len, &data);
-	if (!c)
-		return -ENOMEM;
 	fd = segment_hold(s->segments, g);
-	if (fd < 0) {
-		chunk_drop(c);
+	if (fd < 0)
 		return fd == -ENOENT ? -ENXIO : fd;
-	}
-	n = s->io->pread(s->io->ctx, fd, data, r->stored_len, (uint64_t)r->offset + RECORD_HEADER);
+	n = r->stored_len >= LONG_RECORD ? read_blocks(s, g, r, &c) : read_bytes(s, fd, r, &c);
 	segment_drop(s->segments, g);
-	if (n != (ssize_t)r->stored_len) {
+	if (n < (ssize_t)r->stored_len) {
 		chunk_drop(c);
 		return n < 0 ? (int)n : -ENXIO;
 	}

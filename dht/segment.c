@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OPEN_MAX_IDLE 200	/* descriptors kept open that nobody works with */
+#define OPEN_MAX_IDLE 100	/* segments kept open that nobody works with; two descriptors each */
 
 struct segments {
 	const struct io *io;
@@ -51,6 +51,16 @@ struct segments *segments_new(const struct io *io, int dirfd)
 	return s;
 }
 
+/* Under the lock. */
+static void close_now(struct segments *s, struct segment *g)
+{
+	if (g->fd >= 0)
+		s->io->close(s->io->ctx, g->fd);
+	if (g->direct_fd >= 0)
+		s->io->close(s->io->ctx, g->direct_fd);
+	g->fd = g->direct_fd = -1;
+}
+
 void segments_free(struct segments *s)
 {
 	struct segment *g;
@@ -60,8 +70,7 @@ void segments_free(struct segments *s)
 	for (size_t i = 0; i < s->count; i++) {
 		g = s->all[i];
 		assert(g->users == 0 && list_empty(&g->unsynced));
-		if (g->fd >= 0)
-			s->io->close(s->io->ctx, g->fd);
+		close_now(s, g);
 		free(g);
 	}
 	while ((g = s->removed_first)) {
@@ -175,14 +184,6 @@ int segments_create(struct segments *s, struct segment **out)
 	return 0;
 }
 
-/* Under the lock. */
-static void close_now(struct segments *s, struct segment *g)
-{
-	if (g->fd >= 0)
-		s->io->close(s->io->ctx, g->fd);
-	g->fd = -1;
-}
-
 /* Kept until the end, since others may hold pointers: a hundred bytes for a whole segment. */
 void segments_remove(struct segments *s, struct segment *g)
 {
@@ -245,8 +246,7 @@ static void close_longest_unused(struct segments *s)
 
 	list_remove(&g->idle);
 	s->idle_count--;
-	s->io->close(s->io->ctx, g->fd);
-	g->fd = -1;
+	close_now(s, g);
 }
 
 int segment_hold(struct segments *s, struct segment *g)
@@ -277,11 +277,7 @@ void segment_drop(struct segments *s, struct segment *g)
 {
 	pthread_mutex_lock(&s->lock);
 	assert(g->users > 0);
-	if (--g->users == 0) {
-		if (g->direct_fd >= 0)
-			s->io->close(s->io->ctx, g->direct_fd);
-		g->direct_fd = -1;
-	}
+	g->users--;
 	if (g->users == 0 && g->removed) {
 		close_now(s, g);
 	} else if (g->users == 0) {
@@ -292,8 +288,8 @@ void segment_drop(struct segments *s, struct segment *g)
 	pthread_mutex_unlock(&s->lock);
 }
 
-/* The descriptor to write with: where there is none past the page cache, the other one. */
-static int writer_of(struct segments *s, struct segment *g)
+/* The descriptor that goes past the page cache; where there is none, the other one. */
+static int direct_of(struct segments *s, struct segment *g)
 {
 	char name[SEGMENT_NAME_LEN + 1];
 	int fd;
@@ -302,13 +298,21 @@ static int writer_of(struct segments *s, struct segment *g)
 	assert(g->users > 0);
 	if (g->direct_fd < 0 && !s->no_direct) {
 		segment_name(g->number, name);
-		fd = s->io->open(s->io->ctx, s->dirfd, name, O_WRONLY | O_DIRECT, 0);
+		fd = s->io->open(s->io->ctx, s->dirfd, name, O_RDWR | O_DIRECT, 0);
 		s->no_direct = fd == -EINVAL;
 		g->direct_fd = fd < 0 ? -1 : fd;
 	}
 	fd = g->direct_fd >= 0 && !s->no_direct ? g->direct_fd : g->fd;
 	pthread_mutex_unlock(&s->lock);
 	return fd;
+}
+
+/* Some file systems accept the flag, and then no write; or larger blocks only. */
+static void give_up_direct(struct segments *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->no_direct = true;
+	pthread_mutex_unlock(&s->lock);
 }
 
 int segment_write(struct segments *s, struct segment *g, const void *bytes, size_t len,
@@ -319,17 +323,28 @@ int segment_write(struct segments *s, struct segment *g, const void *bytes, size
 		void *out;	/* pwritev only reads, but an iovec can't say so */
 	} u = { .in = bytes };
 	struct iovec iov = { .iov_base = u.out, .iov_len = len };
-	int fd = writer_of(s, g);
+	int fd = direct_of(s, g);
 	ssize_t n;
 
 	assert(len % SEGMENT_BLOCK == 0 && off % SEGMENT_BLOCK == 0);
 	n = s->io->pwritev(s->io->ctx, fd, &iov, 1, off);
 	if (n == -EINVAL && fd != g->fd) {
-		/* Some file systems accept the flag, and then no write; or larger blocks only. */
-		pthread_mutex_lock(&s->lock);
-		s->no_direct = true;
-		pthread_mutex_unlock(&s->lock);
+		give_up_direct(s);
 		n = s->io->pwritev(s->io->ctx, g->fd, &iov, 1, off);
 	}
 	return n < 0 ? (int)n : 0;
+}
+
+ssize_t segment_read(struct segments *s, struct segment *g, void *bytes, size_t len, uint32_t off)
+{
+	int fd = direct_of(s, g);
+	ssize_t n;
+
+	assert(len % SEGMENT_BLOCK == 0 && off % SEGMENT_BLOCK == 0);
+	n = s->io->pread(s->io->ctx, fd, bytes, len, off);
+	if (n == -EINVAL && fd != g->fd) {
+		give_up_direct(s);
+		n = s->io->pread(s->io->ctx, g->fd, bytes, len, off);
+	}
+	return n;
 }

@@ -1,8 +1,9 @@
 /*
  * segment: the append-only files that hold the records, and a bounded set of open descriptors.
  *
- * They are read through the page cache and written past it (O_DIRECT), in whole blocks: for
- * bytes that are written once and seldom read soon, pages cost more than the disk does.
+ * They are written past the page cache (O_DIRECT), in whole blocks: for bytes that are written
+ * once and seldom read soon, pages cost more than the disk does.  So are long records read; short
+ * ones are read through it, since those beside them come along.
  *
  * Thread-safe, but for segments_add() and the fields of struct segment that say otherwise.
  */
@@ -78,6 +79,10 @@ void segment_drop(struct segments *s, struct segment *g);
  */
 int segment_write(struct segments *s, struct segment *g, const void *bytes, size_t len,
     uint32_t off);
+
+/** segment_read(s, g, bytes, len, off): read whole blocks likewise.  Their bytes, fewer at the end of the
+ * file; or -errno. */
+ssize_t segment_read(struct segments *s, struct segment *g, void *bytes, size_t len, uint32_t off);
 
 /** segment_block_up(off): the next start of a block. */
 static inline uint32_t segment_block_up(uint32_t off)
