@@ -222,6 +222,7 @@ static int serve(struct fs *fs)
 	if (fuse_session_mount(fs->session, o->mountpoint) != 0)
 		return -EIO;
 	r = session_custom_io(fs->session);
+	session_read_ahead(o->mountpoint);
 	if (r < 0) {
 		log_line(LOG_ERR, "could not take over the session: %s", strerror(-r));
 	} else {

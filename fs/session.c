@@ -2,13 +2,16 @@
 #include "fs/session.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <fuse_lowlevel.h>
 #include <linux/fuse.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -19,6 +22,8 @@
 static atomic_bool answered;
 static uint64_t init_unique;
 static uint32_t offered;
+
+#define READ_AHEAD_KIB	1024u	/* as large as a request may be */
 
 #define WANTED	(FUSE_HANDLE_KILLPRIV_V2 | FUSE_PARALLEL_DIROPS | FUSE_SETXATTR_EXT)
 
@@ -71,6 +76,24 @@ static ssize_t session_writev(int fd, struct iovec *iov, int count, void *userda
 		atomic_store(&answered, true);
 	}
 	return writev(fd, iov, count);
+}
+
+void session_read_ahead(const char *mountpoint)
+{
+	char path[64];
+	struct statx st;
+	FILE *file;
+
+	/* What the kernel has of the root is enough: nobody would answer yet. */
+	if (statx(AT_FDCWD, mountpoint, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, 0, &st) < 0)
+		return;
+	snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", st.stx_dev_major,
+	    st.stx_dev_minor);
+	file = fopen(path, "we");
+	if (!file)
+		return;
+	fprintf(file, "%u\n", READ_AHEAD_KIB);
+	fclose(file);
 }
 
 int session_custom_io(struct fuse_session *se)

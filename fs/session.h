@@ -14,4 +14,11 @@ struct fuse_session;
  */
 int session_custom_io(struct fuse_session *se);
 
+/**
+ * session_read_ahead(mountpoint): after fuse_session_mount(), have the kernel read 1 MiB ahead: a request
+ * costs more than its bytes.  INIT can only lower its 128 KiB; raising it is root's, so for others nothing
+ * changes.  Asks the filesystem nothing.
+ */
+void session_read_ahead(const char *mountpoint);
+
 #endif

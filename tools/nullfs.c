@@ -694,6 +694,7 @@ static int serve(struct fuse_session *se, const struct fuse_cmdline_opts *opts)
 	if (fuse_session_mount(se, opts->mountpoint) != 0)
 		goto err_signals;
 	rc = session_custom_io(se);
+	session_read_ahead(opts->mountpoint);
 	if (rc < 0)
 		fprintf(stderr, "nullfs: %s\n", strerror(-rc));
 	if (rc == 0 && fuse_daemonize(opts->foreground) == 0)
