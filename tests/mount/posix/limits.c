@@ -97,6 +97,78 @@ static void a_directory_has_as_many_subdirectories_as_one_likes(void)
 	SAME(look(".").st_nlink, 2);
 }
 
+/* Of dhtfs alone: the folder of all content at the top of the mount. */
+static const char *by_hash(void)
+{
+	static char path[PATH_MAX] = ".";
+	struct stat here = look(path), up;
+	size_t len;
+
+	for (;; here = up) {
+		len = strlen(path);
+		strcpy(path + len, "/..");
+		up = look(path);
+		if (up.st_dev != here.st_dev || up.st_ino == here.st_ino)
+			break;
+	}
+	strcpy(path + len, "/by-hash");
+	if (!there(path))
+		SKIP("not dhtfs");
+	return path;
+}
+
+static void what_is_reached_by_its_hash_is_EROFS_and_by_hash_itself_EBUSY(void)
+{
+	const char *root = by_hash();
+	char path[PATH_MAX], address[65] = "", below[PATH_MAX + 16];
+
+	OK(mkdir("dir", 0755));
+	make("dir/f", "content");
+	SAME(getxattr("dir", "user.dhtfs.address", address, 64), 64);
+	snprintf(path, sizeof path, "%s/%s", root, address);
+	snprintf(below, sizeof below, "%s/f", path);
+	content(below, "content");
+	FAILS(EROFS, open(below, O_WRONLY));
+	FAILS(EROFS, open(below, O_RDONLY | O_TRUNC));
+	FAILS(EROFS, truncate(below, 0));
+	FAILS(EROFS, chmod(below, 0600));
+	FAILS(EROFS, chown(below, 1, 1));
+	FAILS(EROFS, utimensat(AT_FDCWD, below, NULL, 0));
+	FAILS(EROFS, unlink(below));
+	FAILS(EROFS, rename(below, "x"));
+	FAILS(EROFS, rename("dir/f", below));
+	FAILS(EROFS, setxattr(below, "user.x", "", 0, 0));
+	FAILS(EROFS, rmdir(path));
+	FAILS(EXDEV, link(below, "x"));
+	snprintf(below, sizeof below, "%s/new", path);
+	FAILS(EROFS, mkdir(below, 0755));
+	FAILS(EROFS, symlink("x", below));
+	FAILS(EROFS, mkfifo(below, 0644));
+	FAILS(EROFS, link("dir/f", below));
+	FAILS(EROFS, open(below, O_CREAT | O_WRONLY, 0644));
+	FAILS(ENOENT, open(below, O_RDONLY));
+	FAILS(EBUSY, rmdir(root));
+	FAILS(EBUSY, rename(root, "x"));
+	FAILS(EEXIST, mkdir(root, 0755));
+	content("dir/f", "content");
+}
+
+static void values_of_xattrs_may_be_almost_64_KiB(void)
+{
+	unsigned char *value = noise(65536, 1), got[65536];
+
+	by_hash();
+	make("f", "");
+	OK(setxattr("f", "user.large", value, 65000, 0));
+	SAME(getxattr("f", "user.large", got, sizeof got), 65000);
+	BYTES(got, value, 65000);
+	FAILS(ENOSPC, setxattr("f", "user.more", value, 5000, 0));
+	FAILS(ENOSPC, setxattr("f", "user.large", value, 65536, 0));
+	SAME(getxattr("f", "user.large", got, sizeof got), 65000);
+	OK(setxattr("f", "user.large", "12345", 5, 0));
+	OK(setxattr("f", "user.more", value, 50000, 0));
+}
+
 /* What follows is what no FUSE filesystem can do, with the error that lets programs do without. */
 
 static void FUSE_refuses_unnamed_files_with_EOPNOTSUPP(void)
@@ -156,6 +228,8 @@ const struct test limits_tests[] = {
 	T(pathconf_tells_the_limits),
 	T(a_file_has_65000_names_and_then_EMLINK),
 	T(a_directory_has_as_many_subdirectories_as_one_likes),
+	ROOT(what_is_reached_by_its_hash_is_EROFS_and_by_hash_itself_EBUSY),
+	T(values_of_xattrs_may_be_almost_64_KiB),
 	T(FUSE_refuses_unnamed_files_with_EOPNOTSUPP),
 	T(FUSE_refuses_to_collapse_and_insert_with_EOPNOTSUPP),
 	T(FUSE_refuses_to_clone_with_EOPNOTSUPP),

@@ -122,6 +122,59 @@ static void an_unlinked_open_file_goes_on_until_it_is_closed(void)
 	content("f", "another");
 }
 
+struct handle {
+	struct file_handle h;
+	unsigned char bytes[MAX_HANDLE_SZ];
+};
+
+static void handle_of(const char *path, struct handle *h)
+{
+	int mount;
+
+	h->h.handle_bytes = MAX_HANDLE_SZ;
+	OK(name_to_handle_at(AT_FDCWD, path, &h->h, &mount, 0));
+}
+
+/* Names and inodes that the kernel remembers, and are not in use. */
+static void drop_caches(void)
+{
+	int fd = open("/proc/sys/vm/drop_caches", O_WRONLY);
+
+	if (fd < 0)
+		SKIP("caches can't be dropped");
+	OK(write(fd, "2", 1));
+	OK(close(fd));
+}
+
+static void a_file_is_opened_by_its_handle_wherever_it_is(void)
+{
+	struct handle file, dir;
+	char got[8] = "", path[64], to[PATH_MAX];
+	int mount = (int)OK(open(".", O_RDONLY)), fd;
+
+	OK(mkdir("dir", 0755));
+	OK(mkdir("dir/sub", 0755));
+	make("dir/sub/f", "x");
+	handle_of("dir/sub/f", &file);
+	handle_of("dir/sub", &dir);
+	drop_caches();
+	fd = (int)OK(open_by_handle_at(mount, &file.h, O_RDWR));
+	SAME(read(fd, got, sizeof got), 1);
+	OK(close(fd));
+	OK(rename("dir/sub", "moved"));
+	drop_caches();
+	fd = (int)OK(open_by_handle_at(mount, &dir.h, O_RDONLY));
+	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	SAME(readlink(path, to, sizeof to) > 6 ? 1 : 0, 1);
+	OK(faccessat(fd, "f", F_OK, 0));
+	OK(faccessat(fd, "../dir", F_OK, 0));
+	OK(close(fd));
+	OK(unlink("moved/f"));
+	make("another", "");
+	drop_caches();
+	FAILS(ESTALE, open_by_handle_at(mount, &file.h, O_RDONLY));
+}
+
 static void unlink_keeps_to_what_is_no_directory(void)
 {
 	OK(mkdir("dir", 0755));
@@ -219,6 +272,7 @@ const struct test links_tests[] = {
 	T(a_link_to_a_name_that_is_taken_is_EEXIST),
 	T(an_open_file_that_lost_its_last_name_gets_none_again),
 	T(an_unlinked_open_file_goes_on_until_it_is_closed),
+	ROOT(a_file_is_opened_by_its_handle_wherever_it_is),
 	T(unlink_keeps_to_what_is_no_directory),
 	T(a_symlink_holds_up_to_4095_bytes_of_anything),
 	T(a_symlink_has_an_owner_and_times_of_its_own),

@@ -69,6 +69,7 @@ static void record_locks_keep_other_processes_out_of_a_range(void)
 	FAILS(EBADF, locked((int)OK(open("f", O_RDONLY)), F_SETLK, F_WRLCK, 0, 1));
 	FAILS(EINVAL, locked(fd, F_SETLK, 99, 0, 1));
 	FAILS(EINVAL, locked(fd, F_SETLK, F_WRLCK, -1, 1));
+	FAILS(EOVERFLOW, locked(fd, F_SETLK, F_WRLCK, INT64_MAX, 2));
 }
 
 static void closing_any_descriptor_releases_the_record_locks_of_the_process(void)
@@ -197,6 +198,21 @@ static void a_locked_file_can_be_read_written_renamed_and_removed(void)
 	SAME(look_fd(fd).st_size, 3);
 }
 
+static void a_lease_is_taken_told_and_given_back(void)
+{
+	int fd;
+
+	signal(SIGIO, SIG_IGN);
+	make("f", "x");
+	fd = (int)OK(open("f", O_RDONLY));
+	OK(fcntl(fd, F_SETLEASE, F_RDLCK));
+	SAME(fcntl(fd, F_GETLEASE), F_RDLCK);
+	FAILS(EWOULDBLOCK, open("f", O_WRONLY | O_NONBLOCK));
+	OK(fcntl(fd, F_SETLEASE, F_UNLCK));
+	OK(open("f", O_RDWR));
+	FAILS(EAGAIN, fcntl(fd, F_SETLEASE, F_RDLCK));
+}
+
 const struct test locking_tests[] = {
 	T(flock_keeps_others_out_until_it_is_released),
 	T(record_locks_keep_other_processes_out_of_a_range),
@@ -205,6 +221,7 @@ const struct test locking_tests[] = {
 	T(who_waits_for_a_lock_gets_it_when_its_holder_is_killed),
 	T(waiting_for_a_lock_is_interrupted_by_a_signal),
 	T(two_who_wait_for_each_other_are_told),
+	T(a_lease_is_taken_told_and_given_back),
 	T(a_locked_file_can_be_read_written_renamed_and_removed),
 	{ 0 }
 };

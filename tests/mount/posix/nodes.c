@@ -42,6 +42,23 @@ static void a_device_keeps_its_type_mode_and_number(void)
 	}
 }
 
+static void a_device_is_opened_as_what_it_is(void)
+{
+	char c = 'x';
+	int fd;
+
+	OK(mknod("null", S_IFCHR | 0666, makedev(1, 3)));
+	OK(mknod("none", S_IFCHR | 0666, makedev(0, 0)));
+	fd = open("null", O_RDWR);
+	if (fd < 0 && errno == EACCES)
+		SKIP("mounted with nodev");
+	OK(fd);
+	SAME(write(fd, &c, 1), 1);
+	SAME(read(fd, &c, 1), 0);
+	SAME(look_fd(fd).st_rdev, makedev(1, 3));
+	FAILS(ENXIO, open("none", O_RDONLY));
+}
+
 static void only_root_makes_devices(void)
 {
 	OK(chmod(".", 0777));
@@ -133,6 +150,7 @@ static void a_node_that_is_made_moves_the_times_of_its_directory(void)
 const struct test nodes_tests[] = {
 	T(mknod_makes_every_kind_with_its_mode),
 	ROOT(a_device_keeps_its_type_mode_and_number),
+	ROOT(a_device_is_opened_as_what_it_is),
 	ROOT(only_root_makes_devices),
 	T(a_fifo_carries_bytes),
 	T(a_socket_is_bound_connected_to_and_renamed),

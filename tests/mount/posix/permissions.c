@@ -79,6 +79,7 @@ static void what_only_the_owner_may_do_is_EPERM(void)
 	OK(mkdir("dir", 0777));
 	OK(chmod("dir", 0777));
 	AS(ALICE) {
+		FAILS(EPERM, open("f", O_RDONLY | O_NOATIME));
 		FAILS(EPERM, chmod("f", 0600));
 		FAILS(EPERM, chmod("dir", 0700));
 		FAILS(EPERM, chown("f", ALICE_ID, (gid_t)-1));

@@ -2,6 +2,8 @@
 #include "posix.h"
 
 #include <linux/fs.h>
+#include <sched.h>
+#include <sys/mount.h>
 
 static int rename2(const char *old, const char *new, unsigned int flags)
 {
@@ -298,6 +300,29 @@ static void a_file_is_not_moved_to_another_filesystem(void)
 	FAILS(EXDEV, rename("/proc/self/status", "x"));
 }
 
+static void what_is_mounted_on_is_EBUSY_and_what_is_mounted_is_EXDEV(void)
+{
+	OK(mkdir("dir", 0755));
+	OK(mkdir("other", 0755));
+	make("f", "");
+	IN_CHILD {
+		if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+		    mount("none", "dir", "tmpfs", 0, NULL) < 0)
+			SKIP("nothing can be mounted");
+		FAILS(EBUSY, rmdir("dir"));
+		FAILS(EBUSY, rename("dir", "x"));
+		FAILS(EBUSY, rename("other", "dir"));
+		FAILS(EXDEV, rename("f", "dir/f"));
+		FAILS(EXDEV, link("f", "dir/f"));
+		OK(chdir("dir"));
+		FAILS(EXDEV, rename("../f", "f"));
+		OK(chdir(".."));
+		OK(umount2("dir", MNT_DETACH));
+		OK(rename("dir", "moved"));
+	}
+	OK(rmdir("moved"));
+}
+
 const struct test rename_tests[] = {
 	T(rename_replaces_what_it_may_and_nothing_else),
 	T(rename_of_a_name_to_itself_does_nothing),
@@ -313,6 +338,7 @@ const struct test rename_tests[] = {
 	T(an_open_file_that_is_replaced_keeps_its_content),
 	T(a_directory_that_is_replaced_while_open_is_empty_and_dead),
 	T(a_name_that_is_replaced_again_and_again_is_always_there),
+	ROOT(what_is_mounted_on_is_EBUSY_and_what_is_mounted_is_EXDEV),
 	T(a_file_is_not_moved_to_another_filesystem),
 	{ 0 }
 };
