@@ -385,16 +385,14 @@ static int clean(struct clean *c)
 	struct store *s = c->s;
 	struct candidate *all = NULL;
 	size_t n = 0;
-	int rc = store_sync_wait(s, store_sync_start(s));
+	int rc;
 
-	if (rc == 0)
-		rc = commit_round(s);
-	if (rc < 0)
-		return rc;
+	/* Where that fails, perhaps for want of space, what is durable can be cleaned all the same. */
+	if (store_sync_wait(s, store_sync_start(s)) == 0)
+		commit_round(s);
 	seal_active(c);
-	rc = commit_round(s);
-	if (rc == 0)
-		rc = choose(c, &all, &n);
+	commit_round(s);
+	rc = choose(c, &all, &n);
 	pace_begin(&c->pace);
 	for (size_t i = 0; rc == 0 && i < n; i++)
 		rc = clean_segment(c, &all[i]);

@@ -293,12 +293,51 @@ static void no_failing_call_of_a_collection_loses_a_chunk(void **state)
 	}
 }
 
+/* Whatever is unsynced when the disk is full: cleaning needs none of it. */
+static void a_full_disk_is_emptied_again_and_again(void **state)
+{
+	enum { LEN = 30000, DISK = 4 << 20 };
+	struct dht_gc_count count;
+	struct address a;
+	struct dht_gc *gc;
+	uint64_t n = 0, random = 5;
+	struct life l;
+
+	(void)state;
+	begin(&l, &random);
+	faultio_disk(l.files, DISK);
+	open_store(&l);
+	for (int round = 0; round < 5; round++) {
+		uint64_t first = n;
+
+		while (dhttest_put(&l.t, n, LEN) == 0)
+			n++;
+		assert_true(n - first > DISK / LEN / 2);
+		if (round % 2)
+			dht_sync_now(l.t.dht);
+		assert_int_equal(dht_gc_begin(l.t.dht, &gc), 0);
+		for (uint64_t i = n - 5; i < n; i++) {
+			dhttest_address(i, LEN, &a);
+			dht_gc_mark(gc, &a);
+		}
+		dht_gc_condemn(gc);
+		assert_int_equal(dht_gc_sweep(gc, NULL, NULL, &count), 0);
+		dht_gc_end(gc);
+		assert_int_equal(dht_clean(l.t.dht, true, NULL, NULL, &count), 0);
+		for (uint64_t i = n - 5; i < n; i++)
+			assert_int_equal(dhttest_get(&l.t, i, LEN), 0);
+	}
+	assert_int_equal(dht_sync_now(l.t.dht), 0);
+	end(&l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_power_cut_in_a_collection_loses_nothing_that_is_wanted),
 		cmocka_unit_test(nor_with_an_older_ledger),
 		cmocka_unit_test(nor_with_no_ledger),
+		cmocka_unit_test(a_full_disk_is_emptied_again_and_again),
 		cmocka_unit_test(no_failing_call_of_a_collection_loses_a_chunk),
 	};
 

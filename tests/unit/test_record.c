@@ -21,6 +21,18 @@ static struct record example(void)
 	return r;
 }
 
+static void is_hex(const uint8_t *header, const char *golden)
+{
+	char text[2 * RECORD_HEADER + 1];
+
+	for (size_t i = 0; i < RECORD_HEADER; i++) {
+		text[2 * i] = "0123456789abcdef"[header[i] >> 4];
+		text[2 * i + 1] = "0123456789abcdef"[header[i] & 15];
+	}
+	text[2 * RECORD_HEADER] = '\0';
+	assert_string_equal(text, golden);
+}
+
 static void the_header_is_the_documented_bytes(void **state)
 {
 	/* dht/DESIGN.md, "A record" */
@@ -30,16 +42,41 @@ static void the_header_is_the_documented_bytes(void **state)
 	    "efcdab8967452301" "07000000" "9539cbf3";
 	struct record r = example();
 	uint8_t header[RECORD_HEADER];
-	char text[2 * RECORD_HEADER + 1];
 
 	(void)state;
 	record_encode(&r, ID, header);
-	for (size_t i = 0; i < RECORD_HEADER; i++) {
-		text[2 * i] = "0123456789abcdef"[header[i] >> 4];
-		text[2 * i + 1] = "0123456789abcdef"[header[i] & 15];
+	is_hex(header, golden);
+}
+
+static void a_gap_is_the_documented_bytes_and_counts_only_where_it_was_written(void **state)
+{
+	/* dht/DESIGN.md, "A gap" */
+	static const char golden[] =
+	    "64686731" "00000000" "00200000"
+	    "000000000000000000000000000000000000"
+	    "000000000000000000000000000000000000"
+	    "efcdab8967452301" "07000000" "326c0e9e";
+	uint8_t header[RECORD_HEADER];
+	struct record r;
+	uint32_t span;
+	uint64_t id;
+
+	(void)state;
+	gap_encode(7, 4096, 8192, ID, header);
+	is_hex(header, golden);
+	assert_int_equal(gap_decode(header, 7, 4096, ID, &span), 0);
+	assert_int_equal(span, 8192);
+	assert_int_equal(record_store_id(header, 7, 4096, &id), 0);
+	assert_true(id == ID);
+	assert_int_equal(record_decode(header, 7, 4096, ID, &r), -EBADMSG);
+	assert_int_equal(gap_decode(header, 8, 4096, ID, &span), -EBADMSG);
+	assert_int_equal(gap_decode(header, 7, 4160, ID, &span), -EBADMSG);
+	assert_int_equal(gap_decode(header, 7, 4096, ID + 1, &span), -EBADMSG);
+	for (size_t i = 0; i < 8 * RECORD_HEADER; i++) {
+		header[i / 8] ^= (uint8_t)(1u << i % 8);
+		assert_int_equal(gap_decode(header, 7, 4096, ID, &span), -EBADMSG);
+		header[i / 8] ^= (uint8_t)(1u << i % 8);
 	}
-	text[2 * RECORD_HEADER] = '\0';
-	assert_string_equal(text, golden);
 }
 
 static void what_was_encoded_is_decoded(void **state)
@@ -162,6 +199,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_header_is_the_documented_bytes),
+		cmocka_unit_test(a_gap_is_the_documented_bytes_and_counts_only_where_it_was_written),
 		cmocka_unit_test(what_was_encoded_is_decoded),
 		cmocka_unit_test(no_changed_bit_goes_unnoticed),
 		cmocka_unit_test(a_header_counts_only_where_it_was_written),
