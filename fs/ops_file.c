@@ -188,6 +188,10 @@ struct seek {
 	struct job write_back;
 	struct fs *fs;
 	fuse_ino_t ino;
+	/* An interrupt may come while the kernel writes back, which may take as long as the disk likes. */
+	enum seek_state { SEEK_WAITS, SEEK_BEGINS, SEEK_RUNS, SEEK_CANCELLED } state;
+	bool cancelled;
+	pthread_mutex_t lock;	/* protects these two */
 };
 
 static void seek_free(struct parked *p)
@@ -195,12 +199,35 @@ static void seek_free(struct parked *p)
 	struct seek *s = (struct seek *)p;
 
 	file_put(s->seek.file);
+	pthread_mutex_destroy(&s->lock);
 	free(s);
+}
+
+/* Returns the state before. */
+static enum seek_state seek_set(struct seek *s, enum seek_state from, enum seek_state to)
+{
+	enum seek_state was;
+
+	pthread_mutex_lock(&s->lock);
+	was = s->state;
+	if (was == from)
+		s->state = to;
+	s->cancelled |= to == SEEK_CANCELLED;
+	pthread_mutex_unlock(&s->lock);
+	return was;
 }
 
 static void seek_cancel(struct parked *p)
 {
-	fetch_cancel(&((struct seek *)p)->seek.fetch);
+	struct seek *s = (struct seek *)p;
+	enum seek_state was = seek_set(s, SEEK_WAITS, SEEK_CANCELLED);
+
+	if (was == SEEK_WAITS) {
+		ops_err(parked_finish(p), -EINTR);
+		parked_drop(p);
+	} else if (was == SEEK_RUNS) {
+		fetch_cancel(&s->seek.fetch);
+	}
 }
 
 static void seek_done(struct file_seek *fs, int result)
@@ -215,13 +242,29 @@ static void seek_done(struct file_seek *fs, int result)
 	parked_drop(&s->parked);
 }
 
+/* By who holds ${s}: an interrupt that came before there was a fetch to be cancelled is not lost. */
+static void seek_begin(struct seek *s)
+{
+	bool cancelled;
+
+	if (seek_set(s, SEEK_WAITS, SEEK_BEGINS) != SEEK_WAITS)
+		return;
+	file_seek(&s->seek);
+	seek_set(s, SEEK_BEGINS, SEEK_RUNS);
+	pthread_mutex_lock(&s->lock);
+	cancelled = s->cancelled;
+	pthread_mutex_unlock(&s->lock);
+	if (cancelled)
+		fetch_cancel(&s->seek.fetch);
+}
+
 static void seek_after_write_back(struct job *j)
 {
 	struct seek *s = (struct seek *)((char *)j - offsetof(struct seek, write_back));
 
 	fuse_lowlevel_notify_inval_inode(s->fs->session, s->ino, 0, 0);
-	file_seek(&s->seek);
-	parked_started(&s->parked);
+	seek_begin(s);
+	parked_drop(&s->parked);
 }
 
 void ops_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
@@ -245,6 +288,7 @@ void ops_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fus
 	parked_init(&s->parked, req, fs->parking, seek_cancel, seek_free);
 	s->fs = fs;
 	s->ino = ino;
+	pthread_mutex_init(&s->lock, NULL);
 	s->write_back.run = seek_after_write_back;
 	s->seek = (struct file_seek){
 		.file = file_hold(ops_file(fi)),
@@ -254,9 +298,10 @@ void ops_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fus
 		.user = s,
 	};
 	if (file_writers(s->seek.file) > 0) {
+		parked_hold(&s->parked);
 		jobs_post(fs->jobs, &s->write_back);
-		return;
+	} else {
+		seek_begin(s);
 	}
-	file_seek(&s->seek);
 	parked_started(&s->parked);
 }
