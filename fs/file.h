@@ -46,8 +46,10 @@ struct files_options {
 	int (*load)(void *arg, uint64_t ino, struct inode *out);
 	/* changed(arg): something is dirty that was not: a checkpoint is due within 1 s */
 	void (*changed)(void *arg);
-	/* freed(arg, bytes): so many bytes of content were replaced or cut off.  NULL: nobody asks */
+	/* freed(arg, bytes): so many bytes of content were replaced or cut off; full(arg): a flush found no
+	 * room in the set.  Both under locks of ours.  NULL: nobody asks */
 	void (*freed)(void *arg, uint64_t bytes);
+	void (*full)(void *arg);
 	void *arg;
 	/* For the collection, NULL where there is none: flushes on their way and reads on their way are
 	 * inside of these, and refs that move from file to file are told. */
@@ -124,7 +126,8 @@ int file_zero(struct file *f, uint64_t off, uint64_t len, bool keep_size,
 
 /** file_set_times(f, mtime, ctime): they are published with the content of this moment (NULL: as
  * it is; where the file has no times that are yet to be published, one alone is left to the
- * row).  True: that content is not in the tree yet, so the row must wait for both together. */
+ * row).  A pair that is some seconds older than the last one came late, and is nothing.  True: that
+ * content is not in the tree yet, so the row must wait for both together. */
 bool file_set_times(struct file *f, const struct timestamp *mtime, const struct timestamp *ctime);
 
 /** file_clone(from, off, to, to_off, len, now, done): what [off, off + len) of ${from} holds at

@@ -3,6 +3,9 @@
 #include "fs/file_impl.h"
 #include "fs/roots.h"
 
+/* A request of the kernel is never on its way for longer. */
+#define LATE_S	30
+
 static void set_now(struct file *f, const struct timestamp *now)
 {
 	if (!now)
@@ -108,11 +111,29 @@ int file_zero(struct file *f, uint64_t off, uint64_t len, bool keep_size,
 	return rc;
 }
 
+/*
+ * The kernel writes back a file's times without a lock, so they can come after newer ones of a
+ * truncation, and would stay.  (Much older ones are no race, but a clock that was set back.)
+ */
+static bool is_late(const struct file *f, const struct timestamp *ctime)
+{
+	const struct timestamp *told = &f->told;
+
+	return ctime->sec + LATE_S > told->sec &&
+	    (ctime->sec < told->sec || (ctime->sec == told->sec && ctime->nsec < told->nsec));
+}
+
 bool file_set_times(struct file *f, const struct timestamp *mtime, const struct timestamp *ctime)
 {
 	bool fresh = false, ahead = false;
 
 	pthread_mutex_lock(&f->lock);
+	if (mtime && ctime && is_late(f, ctime)) {
+		pthread_mutex_unlock(&f->lock);
+		return true;
+	}
+	if (mtime && ctime)
+		f->told = *ctime;
 	/* Without a pair of its own it publishes none: what is in the row stays. */
 	if (f->times || (mtime && ctime)) {
 		ahead = f->dirty || f->flushing || f->unpublished;

@@ -172,6 +172,26 @@ static void times_alone_are_published_too(void **unused)
 	file_put(f);
 }
 
+static void times_that_come_late_are_nothing(void **unused)
+{
+	const struct timestamp late = { 1000, 5 }, t = { 1000, 6 }, set_back = { 100, 0 };
+	struct file *f = kit_get(&kit, 1);
+	struct file_attr attr;
+
+	(void)unused;
+	file_set_times(f, &t, &t);
+	assert_true(file_set_times(f, &late, &late));
+	file_attr(f, &attr);
+	assert_int_equal(attr.mtime.nsec, 6);
+	assert_int_equal(attr.ctime.nsec, 6);
+	file_set_times(f, &set_back, &set_back);
+	file_attr(f, &attr);
+	assert_int_equal(attr.mtime.sec, 100);
+	files_flush_all(kit.files, 0);
+	assert_true(kit_publish(&kit));
+	file_put(f);
+}
+
 static void one_time_alone_leaves_the_other_to_the_row(void **unused)
 {
 	const struct timestamp t = { 42, 1 };
@@ -492,6 +512,7 @@ int main(void)
 		TEST(what_is_flushed_after_collect_belongs_to_the_next),
 		TEST(content_size_and_times_are_of_one_moment),
 		TEST(times_alone_are_published_too),
+		TEST(times_that_come_late_are_nothing),
 		TEST(one_time_alone_leaves_the_other_to_the_row),
 		TEST(a_commit_that_failed_publishes_all_again),
 		TEST(no_commit_is_ready_without_what_must_be_in_it),
