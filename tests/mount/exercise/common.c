@@ -139,11 +139,12 @@ static int tail(struct common *c, const struct op *op)
 	struct written *own = &c->all[c->r->thread];
 	unsigned int file = c->r->thread;
 	size_t len = (size_t)op->len & ~(file == 1 ? BLOCK - 1 : 0);
-	off_t end = records_end(c, file);
+	off_t end;
 	int err;
 
 	if (file >= SHARED_FILES)
 		return 1;
+	end = records_end(c, file);
 	err = read_tail(c, file);
 	if (!err)
 		err = expect(c->r, ftruncate(c->fds[file], end), 0);

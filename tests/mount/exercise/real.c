@@ -221,6 +221,8 @@ static int address(struct real *r, const char *path, const struct outcome *out)
 	if (err)
 		return err;
 	snprintf(fresh, sizeof(fresh), "%s/shared/fresh%u", r->base, r->thread);
+	/* A crash may have left an old one. */
+	unlink(fresh);
 	fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return wrong(r, "a fresh file: %s", strerror(errno));
