@@ -421,6 +421,8 @@ void collector_rested(void *arg)
 {
 	struct collector *c = arg;
 
+	if (!c)
+		return;
 	pthread_mutex_lock(&c->lock);
 	c->rested = true;
 	pthread_cond_broadcast(&c->wake);

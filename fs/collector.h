@@ -26,7 +26,8 @@ void collector_free(struct collector *c);
 /** collector_freed(c, bytes): so much content was removed or replaced.  Cheap, any thread, under any lock. */
 void collector_freed(struct collector *c, uint64_t bytes);
 
-/** collector_rested(c): changes have rested, or have gone on for a while.  Does not block. */
+/** collector_rested(c): changes have rested, or have gone on for a while, or found no room: is it time?  Does not
+ * block. */
 void collector_rested(void *c);
 
 struct space_waiter {

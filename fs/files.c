@@ -213,6 +213,8 @@ static void take_error(struct file *f, int error)
 		    "and is tried again", f->ino, strerror(-error));
 	f->error = f->fs->error = error;
 	f->dirty = true;
+	if (error == -ENOSPC && f->fs->o.full)
+		f->fs->o.full(f->fs->o.arg);
 }
 
 void flush_end(struct flush *fl)

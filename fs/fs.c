@@ -36,6 +36,13 @@ static void content_freed(void *arg, uint64_t bytes)
 	collector_freed(fs->collector, bytes);
 }
 
+static void set_is_full(void *arg)
+{
+	struct fs *fs = arg;
+
+	collector_rested(fs->collector);
+}
+
 static int open_dht(const struct options *o, struct dht **out, char *why, size_t why_size)
 {
 	struct dht_options d = {
@@ -108,6 +115,7 @@ static int open_parts(struct fs *fs, char *why, size_t why_size)
 		.load = load_inode,
 		.changed = content_changed,
 		.freed = content_freed,
+		.full = set_is_full,
 		.arg = fs,
 		.flushing = &fs->inserting,
 		.reading = &fs->reading,

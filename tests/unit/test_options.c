@@ -158,6 +158,8 @@ static void a_mount_point_alone_is_enough(void **state)
 	assert_int_equal(o.size_max, 0);
 	assert_int_equal(o.dirty_max, 256 << 20);
 	assert_int_equal(o.cache_max, 32 << 20);
+	assert_int_equal(o.keep.n, 3);
+	assert_int_equal(o.keep.step[2].span_s, 30 * 86400);
 	assert_string_equal(o.fuse_args[0], "dhtfs");
 	assert_null(o.fuse_args[o.fuse_argc]);
 	assert_true(has_fuse_option("fsname=dhtfs"));
@@ -189,12 +191,14 @@ static void options_may_stand_anywhere_and_relative_paths_are_made_absolute(void
 static void the_same_settings_go_into_mount_options(void **state)
 {
 	(void)state;
-	assert_int_equal(parse("-o store=/s\\,t,size_max=1T,dirty_max=4M,cache=4M,nonempty,by_hash=nolist "
+	assert_int_equal(parse("-o store=/s\\,t,size_max=1T,dirty_max=4M,cache=4M,keep=all:2h\\,day,nonempty,by_hash=nolist "
 			       "-oby_hash_mode=555,debug,allow_other,nosuid,fsname=a\\,b m"), 0);
 	assert_string_equal(o.store, "/s,t");
 	assert_int_equal(o.size_max, 1ull << 40);
 	assert_int_equal(o.dirty_max, 4 << 20);
 	assert_int_equal(o.cache_max, 4 << 20);
+	assert_int_equal(o.keep.n, 2);
+	assert_int_equal(o.keep.step[0].span_s, 7200);
 	assert_true(o.nonempty && o.allow_other && o.debug);
 	assert_true(o.foreground);	/* -d and debug imply it */
 	assert_int_equal(o.by_hash, BY_HASH_NOLIST);
@@ -254,7 +258,8 @@ static void every_mistake_is_named(void **state)
 		{ "m -o store=", "store" },
 		{ "m --size-max many", "'many'" },
 		{ "m --dirty-max 1M", "4M" },
-		{ "m -o cache=0", "cache" },
+		{ "m -o cache=0", "cache" }, { "m --keep", "keep" }, { "m --keep=hourly", "'hourly'" },
+		{ "m --keep all:2h,hour:1h", "further back" }, { "m -o keep=", "no period" },
 		{ "m -o by_hash=perhaps", "'perhaps'" },
 		{ "m -o by_hash_mode=0900", "'0900'" },
 		{ "m -o by_hash_mode=7777", "'7777'" },
