@@ -13,6 +13,7 @@
 #include "fs/roots.h"
 #include "fs/snapshots.h"
 #include "fs/tree.h"
+#include "fs/uploads.h"
 
 #define TELL_EVERY	1024u	/* inodes without a node between two looks whether to go on */
 
@@ -52,7 +53,7 @@ static int mark_roots(struct collection *c)
 	int rc = 0;
 
 	while (rc == 0 && roots_take(c->p->roots, &ref))
-		rc = marker_ref(c->marker, &ref, "a file in memory, of bytes", ref.size);
+		rc = marker_ref(c->marker, &ref, "a file in use, of bytes", ref.size);
 	return rc;
 }
 
@@ -203,6 +204,8 @@ static int find_roots(struct collection *c)
 
 	if (rc == 0)
 		rc = files_roots(c->p->files);
+	if (rc == 0)
+		uploads_roots(c->p->uploads, c->p->roots);
 	if (rc == 0)
 		rc = snapshots_reader(c->p->snapshots, &c->reader);
 	return rc;

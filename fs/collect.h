@@ -18,6 +18,7 @@ struct grace;
 struct roots;
 struct snapshots;
 struct tree;
+struct uploads;
 
 /* What a collection needs to know of the mount. */
 struct collect_parts {
@@ -28,10 +29,11 @@ struct collect_parts {
 	struct grace *inserting;	/* who inserts what is not to be found yet */
 	struct grace *reading;		/* who reads what may be replaced meanwhile */
 	struct roots *roots;
+	struct uploads *uploads;
 };
 
 enum collect_phase {
-	COLLECT_WAIT,	/* for flushes and such to end */
+	COLLECT_WAIT,	/* for flushes or reads to end */
 	COLLECT_MARK,	/* inodes */
 	COLLECT_REMOVE,	/* bytes */
 	COLLECT_CLEAN,	/* bytes; told by the collector */

@@ -13,7 +13,7 @@
 #define AHEAD	16u	/* chunks of a file on their way at once */
 
 /* The frames of a put as the pieces of a file. */
-struct upload {
+struct incoming {
 	struct pieces pieces;
 	struct call *call;
 	struct chunk *last;
@@ -21,7 +21,7 @@ struct upload {
 };
 
 /* The frame's bytes, or zeros, as a piece.  A length of 0: no piece. */
-static int read_piece(struct upload *u, enum frame_type type, uint32_t len, struct piece *out)
+static int read_piece(struct incoming *u, enum frame_type type, uint32_t len, struct piece *out)
 {
 	struct channel *channel = &u->call->channel;
 	uint8_t hole[8], *bytes;
@@ -50,7 +50,7 @@ static int read_piece(struct upload *u, enum frame_type type, uint32_t len, stru
 
 static int next_piece(struct pieces *p, struct piece *out)
 {
-	struct upload *u = (struct upload *)p;
+	struct incoming *u = (struct incoming *)p;
 	struct channel *channel = &u->call->channel;
 	enum frame_type type;
 	uint32_t len;
@@ -78,10 +78,10 @@ static int next_piece(struct pieces *p, struct piece *out)
 /* What was inserted before a failure is garbage like any other, and goes with it. */
 int command_put(struct call *c)
 {
-	struct upload upload = { .pieces.next = next_piece, .call = c };
+	struct incoming upload = { .pieces.next = next_piece, .call = c };
 	struct call_source source;
 	struct dht_sink sink;
-	unsigned int parity;
+	struct upload up;
 	struct ref ref;
 	int r;
 
@@ -89,12 +89,12 @@ int command_put(struct call *c)
 		return call_fail(c, -EROFS, "it is mounted read-only");
 	call_source_init(&source, c);
 	dht_sink_init(&sink, c->fs->dht);
-	parity = grace_enter(&c->fs->inserting);
-	r = splice_all(&upload.pieces, &source.source, &sink.sink, &ref);
+	upload_begin(&up, &c->fs->uploads, &sink.sink);
+	r = splice_all(&upload.pieces, &source.source, &up.sink, &ref);
 	chunk_drop(upload.last);
 	if (r == 0)
 		r = tree_pin(c->fs->tree, &ref, fs_now());
-	grace_leave(&c->fs->inserting, parity);
+	upload_end(&up);
 	/* The checkpoint syncs the set before it commits the pin. */
 	if (r == 0)
 		r = call_checkpoint(c);

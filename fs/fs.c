@@ -97,6 +97,7 @@ static int start_collector(struct fs *fs)
 		.inserting = &fs->inserting,
 		.reading = &fs->reading,
 		.roots = &fs->roots,
+		.uploads = &fs->uploads,
 	};
 	int r = collector_start(&parts, &fs->collector);
 
@@ -175,6 +176,7 @@ int fs_open(const struct options *o, struct fs **out, char *why, size_t why_size
 		grace_init(&fs->inserting);
 		grace_init(&fs->reading);
 		roots_init(&fs->roots);
+		uploads_init(&fs->uploads);
 		r = open_parts(fs, why, why_size);
 	}
 	if (r < 0) {
@@ -230,6 +232,7 @@ int fs_close(struct fs *fs)
 		cache_free(fs->cache);
 	known_free(fs->known);
 	gate_free(fs->gate);
+	uploads_destroy(&fs->uploads);
 	roots_destroy(&fs->roots);
 	grace_destroy(&fs->reading);
 	grace_destroy(&fs->inserting);

@@ -17,6 +17,7 @@
 #include "fs/roots.h"
 #include "fs/snapshots.h"
 #include "fs/tree.h"
+#include "fs/uploads.h"
 
 #define FS_LOCK_WAIT_MS	30000u	/* for a process that is unmounted and still closes the store */
 
@@ -38,6 +39,7 @@ struct fs {
 	/* For the collection: who inserts, who reads, and what moves meanwhile. */
 	struct grace inserting, reading;
 	struct roots roots;
+	struct uploads uploads;
 	struct collector *collector;	/* NULL: read-only */
 	struct jobs *jobs;		/* what may take long */
 	struct parking *parking;

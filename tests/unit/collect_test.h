@@ -11,6 +11,7 @@
 #include "fs/grace.h"
 #include "fs/roots.h"
 #include "fs/snapshots.h"
+#include "fs/uploads.h"
 #include "tests/lib/fakedht.h"
 
 #define LARGE (3u << 20)	/* bytes of a file that has an index */
@@ -22,6 +23,7 @@ static struct checkpoint *c;
 static struct snapshots *s;
 static struct grace inserting, reading;
 static struct roots roots;
+static struct uploads uploads;
 static struct collect_parts parts;
 static uint64_t seed;
 
@@ -51,7 +53,7 @@ static int start(void)
 		rc = keep_parse("all", &so.keep, why, sizeof(why));
 	if (rc == 0)
 		rc = snapshots_start(&so, &s);
-	parts = (struct collect_parts){ t, files, s, set, &inserting, &reading, &roots };
+	parts = (struct collect_parts){ t, files, s, set, &inserting, &reading, &roots, &uploads };
 	return rc;
 }
 
@@ -78,6 +80,7 @@ static int setup(void **state)
 	grace_init(&inserting);
 	grace_init(&reading);
 	roots_init(&roots);
+	uploads_init(&uploads);
 	return start();
 }
 
@@ -89,6 +92,7 @@ static int teardown(void **state)
 	grace_destroy(&inserting);
 	grace_destroy(&reading);
 	roots_destroy(&roots);
+	uploads_destroy(&uploads);
 	return tree_test_teardown(state);
 }
 

@@ -4,6 +4,9 @@
  */
 #include "tests/unit/collect_test.h"
 
+#include "chunker/splice.h"
+#include "fs/fetch.h"
+
 static void garbage_goes_and_what_the_tree_refers_to_stays(void **state)
 {
 	uint64_t small, large, sparse, copy, dir;
@@ -405,6 +408,51 @@ static void a_node_that_cannot_be_asked_for_ends_it_before_anything_goes(void **
 	assert_int_equal(read_ino(ino), 0);
 }
 
+/* The bytes of an upload; collections come in between. */
+struct slow_pieces {
+	struct pieces pieces;
+	struct chunk *chunk;
+	unsigned int left;
+};
+
+static int slow_next(struct pieces *pieces, struct piece *out)
+{
+	struct slow_pieces *p = (struct slow_pieces *)pieces;
+	uint8_t *bytes;
+
+	chunk_drop(p->chunk);
+	p->chunk = NULL;
+	if (p->left-- == 0)
+		return 0;
+	if (p->left % 64 == 0)
+		run();
+	p->chunk = chunk_new(1 << 20, &bytes);
+	assert_non_null(p->chunk);
+	noise(bytes, 1 << 20);
+	*out = (struct piece){ .type = PIECE_BYTES, .len = 1 << 20, .bytes = p->chunk };
+	return 1;
+}
+
+static void what_is_uploaded_stays_however_long_it_takes(void **state)
+{
+	/* Some nodes, and those that are not finished. */
+	struct slow_pieces pieces = { .pieces.next = slow_next, .left = 150 };
+	struct waiting_source source;
+	struct dht_sink sink;
+	struct upload up;
+	struct ref ref;
+
+	(void)state;
+	waiting_source_init(&source, set, NULL);
+	dht_sink_init(&sink, set);
+	upload_begin(&up, &uploads, &sink.sink);
+	assert_int_equal(splice_all(&pieces.pieces, &source.source, &up.sink, &ref), 0);
+	run();
+	assert_int_equal(read_ref(&ref), 0);
+	upload_end(&up);
+	assert_true(run().garbage.bytes >= 150u << 20);
+}
+
 struct collecting {
 	pthread_t thread;
 	atomic_uint waited;
@@ -526,6 +574,7 @@ int main(void)
 		TEST(a_dry_run_changes_nothing),
 		TEST(a_node_that_is_gone_costs_only_what_it_led_to),
 		TEST(a_node_that_cannot_be_asked_for_ends_it_before_anything_goes),
+		TEST(what_is_uploaded_stays_however_long_it_takes),
 		TEST(who_inserts_when_it_begins_is_waited_for),
 		TEST(who_reads_is_waited_for_before_anything_goes),
 		TEST(flushes_and_reads_are_inside_while_they_are_under_way),
