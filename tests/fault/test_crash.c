@@ -2,6 +2,7 @@
  * A mount as users have it loses power, at many moments of what somebody does with it: on the
  * disk is then what tests/lib/powercut.h allows.  It opens, its tree is one whole moment, with
  * all that a sync acknowledged, every chunk it refers to can be read, and it goes on working.
+ * ONLY=pattern runs the tests whose names match it.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -26,9 +27,21 @@ static size_t cuts(size_t n)
 	return getenv("SOAK") ? n * 40 : n;
 }
 
+static size_t count(struct crash *c, enum powerlog_type type)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < powercut_count(c->cut); i++)
+		n += powercut_at(c->cut, i, NULL)->type == type;
+	return n;
+}
+
 static void cut(struct crash *c)
 {
 	crash_off(c);
+	printf("# %zu records, %zu writes, %zu syncs, %zu ranges given back\n",
+	    powercut_count(c->cut), count(c, POWERLOG_WRITE), count(c, POWERLOG_SYNC),
+	    count(c, POWERLOG_ZERO));
 	crash_check_many(c, cuts(CUTS), POWERCUT_HONEST, "");
 	crash_end(c);
 }
@@ -312,6 +325,42 @@ static void all_that_there_is_to_do(void **state)
 	}
 }
 
+/* What is collected, and cleaned away, is what nobody can ever want again. */
+static void collection_crash(void **state)
+{
+	struct crash *c = begin();
+	char path[64];
+
+	(void)state;
+	crash_create(c, "stays", 0644);
+	crash_write(c, "stays", CRASH_REPLACE, 200000);
+	crash_fsync(c, "stays");
+	crash_put(c, 20000);
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < 6; i++) {
+			snprintf(path, sizeof(path), "f%d", i);
+			crash_create(c, path, 0644);
+			crash_write(c, path, CRASH_REPLACE, 1 + crash_random(c, 300000));
+			if (i % 2)
+				crash_fsync(c, path);
+		}
+		crash_write(c, "stays", CRASH_OVERWRITE, 1 + crash_random(c, 50000));
+		for (int i = 0; i < 6; i++) {
+			snprintf(path, sizeof(path), "f%d", i);
+			if (i != round)
+				crash_unlink(c, path);
+			else
+				crash_rename(c, path, "stays too");
+		}
+		if (round == 1)
+			crash_fsync(c, "stays");
+		assert_int_equal(crash_dhtctl(c, "gc"), 0);
+		if (round == 1)
+			crash_sync(c);
+	}
+	cut(c);
+}
+
 /* That these tests can fail: a disk that lies, or LMDB without one of its syncs. */
 static void a_disk_that_lies_is_noticed(void **state)
 {
@@ -351,12 +400,14 @@ int main(void)
 		cmocka_unit_test(put_and_pin_crash),
 		cmocka_unit_test(fdatasync_of_a_segment_that_fails_once),
 		cmocka_unit_test(fdatasync_of_the_tree_that_fails_once),
+		cmocka_unit_test(collection_crash),
 		cmocka_unit_test(all_that_there_is_to_do),
 		cmocka_unit_test(a_disk_that_lies_is_noticed),
 	};
 	const char *why;
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
+	cmocka_set_test_filter(getenv("ONLY"));
 	seed = dhttest_seed();
 	if (!crash_possible(&why)) {
 		printf("1..0 # SKIP %s\n", why);

@@ -668,7 +668,7 @@ static bool has_settled(void *arg)
 	fd = open(s->c->log, O_RDONLY | O_CLOEXEC);
 	while (pread(fd, &r, sizeof(r), (off_t)s->at) == sizeof(r)) {
 		assert(r.magic == POWERLOG_MAGIC);
-		s->at += sizeof(r) + r.len;
+		s->at += powerlog_span(&r);
 		s->commits +=
 		    s->at > s->from && r.type == POWERLOG_WRITE && r.a && r.file == st.st_ino;
 	}

@@ -100,7 +100,7 @@ static int take_event(struct powercut *p, size_t at)
 	const struct powerlog_record *r = (const void *)(p->log + at);
 
 	if (p->log_len - at < sizeof(*r) || r->magic != POWERLOG_MAGIC ||
-	    r->len > p->log_len - at - sizeof(*r))
+	    r->len > p->log_len || powerlog_span(r) > p->log_len - at)
 		return -EBADMSG;
 	*e = (struct event){
 		.r = r, .payload = p->log + at + sizeof(*r), .file = FILES_MAX, .ended = SIZE_MAX
@@ -146,7 +146,7 @@ int powercut_load(const char *path, struct powercut **out)
 		}
 		rc = take_event(p, at);
 		if (rc == 0)
-			at += sizeof(struct powerlog_record) + p->events[p->count - 1].r->len;
+			at += powerlog_span(p->events[p->count - 1].r);
 	}
 out:
 	if (fd >= 0)

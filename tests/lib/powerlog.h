@@ -39,7 +39,13 @@ struct powerlog_record {
 	uint32_t magic, type;
 	uint64_t file;		/* inode number; one that was created is a new file */
 	uint64_t off, a, b;
-	uint64_t len;		/* bytes of payload that follow */
+	uint64_t len;		/* bytes of payload that follow, and then zeros to a multiple of 8 */
 };
+
+/** powerlog_span(r): bytes from this record to the next. */
+static inline uint64_t powerlog_span(const struct powerlog_record *r)
+{
+	return sizeof(*r) + (r->len + 7) / 8 * 8;
+}
 
 #endif

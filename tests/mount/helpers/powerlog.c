@@ -53,7 +53,8 @@ __attribute__((constructor)) static void start(void)
 
 static void record(struct powerlog_record r, const struct iovec *payload, int count)
 {
-	struct iovec iov[16] = { { .iov_base = &r, .iov_len = sizeof(r) } };
+	static char zeros[8];
+	struct iovec iov[17] = { { .iov_base = &r, .iov_len = sizeof(r) } };
 	size_t total = sizeof(r);
 	int saved = errno;
 
@@ -63,8 +64,10 @@ static void record(struct powerlog_record r, const struct iovec *payload, int co
 		total += payload[i].iov_len;
 	}
 	r.len = total - sizeof(r);
+	iov[count + 1] = (struct iovec){ .iov_base = zeros, .iov_len = -total % 8 };
+	total += iov[count + 1].iov_len;
 	/* A record that is cut short would make all others unreadable. */
-	if (syscall(SYS_writev, log_fd, iov, count + 1) != (long)total)
+	if (syscall(SYS_writev, log_fd, iov, count + 2) != (long)total)
 		abort();
 	errno = saved;
 }
