@@ -65,23 +65,14 @@ static int explain_errno(struct opening *o, int rc, const char *what)
 
 static int open_folder(struct store *s, struct opening *o)
 {
-	struct stat st;
-	int parent;
+	if (mkdir(o->options->dir, 0700) < 0 && errno != EEXIST) {
+		struct stat st;
+		int error = errno;
 
-	if (mkdir(o->options->dir, 0700) == 0) {
-		s->dirfd = open(o->options->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		parent = s->dirfd < 0 ? -1 : openat(s->dirfd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (parent >= 0) {
-			/* Best effort: not every file system can sync a folder. */
-			if (fsync(parent) < 0)
-				errno = 0;
-			close(parent);
-		}
-	} else if (errno == EEXIST || (stat(o->options->dir, &st) == 0 && S_ISDIR(st.st_mode))) {
-		s->dirfd = open(o->options->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	} else {
-		return explain_errno(o, -errno, "the store's folder can't be made");
+		if (stat(o->options->dir, &st) < 0 || !S_ISDIR(st.st_mode))
+			return explain_errno(o, -error, "the store's folder can't be made");
 	}
+	s->dirfd = open(o->options->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (s->dirfd < 0)
 		return explain_errno(o, -errno, "the store's folder can't be opened");
 	/* Absolute: a process in the background changes its working folder. */
@@ -146,10 +137,27 @@ static int find_id(void *arg, const char *name)
 	return rc == 0 ? 1 : 0;
 }
 
+/*
+ * The folder may be new, whoever made it: its name is made durable before it becomes a store.  Best
+ * effort: not every file system can sync a folder, nor is every one ours to open.
+ */
+static void sync_parent(struct store *s)
+{
+	int parent = openat(s->dirfd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (parent < 0)
+		return;
+	if (fsync(parent) < 0)
+		errno = 0;
+	close(parent);
+}
+
 static int make_format(struct store *s, struct opening *o)
 {
-	int rc = format_write(s->io, s->dirfd, s->id);
+	int rc;
 
+	sync_parent(s);
+	rc = format_write(s->io, s->dirfd, s->id);
 	return rc < 0 ? explain_errno(o, rc, "its file `format' can't be written") : 0;
 }
 

@@ -2,6 +2,8 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +31,19 @@ char *place_default_store(void)
 	return asprintf(&store, "%s/.local/share/dhtfs", home) < 0 ? NULL : store;
 }
 
+/* A name that is to last.  Best effort: not every file system can sync a folder. */
+static void sync_folder_of(const char *path)
+{
+	char *copy = strdup(path);
+	int fd = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+
+	if (fd >= 0) {
+		fsync(fd);
+		close(fd);
+	}
+	free(copy);
+}
+
 int place_make_store_parents(const struct options *o)
 {
 	char *path = strdup(o->store);
@@ -38,7 +53,9 @@ int place_make_store_parents(const struct options *o)
 		return -ENOMEM;
 	for (char *p = strchr(path + 1, '/'); p && r == 0; p = strchr(p + 1, '/')) {
 		*p = '\0';
-		if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		if (mkdir(path, 0700) == 0)
+			sync_folder_of(path);
+		else if (errno != EEXIST)
 			r = -errno;
 		*p = '/';
 	}
