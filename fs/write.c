@@ -6,11 +6,21 @@
 /* A request of the kernel is never on its way for longer. */
 #define LATE_S	30
 
+/*
+ * The kernel keeps a file's times, and sets them before it sends what changes the file.  If it has
+ * sent them too by then it will not do so again, and they are the ones to have; else the present
+ * will do until they come.
+ */
 static void set_now(struct file *f, const struct timestamp *now)
 {
 	if (!now)
 		return;
-	f->mtime = f->ctime = *now;
+	if (f->told_mtime.sec < now->sec - 1 || f->told_mtime.sec > now->sec + 1) {
+		f->mtime = f->ctime = *now;
+	} else if (!f->times) {
+		f->mtime = f->told_mtime;
+		f->ctime = f->told_ctime;
+	}
 	f->times = true;
 }
 
@@ -117,7 +127,7 @@ int file_zero(struct file *f, uint64_t off, uint64_t len, bool keep_size,
  */
 static bool is_late(const struct file *f, const struct timestamp *ctime)
 {
-	const struct timestamp *told = &f->told;
+	const struct timestamp *told = &f->told_ctime;
 
 	return ctime->sec + LATE_S > told->sec &&
 	    (ctime->sec < told->sec || (ctime->sec == told->sec && ctime->nsec < told->nsec));
@@ -132,8 +142,10 @@ bool file_set_times(struct file *f, const struct timestamp *mtime, const struct 
 		pthread_mutex_unlock(&f->lock);
 		return true;
 	}
-	if (mtime && ctime)
-		f->told = *ctime;
+	if (mtime && ctime) {
+		f->told_mtime = *mtime;
+		f->told_ctime = *ctime;
+	}
 	/* Without a pair of its own it publishes none: what is in the row stays. */
 	if (f->times || (mtime && ctime)) {
 		ahead = f->dirty || f->flushing || f->unpublished;

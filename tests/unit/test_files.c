@@ -192,6 +192,25 @@ static void times_that_come_late_are_nothing(void **unused)
 	file_put(f);
 }
 
+static void times_that_came_before_their_write_stay(void **unused)
+{
+	const struct timestamp told = { 1000, 5 }, now = { 1000, 6 }, later = { 1002, 0 };
+	struct file *f = kit_get(&kit, 1);
+	struct file_attr attr;
+
+	(void)unused;
+	file_set_times(f, &told, &told);
+	assert_int_equal(file_truncate(f, 10, &now), 0);
+	file_attr(f, &attr);
+	assert_int_equal(attr.mtime.nsec, 5);
+	assert_int_equal(file_truncate(f, 11, &later), 0);
+	file_attr(f, &attr);
+	assert_int_equal(attr.mtime.sec, 1002);
+	assert_int_equal(kit_flush(f), 0);
+	assert_true(kit_publish(&kit));
+	file_put(f);
+}
+
 static void one_time_alone_leaves_the_other_to_the_row(void **unused)
 {
 	const struct timestamp t = { 42, 1 };
@@ -513,6 +532,7 @@ int main(void)
 		TEST(content_size_and_times_are_of_one_moment),
 		TEST(times_alone_are_published_too),
 		TEST(times_that_come_late_are_nothing),
+		TEST(times_that_came_before_their_write_stay),
 		TEST(one_time_alone_leaves_the_other_to_the_row),
 		TEST(a_commit_that_failed_publishes_all_again),
 		TEST(no_commit_is_ready_without_what_must_be_in_it),
