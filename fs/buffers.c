@@ -1,10 +1,13 @@
 #include "fs/buffers.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#define HEAP_MAX (16u << 20)	/* bytes that are free in heaps */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;	/* protects what follows */
 static void *kept[BUFFERS_MAX];
@@ -53,6 +56,9 @@ void buffers_trim(void)
 	pthread_mutex_unlock(&lock);
 	while (n > 0)
 		free(unused[--n]);
+	/* The heaps keep what lies between pieces that are still used: small writes leave much of that. */
+	if (mallinfo2().fordblks > HEAP_MAX)
+		malloc_trim(0);
 }
 
 void buffers_cut(void *mem, size_t used, size_t size)

@@ -18,7 +18,7 @@ void *buffers_take(void);
 /** buffers_give(mem): not needed now: kept, or freed. */
 void buffers_give(void *mem);
 
-/** buffers_trim(): free those that were not needed since the last call.  Called about once a second while there
+/** buffers_trim(): free those that were not needed since the last call, and other memory that is not used.  Called about once a second while there
  * are writes, and after the last. */
 void buffers_trim(void);
 

@@ -257,7 +257,8 @@ static void *checkpoint_thread(void *arg)
 		r = commit(c, &changes);
 		/* Whatever came of it: who was held has been so for long enough. */
 		gate_open(c->gate);
-		buffers_trim();
+		if (flush != FLUSH_NONE)
+			buffers_trim();
 		if (r == 0 && changes)
 			tell_commit(c);
 		take_result(c, r);
