@@ -100,7 +100,7 @@ static void a_sync_pads_to_a_block_and_only_where_there_is_something(void **stat
 	assert_null(strstr(d->t.log, "torn"));
 }
 
-/* Every block that has been written, of the first segment. */
+/* Every block of the first segment that has been written, past the page cache. */
 static struct {
 	const struct io *io;
 	int fd;
@@ -112,7 +112,7 @@ static int watch_open(void *ctx, int dirfd, const char *name, int flags, mode_t 
 {
 	int fd = watch.io->open(ctx, dirfd, name, flags, mode);
 
-	if (strcmp(name, SEGMENT) == 0 && (flags & O_ACCMODE) == O_WRONLY)
+	if (strcmp(name, SEGMENT) == 0 && (flags & O_DIRECT))
 		watch.fd = fd;
 	return fd;
 }
