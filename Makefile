@@ -21,7 +21,7 @@ FS := \
 	acl tree tree_view tree_change tree_names tree_rename tree_attr tree_xattr redo tree_mend tree_checkpoint tree_reader tree_roots \
 	extents layers file file_roots files flush flusher read write seek publish \
 	checkpoint keep kept snapshot_write snapshot_take snapshots mark collect collector \
-	session signals gate buffers loop parked known ops ops_name ops_attr ops_dir ops_file ops_io people \
+	session watchdog signals gate buffers loop parked known ops ops_name ops_attr ops_dir ops_file ops_io people \
 	view byhash byhash_list byhash_xattr \
 	channel control_wire control_call control_commands control_collect control_data control_diff control fs
 UNIT_CHUNKER := \

@@ -26,6 +26,7 @@
 #include "fs/place.h"
 #include "fs/remount.h"
 #include "fs/session.h"
+#include "fs/watchdog.h"
 
 #define THREADS		4	/* that read requests; none of them waits for anything */
 #define WHY_SIZE	1024
@@ -223,6 +224,7 @@ static int serve(struct fs *fs)
 		return -EIO;
 	r = session_custom_io(fs->session);
 	session_read_ahead(o->mountpoint);
+	watchdog_watch(o->mountpoint);
 	if (r < 0) {
 		log_line(LOG_ERR, "could not take over the session: %s", strerror(-r));
 	} else {
@@ -290,6 +292,9 @@ int main(int argc, char **argv)
 	raise_limits();
 	if (!o.foreground)
 		go_to_background();
+	r = watchdog_start(o.mountpoint);
+	if (r < 0)
+		log_line(LOG_WARNING, "no watchdog for the mount: %s", strerror(-r));
 	ending_signals(&set);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	r = run(&o);

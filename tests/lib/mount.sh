@@ -184,16 +184,13 @@ mount_ended() {
 	log_is_clean
 }
 
-# mount_abort: SIGKILL, as a crash would.  The mount stays, but whoever uses it gets errors from here on.  A
-# thread that has the kernel write back its dirty pages when the signal comes waits for an answer of its
-# own process: that is what umount -f ends.
+# mount_abort: SIGKILL, as a crash would.  The mount may stay, but whoever uses it gets errors from here on.
 mount_abort() {
 	local pid=${mount_pids[$MNT]:-}
 	[ -n "$pid" ] || return 0
 	unset "mount_pids[$MNT]"
 	{
 		kill -KILL "$pid"
-		umount -f "$MNT"
 		wait "$pid"
 	} 2>/dev/null
 	return 0

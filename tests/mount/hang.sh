@@ -18,6 +18,7 @@ hang() {
 	mkdir "$MNT/change$1" && wait_until 10 test -e "$STALL_DIR/tree.fdatasync.waits"
 }
 mount_is_gone() { ! mount_is_there; }
+is_gone() { ! kill -0 "$1" 2>/dev/null || grep -q '^State:.Z' "/proc/$1/status"; }
 # Somebody who waits, or came too late and met the folder below.
 start_waiter() { mkdir "$MNT/waits" 2>/dev/null & waiter=$!; }
 end_waiter() {
@@ -60,5 +61,26 @@ release
 ok 'the process ends when the disk goes on' mount_ended
 ok 'it mounts' start_on_slow_disk
 ok 'nothing was lost' test -d "$MNT/change3"
+ok 'it unmounts' mount_stop
+
+# A process that is killed while one of its own threads waits for the kernel's dirty pages, which nobody will write.
+export STALL_DIR=$TEST_DIR/stall-data
+mkdir "$STALL_DIR"
+ok 'it mounts' start_on_slow_disk --dirty-max 4M
+touch "$STALL_DIR/segment.pwrite"
+python3 - "$MNT/sparse" <<'END' 2>/dev/null &
+import os, sys
+fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+os.write(fd, os.urandom(24 << 20))
+os.lseek(fd, 0, os.SEEK_HOLE)
+END
+waiter=$!
+calls_pages_in() { grep -qs folio_wait "/proc/$(mount_pid)/task/"*/wchan "/proc/$(mount_pid)/task/"*/stack; }
+ok 'a seek has the pages called in' wait_until 20 calls_pages_in
+kill -KILL "$(mount_pid)"
+ok 'who waited for the mount is gone' wait_until 15 is_gone "$waiter"
+release
+mount_kill
+ok 'it mounts' start_on_slow_disk
 ok 'it unmounts' mount_stop
 done_testing
