@@ -103,27 +103,31 @@ static void a_sync_pads_to_a_block_and_only_where_there_is_something(void **stat
 /* Every block of the first segment that has been written, past the page cache. */
 static struct {
 	const struct io *io;
+	pthread_mutex_t lock;	/* covers all that follows */
 	int fd;
 	bool written[SEGMENT_MAX / SEGMENT_BLOCK];
 	unsigned int again;
-} watch;
+} watch = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static int watch_open(void *ctx, int dirfd, const char *name, int flags, mode_t mode)
 {
 	int fd = watch.io->open(ctx, dirfd, name, flags, mode);
 
+	pthread_mutex_lock(&watch.lock);
 	if (strcmp(name, SEGMENT) == 0 && (flags & O_DIRECT))
 		watch.fd = fd;
+	pthread_mutex_unlock(&watch.lock);
 	return fd;
 }
 
 static ssize_t watch_pwritev(void *ctx, int fd, const struct iovec *iov, int count, uint64_t off)
 {
-	if (fd == watch.fd)
-		for (uint64_t at = off; at < off + iov->iov_len; at += SEGMENT_BLOCK) {
-			watch.again += watch.written[at / SEGMENT_BLOCK];
-			watch.written[at / SEGMENT_BLOCK] = true;
-		}
+	pthread_mutex_lock(&watch.lock);
+	for (uint64_t at = off; fd == watch.fd && at < off + iov->iov_len; at += SEGMENT_BLOCK) {
+		watch.again += watch.written[at / SEGMENT_BLOCK];
+		watch.written[at / SEGMENT_BLOCK] = true;
+	}
+	pthread_mutex_unlock(&watch.lock);
 	return watch.io->pwritev(ctx, fd, iov, count, off);
 }
 
