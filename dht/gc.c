@@ -162,6 +162,7 @@ void store_gc_condemn(struct dht_gc *gc)
 		for (struct recent *e = s->recents.table[i]; e; e = e->next)
 			marks_add(gc->marks, &e->record.address);
 	gc->condemned = true;
+	__atomic_fetch_add(&s->condemnations, 1, __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&s->lock);
 }
 

@@ -158,6 +158,7 @@ static int put_once(struct store *s, enum kind kind, const struct address *a, st
 int store_put(struct store *s, enum kind kind, const struct address *a, struct chunk *c,
     bool deflate)
 {
+	uint64_t before;
 	bool condemned;
 	int rc;
 
@@ -165,10 +166,12 @@ int store_put(struct store *s, enum kind kind, const struct address *a, struct c
 	if (s->read_only)
 		return -EROFS;
 	do {
+		before = __atomic_load_n(&s->condemnations, __ATOMIC_RELAXED);
 		rc = put_once(s, kind, a, c, deflate);
 		pthread_mutex_lock(&s->lock);
-		/* It may have been condemned since it was found to be known: then once more. */
-		condemned = rc >= 0 && gc_condemns(s, a);
+		/* It may have been condemned since it was found to be known, and all of that be over: then
+		 * once more. */
+		condemned = rc >= 0 && s->condemnations != before;
 		if (rc >= 0 && !condemned)
 			gc_keep(s, a);
 		s->counts.inserts += !condemned;

@@ -98,6 +98,7 @@ struct store {
 	int commit_result;		/* of the last round */
 
 	struct dht_gc *gc;		/* the collection under way, or NULL */
+	uint64_t condemnations;		/* so far; atomic for who reads it without the lock */
 
 	/* check.c */
 	bool mending, mended;		/* the search runs; it was begun in this run */

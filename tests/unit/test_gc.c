@@ -468,6 +468,41 @@ static void what_goes_while_an_insert_finds_it_known_is_stored_anew(void **state
 	}
 }
 
+static void condemn_sweep_and_end(struct dhttest *t)
+{
+	condemn_and_sweep(t);
+	dht_gc_end(meanwhile_gc);
+}
+
+static void condemn_sweep_end_and_begin(struct dhttest *t)
+{
+	condemn_sweep_and_end(t);
+	meanwhile_gc = begin_gc(t);
+}
+
+static void so_it_is_where_the_collection_has_ended_by_then(void **state)
+{
+	struct dhttest *t = *state;
+
+	for (int next = 0; next < 2; next++) {
+		put_range(t, 0, 10);
+		interrupt(t);
+		meanwhile_gc = begin_gc(t);
+		meanwhile = next ? condemn_sweep_end_and_begin : condemn_sweep_and_end;
+		put_range(t, 3, 4);
+		assert_null(meanwhile);
+		if (next) {
+			dht_gc_condemn(meanwhile_gc);
+			dht_gc_end(meanwhile_gc);
+		}
+		for (int i = 0; i < 2; i++) {
+			expect(t, 3, 4, 0);
+			assert_int_equal(chunks_of(t), 1);
+			dhttest_reopen(t);
+		}
+	}
+}
+
 static void forget_all_and_clean(struct dhttest *t)
 {
 	collect_but(t, 0, 0);
@@ -560,6 +595,7 @@ int main(void)
 		TEST(what_is_left_of_a_segment_moves_and_is_compressed),
 		TEST(without_holes_more_is_moved),
 		TEST(what_goes_while_an_insert_finds_it_known_is_stored_anew),
+		TEST(so_it_is_where_the_collection_has_ended_by_then),
 		TEST(a_lookup_of_a_place_that_is_given_back_is_no_alarm),
 		TEST(a_full_store_goes_on_when_chunks_are_collected),
 	};
