@@ -81,6 +81,8 @@ static void take_row(struct file *f, const struct inode *row)
 {
 	f->base = row->ref;
 	f->base_data = row->data;
+	f->told_mtime = row->mtime;
+	f->told_ctime = row->ctime;
 	/* A file that nothing has been written to yet. */
 	if (f->base.hash == 0) {
 		ref_empty(&f->base);

@@ -62,7 +62,8 @@ struct file {
 	uint64_t base_kept;	/* bytes of base that no truncation has cut off */
 	struct timestamp mtime, ctime;
 	bool times;		/* they count: set, and not published yet */
-	struct timestamp told_mtime, told_ctime;	/* the newest pair that the kernel has sent */
+	struct timestamp told_mtime, told_ctime;	/* the newest pair that the kernel has sent; the row's first */
+	bool told;		/* it has */
 	uint64_t read_next, ahead_to;	/* where a sequential reader goes on; read ahead up to */
 	uint64_t ahead;		/* how far, in bytes; 0: not sequential */
 

@@ -129,7 +129,7 @@ static bool is_late(const struct file *f, const struct timestamp *ctime)
 {
 	const struct timestamp *told = &f->told_ctime;
 
-	return ctime->sec + LATE_S > told->sec &&
+	return f->told && ctime->sec + LATE_S > told->sec &&
 	    (ctime->sec < told->sec || (ctime->sec == told->sec && ctime->nsec < told->nsec));
 }
 
@@ -145,6 +145,7 @@ bool file_set_times(struct file *f, const struct timestamp *mtime, const struct 
 	if (mtime && ctime) {
 		f->told_mtime = *mtime;
 		f->told_ctime = *ctime;
+		f->told = true;
 	}
 	/* Without a pair of its own it publishes none: what is in the row stays. */
 	if (f->times || (mtime && ctime)) {

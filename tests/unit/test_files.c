@@ -211,6 +211,29 @@ static void times_that_came_before_their_write_stay(void **unused)
 	file_put(f);
 }
 
+static void times_of_the_row_came_before_the_first_write(void **unused)
+{
+	const struct timestamp told = { 1000, 5 }, now = { 1000, 6 }, earlier = { 1000, 4 };
+	struct file *f;
+	struct file_attr attr;
+
+	(void)unused;
+	pthread_mutex_lock(&kit.lock);
+	kit.row[1].mtime = kit.row[1].ctime = told;
+	pthread_mutex_unlock(&kit.lock);
+	f = kit_get(&kit, 1);
+	assert_int_equal(file_truncate(f, 10, &now), 0);
+	file_attr(f, &attr);
+	assert_int_equal(attr.mtime.nsec, 5);
+	/* A row may be newer than what the kernel sends for good. */
+	file_set_times(f, &earlier, &earlier);
+	file_attr(f, &attr);
+	assert_int_equal(attr.mtime.nsec, 4);
+	assert_int_equal(kit_flush(f), 0);
+	assert_true(kit_publish(&kit));
+	file_put(f);
+}
+
 static void one_time_alone_leaves_the_other_to_the_row(void **unused)
 {
 	const struct timestamp t = { 42, 1 };
@@ -533,6 +556,7 @@ int main(void)
 		TEST(times_alone_are_published_too),
 		TEST(times_that_come_late_are_nothing),
 		TEST(times_that_came_before_their_write_stay),
+		TEST(times_of_the_row_came_before_the_first_write),
 		TEST(one_time_alone_leaves_the_other_to_the_row),
 		TEST(a_commit_that_failed_publishes_all_again),
 		TEST(no_commit_is_ready_without_what_must_be_in_it),
