@@ -135,9 +135,10 @@ int snapshot_take_read_only(struct snapshots *s, const char *note, struct ref *r
 /*
  * The order: chunks; sync; then the tree learns of them, and the next checkpoint makes that durable.
  */
-static int write_snapshot(struct snapshots *s, struct tree_reader *reader, const char *note,
+static int write_snapshot(struct snapshots *s, struct tree_reader **reader, const char *note,
     struct ref *ref)
 {
+	const uint64_t epoch = tree_reader_epoch(*reader);
 	struct written w = { .n = 0 };
 	struct snapshot old;
 	struct chunk *chunk;
@@ -145,7 +146,10 @@ static int write_snapshot(struct snapshots *s, struct tree_reader *reader, const
 	int r, ignored;
 	bool same;
 
-	r = write_tree(s, reader, &w);
+	r = write_tree(s, *reader, &w);
+	/* A tree that has to be opened anew waits for its readers, and what follows waits for the tree. */
+	tree_reader_close(*reader);
+	*reader = NULL;
 	if (r < 0)
 		goto out;
 	r = newest(s, ref, &kept, &chunk, &old);
@@ -157,9 +161,9 @@ static int write_snapshot(struct snapshots *s, struct tree_reader *reader, const
 	}
 	r = dht_sync_now(s->o.dht);
 	if (r == 0)
-		r = tree_snapshot_done(s->o.tree, tree_reader_epoch(reader), w.dirs, w.refs, w.n);
+		r = tree_snapshot_done(s->o.tree, epoch, w.dirs, w.refs, w.n);
 	if (r == 0)
-		r = record(s, &w.root, tree_reader_epoch(reader), note, ref);
+		r = record(s, &w.root, epoch, note, ref);
 	if (r == 0)
 		r = checkpoint_now(s->o.checkpoint, false, &ignored);
 out:
@@ -179,8 +183,7 @@ int snapshot_take(struct snapshots *s, const char *note, bool all, struct ref *r
 	pthread_mutex_lock(&s->taking);
 	r = tree_reader_open(s->o.tree, &reader);
 	if (r == 0)
-		r = write_snapshot(s, reader, note, ref);
-	tree_reader_close(reader);
+		r = write_snapshot(s, &reader, note, ref);
 	pthread_mutex_unlock(&s->taking);
 	return r;
 }

@@ -7,6 +7,7 @@
 #include "tests/unit/tree_test.h"
 
 #include "fs/snapshots.h"
+#include "fs/tree_internal.h"
 #include "tests/lib/fakedht.h"
 
 static struct dht *set;
@@ -315,6 +316,34 @@ static void a_read_only_volume_takes_none(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* A tree that has to be opened anew waits for its readers: a snapshot that waits for the checkpoint must not be one. */
+static atomic_uint commits, commits_read;
+
+static void look_for_readers(void *arg)
+{
+	(void)arg;
+	atomic_fetch_add(&commits, 1);
+	pthread_mutex_lock(&t->lock);
+	atomic_fetch_add(&commits_read, t->readers != NULL);
+	pthread_mutex_unlock(&t->lock);
+}
+
+static void no_reader_is_left_when_a_snapshot_waits_for_its_checkpoint(void **state)
+{
+	struct ref ref;
+
+	(void)state;
+	make(TREE_ROOT, "a", FILE_MODE);
+	atomic_store(&commits, 0);
+	atomic_store(&commits_read, 0);
+	checkpoint_on_commit(c, look_for_readers, NULL);
+	assert_int_equal(take("", &ref), 0);
+	checkpoint_on_commit(c, NULL, NULL);
+	/* That of the file, and that of the snapshot. */
+	assert_int_equal(atomic_load(&commits), 2);
+	assert_int_equal(atomic_load(&commits_read), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -322,6 +351,7 @@ int main(void)
 		TEST(of_those_that_are_but_syncs_one_stays_for_a_while),
 		TEST(one_serves_all_who_wait_for_none_in_particular),
 		TEST(who_waits_may_leave_before_it_and_while_it_is_taken),
+		TEST(no_reader_is_left_when_a_snapshot_waits_for_its_checkpoint),
 		TEST(one_that_fails_loses_nothing),
 		TEST(a_file_that_can_not_be_flushed_is_an_error_to_who_waits),
 		TEST(the_end_takes_a_last_one),
