@@ -96,7 +96,9 @@ static int try_commit(struct checkpoint *c, struct attempt *a)
 {
 	int r;
 
-	gate_close(c->gate);
+	/* Who is inside may wait for a change that failed half-way: only this thread mends that. */
+	while (!gate_close(c->gate))
+		tree_mend(c->tree);
 	r = tree_commit(c->tree, &a->what, attempt_ready, a);
 	gate_open(c->gate);
 	files_published(c->files, r == 0);
@@ -270,8 +272,13 @@ static void *checkpoint_thread(void *arg)
 	return NULL;
 }
 
-static void hurry(void *c)
+/* Under the tree's lock. */
+static void tree_spoiled(void *arg)
 {
+	struct checkpoint *c = arg;
+
+	if (c->gate)
+		gate_stir(c->gate);
 	checkpoint_hurry(c);
 }
 
@@ -308,7 +315,7 @@ int checkpoint_start(struct tree *t, struct files *files, struct dht *dht, struc
 		pthread_join(c->thread, NULL);
 		goto err;
 	}
-	tree_on_spoiled(t, hurry, c);
+	tree_on_spoiled(t, tree_spoiled, c);
 	*out = c;
 	return 0;
 err:

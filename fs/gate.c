@@ -11,12 +11,14 @@
 
 struct gate {
 	pthread_mutex_t lock;	/* protects what follows */
-	pthread_cond_t empty;	/* inside == 0; nothing kept */
+	pthread_cond_t empty;	/* inside == 0; nothing kept; stirred */
 	pthread_cond_t wake;	/* something for gate_next() */
 	struct list kept;
 	unsigned int inside;
 	unsigned int interrupted;	/* of the kept */
-	bool closed, held, ending;
+	unsigned int promised;	/* not served yet */
+	bool serving_promised;	/* one of these is inside */
+	bool closed, held, ending, stirred;
 	/* Interrupts that came while it was closed, and before their request: another thread has
 	 * read that, and not got here yet. */
 	uint64_t early[EARLY];
@@ -58,7 +60,7 @@ void gate_free(struct gate *g)
 
 static void mark(struct gate *g, struct gate_kept *k)
 {
-	if (k->interrupted)
+	if (k->interrupted || k->promised)
 		return;
 	k->interrupted = true;
 	k->signal.since_ms = signals_now_ms();
@@ -86,7 +88,7 @@ int gate_enter(struct gate *g, uint64_t unique, uint32_t pid, const void *mem, s
 	int r = 1;
 
 	pthread_mutex_lock(&g->lock);
-	if (g->closed || g->held)
+	if (g->closed || g->held || g->promised > 0)
 		r = keep(g, unique, pid, mem, len);
 	else
 		g->inside++;
@@ -103,22 +105,55 @@ void gate_leave(struct gate *g)
 	pthread_mutex_unlock(&g->lock);
 }
 
-bool gate_interrupt(struct gate *g, uint64_t unique)
+static struct gate_kept *find(struct gate *g, uint64_t unique)
 {
-	bool found = false;
-
-	pthread_mutex_lock(&g->lock);
-	for (struct list *l = g->kept.next; l != &g->kept && !found; l = l->next) {
+	for (struct list *l = g->kept.next; l != &g->kept; l = l->next) {
 		struct gate_kept *k = list_item(l, struct gate_kept, link);
 
-		found = k->unique == unique;
-		if (found)
-			mark(g, k);
+		if (k->unique == unique)
+			return k;
 	}
-	if (!found && (g->closed || g->held))
+	return NULL;
+}
+
+bool gate_interrupt(struct gate *g, uint64_t unique)
+{
+	struct gate_kept *k;
+
+	pthread_mutex_lock(&g->lock);
+	k = find(g, unique);
+	if (k)
+		mark(g, k);
+	else if (g->closed || g->held || g->promised > 0)
 		g->early[g->early_at++ % EARLY] = unique;
 	pthread_mutex_unlock(&g->lock);
-	return found;
+	return k;
+}
+
+bool gate_promise(struct gate *g, uint64_t unique)
+{
+	struct gate_kept *k;
+
+	pthread_mutex_lock(&g->lock);
+	k = find(g, unique);
+	if (k) {
+		g->interrupted -= k->interrupted;
+		k->interrupted = false;
+		g->promised += !k->promised;
+		k->promised = true;
+	}
+	pthread_mutex_unlock(&g->lock);
+	return k;
+}
+
+bool gate_promised(struct gate *g)
+{
+	bool promised;
+
+	pthread_mutex_lock(&g->lock);
+	promised = g->promised > 0;
+	pthread_mutex_unlock(&g->lock);
+	return promised;
 }
 
 /* One whose process is to wait no longer; NULL: none. */
@@ -151,12 +186,21 @@ static void wait_for_news(struct gate *g)
 	pthread_cond_timedwait(&g->wake, &g->lock, &until);
 }
 
+/* Will gate_next() go on? */
+static bool goes_on(const struct gate *g)
+{
+	return !g->ending || g->promised > 0;
+}
+
 struct gate_kept *gate_next(struct gate *g, bool *refuse)
 {
 	struct gate_kept *k = NULL;
 
 	pthread_mutex_lock(&g->lock);
-	while (!g->ending) {
+	/* The last one has been served. */
+	g->promised -= g->serving_promised;
+	g->serving_promised = false;
+	while (goes_on(g)) {
 		*refuse = g->closed || g->held;
 		if (*refuse)
 			k = refused(g);
@@ -168,11 +212,12 @@ struct gate_kept *gate_next(struct gate *g, bool *refuse)
 	}
 	if (k) {
 		list_remove(&k->link);
-		if (list_empty(&g->kept))
-			pthread_cond_signal(&g->empty);
 		g->interrupted -= k->interrupted;
 		g->inside += !*refuse;
+		g->serving_promised = k->promised;
 	}
+	if (!k || list_empty(&g->kept))
+		pthread_cond_signal(&g->empty);
 	pthread_mutex_unlock(&g->lock);
 	return k;
 }
@@ -186,17 +231,32 @@ void gate_end(struct gate *g)
 	pthread_mutex_unlock(&g->lock);
 }
 
-void gate_close(struct gate *g)
+bool gate_close(struct gate *g)
 {
+	bool closed;
+
 	if (!g)
-		return;
+		return true;
 	pthread_mutex_lock(&g->lock);
 	assert(!g->closed);
-	while (!list_empty(&g->kept) && !g->held && !g->ending)
+	while (!list_empty(&g->kept) && !g->held && goes_on(g) && !g->stirred)
 		pthread_cond_wait(&g->empty, &g->lock);
 	g->closed = true;
-	while (g->inside > 0)
+	while (g->inside > 0 && !g->stirred)
 		pthread_cond_wait(&g->empty, &g->lock);
+	g->closed = closed = !g->stirred;
+	g->stirred = false;
+	if (!closed)
+		pthread_cond_broadcast(&g->wake);
+	pthread_mutex_unlock(&g->lock);
+	return closed;
+}
+
+void gate_stir(struct gate *g)
+{
+	pthread_mutex_lock(&g->lock);
+	g->stirred = true;
+	pthread_cond_signal(&g->empty);
 	pthread_mutex_unlock(&g->lock);
 }
 

@@ -30,7 +30,7 @@ struct gate_kept {
 	struct list link;
 	uint64_t unique;		/* the kernel's number of the request */
 	struct interruption signal;
-	bool interrupted;
+	bool interrupted, promised;
 	size_t len;
 	uint64_t bytes[];		/* ${len} bytes */
 };
@@ -54,13 +54,22 @@ bool gate_interrupt(struct gate *g, uint64_t unique);
  */
 struct gate_kept *gate_next(struct gate *g, bool *refuse);
 
-/** gate_end(g): gate_next() returns NULL; what is kept is dropped by gate_free(). */
+/** gate_promise(g, unique): that request is about to be answered, and will be served whatever comes: no signal
+ * and no end takes it back, and what comes later waits behind it.  False: it is not here (any more).
+ * gate_promised(g): is there such a one, not served yet? */
+bool gate_promise(struct gate *g, uint64_t unique);
+bool gate_promised(struct gate *g);
+
+/** gate_end(g): gate_next() returns NULL, after what was promised; what else is kept is dropped by gate_free(). */
 void gate_end(struct gate *g);
 
 /** gate_close(g): nobody goes in any more, once all that were kept by the last time have; waits until who is inside
- * has left.  gate_open(g): the contrary.  By one thread at a time; NULL: nothing. */
-void gate_close(struct gate *g);
+ * has left: true.  gate_open(g): the contrary.  By one thread at a time; NULL: nothing.
+ * gate_stir(g): by anyone: who is inside may be waiting for who closes: gate_close(), this one or else the next,
+ * leaves the gate open: false. */
+bool gate_close(struct gate *g);
 void gate_open(struct gate *g);
+void gate_stir(struct gate *g);
 
 /** gate_hold(g): by anyone, also who is inside: nobody goes in any more until the next gate_open(). */
 void gate_hold(struct gate *g);

@@ -96,6 +96,12 @@ static bool needs_tree(const struct fuse_in_header *in, size_t len)
 	return true;
 }
 
+/* It covers what was answered before it, also where that is yet to be carried out. */
+static bool syncs(const struct fuse_in_header *in)
+{
+	return in->opcode == FUSE_FSYNC || in->opcode == FUSE_FSYNCDIR;
+}
+
 /* An answer without libfuse, which has not seen the request. */
 static void answer(struct loop *l, uint64_t unique, int error)
 {
@@ -121,7 +127,8 @@ static void answer_times(struct loop *l, const struct fuse_in_header *in, size_t
 	} out = { .header = { .len = sizeof(out), .unique = in->unique } };
 
 	if (in->opcode != FUSE_SETATTR || len < sizeof(*in) + sizeof(*arg) ||
-	    (arg->valid & ~(uint32_t)FATTR_FH) != times || !signals_deaf(in->pid))
+	    (arg->valid & ~(uint32_t)FATTR_FH) != times || !signals_deaf(in->pid) ||
+	    !gate_promise(l->gate, in->unique))
 		return;
 	if (write(fuse_session_fd(l->se), &out, sizeof(out)) < 0)
 		log_line(LOG_DEBUG, "an answer: %s", strerror(errno));
@@ -148,7 +155,7 @@ static void handle(struct loop *l, void *mem, size_t len)
 	if (in->opcode == FUSE_INTERRUPT && len >= sizeof(*in) + sizeof(*interrupt) &&
 	    gate_interrupt(l->gate, interrupt->unique))
 		return;
-	gated = needs_tree(in, len);
+	gated = needs_tree(in, len) || (syncs(in) && gate_promised(l->gate));
 	r = gated ? gate_enter(l->gate, in->unique, in->pid, mem, len) : 1;
 	if (r > 0)
 		process(l, mem, len, true);

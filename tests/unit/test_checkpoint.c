@@ -350,6 +350,50 @@ static void a_change_that_fails_half_way_leaves_the_others(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/*
+ * A change that fails half-way is mended by the checkpoint's thread alone: it must not wait at the gate for a
+ * request that waits for that.
+ */
+static void *make_inside(void *gate)
+{
+	make(TREE_ROOT, "inside", FILE_MODE);
+	gate_leave(gate);
+	return NULL;
+}
+
+static void who_is_inside_when_a_change_fails_half_way_gets_out(void **state)
+{
+	struct gate *gate = gate_new();
+	struct waiting w;
+	pthread_t inside;
+	bool refuse;
+
+	(void)state;
+	assert_non_null(gate);
+	assert_int_equal(checkpoint_stop(c), 0);
+	assert_int_equal(checkpoint_start(t, files, set, gate, &c), 0);
+	assert_int_equal(gate_enter(gate, 1, 0, "", 1), 1);
+	make(TREE_ROOT, "before", FILE_MODE);
+	start(&w, false);
+	while (gate_enter(gate, 2, 0, "", 1) == 1) {
+		gate_leave(gate);
+		sched_yield();
+	}
+	tree_start(t);
+	t->puts++;
+	assert_int_equal(tree_finish(t, -EIO), -EIO);
+	assert_int_equal(pthread_create(&inside, NULL, make_inside, gate), 0);
+	/* It may close a second time only when what was kept is in. */
+	free(gate_next(gate, &refuse));
+	assert_false(refuse);
+	gate_leave(gate);
+	pthread_join(inside, NULL);
+	assert_int_equal(finish(&w), 0);
+	assert_int_equal(checkpoint_stop(c), 0);
+	c = NULL;
+	gate_free(gate);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -362,6 +406,7 @@ int main(void)
 		TEST(the_end_says_what_could_not_be_flushed),
 		TEST(after_a_commit_that_failed_the_next_one_has_it_all),
 		TEST(a_change_that_fails_half_way_leaves_the_others),
+		TEST(who_is_inside_when_a_change_fails_half_way_gets_out),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

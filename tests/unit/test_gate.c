@@ -104,6 +104,67 @@ static void an_interrupt_may_come_before_its_request(void **state)
 	free(k);
 }
 
+static void what_is_promised_is_served_although_its_process_is_gone(void **state)
+{
+	struct gate *g = *state;
+	struct gate_kept *k;
+	bool refuse = true;
+
+	gate_close(g);
+	assert_int_equal(gate_enter(g, 1, 0, "", 1), 0);
+	assert_int_equal(gate_enter(g, 2, 0, "", 1), 0);
+	assert_true(gate_interrupt(g, 1));
+	assert_true(gate_promise(g, 1));
+	assert_true(gate_interrupt(g, 1));
+	/* This one's process is no more either, and it goes first. */
+	assert_true(gate_interrupt(g, 2));
+	k = gate_next(g, &refuse);
+	assert_true(refuse);
+	assert_int_equal(k->unique, 2);
+	free(k);
+	gate_end(g);
+	gate_open(g);
+	k = gate_next(g, &refuse);
+	assert_non_null(k);
+	assert_false(refuse);
+	assert_int_equal(k->unique, 1);
+	assert_false(gate_promise(g, 1));
+	gate_leave(g);
+	free(k);
+	assert_null(gate_next(g, &refuse));
+}
+
+static void what_comes_later_stays_behind_what_is_promised(void **state)
+{
+	struct gate *g = *state;
+	struct gate_kept *k;
+	bool refuse;
+
+	gate_close(g);
+	assert_int_equal(gate_enter(g, 1, 0, "", 1), 0);
+	assert_false(gate_promised(g));
+	assert_true(gate_promise(g, 1));
+	assert_true(gate_promised(g));
+	gate_open(g);
+	assert_int_equal(gate_enter(g, 2, 0, "", 1), 0);
+	k = gate_next(g, &refuse);
+	assert_int_equal(k->unique, 1);
+	assert_int_equal(gate_enter(g, 3, 0, "", 1), 0);
+	gate_leave(g);
+	free(k);
+	k = gate_next(g, &refuse);
+	assert_int_equal(k->unique, 2);
+	assert_false(gate_promised(g));
+	assert_int_equal(gate_enter(g, 4, 0, "", 1), 1);
+	gate_leave(g);
+	gate_leave(g);
+	free(k);
+	k = gate_next(g, &refuse);
+	assert_int_equal(k->unique, 3);
+	gate_leave(g);
+	free(k);
+}
+
 /* Served by some threads, closed again and again: nobody is inside while it is closed. */
 #define REQUESTS 20000u
 
@@ -190,6 +251,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_comes_to_a_closed_gate_goes_in_when_it_opens, reset, clear),
 		cmocka_unit_test_setup_teardown(who_is_doomed_is_refused_and_others_wait, reset, clear),
 		cmocka_unit_test_setup_teardown(an_interrupt_may_come_before_its_request, reset, clear),
+		cmocka_unit_test_setup_teardown(what_is_promised_is_served_although_its_process_is_gone, reset, clear),
+		cmocka_unit_test_setup_teardown(what_comes_later_stays_behind_what_is_promised, reset, clear),
 		cmocka_unit_test_setup_teardown(every_request_is_served_once_and_none_in_a_commit, reset, clear),
 	};
 
