@@ -26,8 +26,8 @@ bool signals_count(const struct interruption *i);
 /** signals_fatal(pid): has that thread a signal that ends it?  Where that can't be told: true. */
 bool signals_fatal(uint32_t pid);
 
-/** signals_deaf(pid): is it a thread that no signal reaches any more, one that exits, or one of the kernel's?
- * Where that can't be told: false. */
+/** signals_deaf(pid): is it a thread that no signal reaches any more, one that exits, or one of the kernel's that
+ * writes back?  Where that can't be told: false. */
 bool signals_deaf(uint32_t pid);
 
 uint64_t signals_now_ms(void);
