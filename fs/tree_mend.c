@@ -57,7 +57,8 @@ static int begin_anew(struct tree *t)
 	int rc;
 
 	pthread_mutex_unlock(&t->lock);
-	rc = mdb_txn_begin(t->env, NULL, 0, &txn);
+	/* It was opened anew, and that failed. */
+	rc = !t->env ? EIO : mdb_txn_begin(t->env, NULL, 0, &txn);
 	if (rc == MDB_PANIC) {
 		rc = reopen(t);
 		if (rc == 0)
