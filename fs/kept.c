@@ -7,7 +7,7 @@
 #include "chunker/index.h"
 #include "chunker/splice.h"
 
-#define LIST_MAX (UINT64_C(1) << 24)	/* bytes */
+#define LIST_MAX (UINT64_C(1) << 30)	/* bytes: all snapshots of 17 years, one each half minute */
 
 struct list_piece {
 	struct pieces pieces;

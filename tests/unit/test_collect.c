@@ -6,6 +6,7 @@
 
 #include "chunker/splice.h"
 #include "fs/fetch.h"
+#include "fs/kept.h"
 
 static void garbage_goes_and_what_the_tree_refers_to_stays(void **state)
 {
@@ -137,6 +138,34 @@ static void a_shorter_list_is_what_the_next_start_reads(void **state)
 	assert_int_equal(start(), 0);
 	assert_int_equal(kept(), 5 - r.dropped);
 	assert_int_equal(run().gone, 0);
+}
+
+/* A snapshot every half minute for half a year: where the list can't be read, all in it are collected. */
+static void a_long_list_of_snapshots_can_be_read(void **state)
+{
+	enum { N = 500000 };
+	struct kept *list = calloc(N, sizeof(*list)), *again;
+	struct waiting_source source;
+	struct dht_sink sink;
+	struct ref ref;
+	size_t n;
+
+	(void)state;
+	assert_non_null(list);
+	waiting_source_init(&source, set, NULL);
+	dht_sink_init(&sink, set);
+	for (size_t i = 0; i < N; i++) {
+		list[i].time.sec = 1700000000 + 30 * (int64_t)i;
+		list[i].ref = (struct ref){ .hash = HASH_BLAKE2B_256, .kind = KIND_SNAPSHOT, .size = 200 };
+		memcpy(list[i].ref.address.b, &i, sizeof(i));
+	}
+	assert_int_equal(kept_write(&source.source, &sink.sink, list, N, &ref), 0);
+	assert_int_equal(kept_read(&source.source, &ref, &again, &n), 0);
+	assert_int_equal(n, N);
+	for (size_t i = 0; i < N; i++)
+		assert_true(again[i].time.sec == list[i].time.sec && ref_equal(&again[i].ref, &list[i].ref));
+	free(again);
+	free(list);
 }
 
 static void a_pin_keeps_its_file(void **state)
@@ -563,6 +592,7 @@ int main(void)
 		TEST(a_kept_snapshot_keeps_what_it_has),
 		TEST(the_oldest_snapshots_go_where_room_is_needed_but_never_the_newest),
 		TEST(a_shorter_list_is_what_the_next_start_reads),
+		TEST(a_long_list_of_snapshots_can_be_read),
 		TEST(a_pin_keeps_its_file),
 		TEST(an_orphan_that_is_open_stays),
 		TEST(what_is_open_by_its_address_stays),
