@@ -53,6 +53,27 @@ static void what_was_never_looked_up_is_forgotten_at_once(void **unused)
 	known_free(NULL);
 }
 
+static void there_is_no_most_for_lookups(void **unused)
+{
+	struct known *k = known_new();
+
+	(void)unused;
+	assert_non_null(k);
+	/* A neighbour has the same. */
+	for (unsigned int i = 0; i < 1000; i++) {
+		assert_int_equal(known_add(k, 8), 0);
+		assert_int_equal(known_add(k, 9), 0);
+	}
+	assert_false(known_forget(k, 8, 999));
+	assert_int_equal(known_add(k, 8), 0);
+	assert_false(known_forget(k, 8, 1));
+	assert_true(known_forget(k, 8, 1));
+	assert_false(known_forget(k, 9, 700));
+	assert_false(known_forget(k, 9, 299));
+	assert_true(known_forget(k, 9, 1));
+	known_free(k);
+}
+
 /* Phases in which most come and most go, so that it grows and shrinks. */
 static void counts_are_those_of_a_model(void **unused)
 {
@@ -68,6 +89,9 @@ static void counts_are_those_of_a_model(void **unused)
 		/* Numbers that lie close and far, as inodes do. */
 		uint64_t n = pick(INODES), ino = n % 3 ? n + 1 : (n + 1) << 30;
 
+		if (n % 100 == 0)	/* some have many lookups */
+			for (unsigned int j = pick(300); j > 0; j--, model[n]++)
+				assert_int_equal(known_add(k, ino), 0);
 		if (pick(10) < (i / 40000 % 2 ? 2 : 8)) {
 			assert_int_equal(known_add(k, ino), 0);
 			model[n]++;
@@ -86,6 +110,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_the_last_forget_leaves_none),
 		cmocka_unit_test(what_was_never_looked_up_is_forgotten_at_once),
+		cmocka_unit_test(there_is_no_most_for_lookups),
 		cmocka_unit_test(counts_are_those_of_a_model),
 	};
 
