@@ -200,6 +200,21 @@ static void *serve(void *arg)
 	return NULL;
 }
 
+/* A signal that did not count yet goes on with its request, which may have to wait again: libfuse hears of it
+ * first, as it may from the kernel. */
+static void pass_on_interrupt(struct loop *l, const struct gate_kept *k)
+{
+	struct {
+		struct fuse_in_header header;
+		struct fuse_interrupt_in body;
+	} in = {
+		.header = { .len = sizeof(in), .opcode = FUSE_INTERRUPT, .unique = k->unique | 1 },
+		.body = { .unique = k->unique },
+	};
+
+	process(l, &in, sizeof(in), false);
+}
+
 /* What was kept while the tree was committed. */
 static void *serve_kept(void *arg)
 {
@@ -211,6 +226,8 @@ static void *serve_kept(void *arg)
 		if (refuse) {
 			answer(l, k->unique, -EINTR);
 		} else {
+			if (k->interrupted)
+				pass_on_interrupt(l, k);
 			process(l, k->bytes, k->len, false);
 			gate_leave(l->gate);
 		}

@@ -63,6 +63,37 @@ ok 'it mounts' start_on_slow_disk
 ok 'nothing was lost' test -d "$MNT/change3"
 ok 'it unmounts' mount_stop
 
+# A signal that counts later goes along with the request that was kept, and waits on where that waits.
+export STALL_DIR=$TEST_DIR/stall-kept
+mkdir "$STALL_DIR"
+ok 'it mounts' start_on_slow_disk
+head -c 100000 /dev/urandom >"$MNT/large"
+sync "$MNT/large"
+address=$(getfattr --absolute-names --only-values -n user.dhtfs.address "$MNT/large")
+ok 'it unmounts' mount_stop
+ok 'it mounts' start_on_slow_disk
+exec 6<"$MNT/by-hash"
+ok 'the disk hangs' hang 4
+python3 - "$address" <<'END' 2>/dev/null &
+import os, signal, sys
+signal.signal(signal.SIGTERM, lambda *_: None)
+os.stat(sys.argv[1], dir_fd=6)
+END
+waiter=$!
+waits() { grep -qs fuse "/proc/$waiter/wchan" "/proc/$waiter/stack"; }
+has_signal() { ! grep -q '^ShdPnd:.0*$' "/proc/$waiter/status"; }
+ok 'a lookup waits' wait_until 10 waits
+kill -TERM "$waiter"
+ok 'it has a signal' wait_until 10 has_signal
+touch "$STALL_DIR/segment.pread"
+rm "$STALL_DIR/tree.fdatasync"
+ok 'it waits for the other disk' wait_until 10 test -e "$STALL_DIR/segment.pread.waits"
+kill -KILL "$waiter"
+ok 'it can be killed there' wait_until 15 is_gone "$waiter"
+exec 6<&-
+release
+ok 'it unmounts' mount_stop
+
 # A process that is killed while one of its own threads waits for the kernel's dirty pages, which nobody will write.
 export STALL_DIR=$TEST_DIR/stall-data
 mkdir "$STALL_DIR"
