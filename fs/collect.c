@@ -87,6 +87,48 @@ static int mark_pins(struct collection *c)
 	return rc == -ENOENT ? 0 : rc;
 }
 
+/* How many the mount knows of; ${list} NULL: no more than that. */
+struct known {
+	struct kept *list;
+	size_t n, room;
+};
+
+static void add_known(void *arg, const struct timestamp *time, const struct ref *ref)
+{
+	struct known *k = arg;
+
+	if (k->n < k->room)
+		k->list[k->n] = (struct kept){ .time = *time, .ref = *ref };
+	k->n++;
+}
+
+/*
+ * The list can't be had: the mount has read it when it started, and writes it anew with the next snapshot.
+ * Of what it knows neither the newest one of the head is among the older ones, nor what has come since.
+ */
+static int known_kept(struct collection *c)
+{
+	struct known k = { .n = 0 };
+	int rc = snapshots_list(c->p->snapshots, add_known, &k);
+
+	free(c->kept);
+	c->kept = NULL;
+	c->nkept = 0;
+	if (rc < 0)
+		return rc;
+	k.list = calloc(k.n + 1, sizeof(*k.list));
+	if (!k.list)
+		return -ENOMEM;
+	k = (struct known){ .list = k.list, .room = k.n };
+	rc = snapshots_list(c->p->snapshots, add_known, &k);
+	if (k.n > k.room)
+		k.n = k.room;
+	c->kept = k.list;
+	while (c->nkept + 1 < k.n && !ref_equal(&k.list[c->nkept].ref, &c->newest))
+		c->nkept++;
+	return rc;
+}
+
 /* The head: the newest snapshot is marked with all that it has, the others are only listed. */
 static int read_head(struct collection *c)
 {
@@ -102,12 +144,9 @@ static int read_head(struct collection *c)
 	if (rc == 0)
 		rc = kept_read(&c->source.source, &list, &c->kept, &c->nkept);
 	if (rc == -ENOENT || rc == -EBADMSG) {
-		log_line(LOG_WARNING, "collection: the list of kept snapshots is lost: %s; all but the "
-		    "newest are collected", strerror(-rc));
-		free(c->kept);
-		c->kept = NULL;
-		c->nkept = 0;
-		rc = 0;
+		log_line(LOG_WARNING, "collection: the list of kept snapshots is lost: %s; those that were in it "
+		    "when the mount began, or came since, stay", strerror(-rc));
+		rc = known_kept(c);
 	}
 	return rc;
 }

@@ -140,6 +140,33 @@ static void a_shorter_list_is_what_the_next_start_reads(void **state)
 	assert_int_equal(run().gone, 0);
 }
 
+static void a_lost_list_costs_no_snapshot_that_is_known(void **state)
+{
+	struct collect_result r;
+	struct ref head, list;
+	struct inode row;
+	uint64_t epoch;
+
+	(void)state;
+	row = get(make_file("a", LARGE));
+	snapshot();
+	remove_file("a");
+	make_file("b", 100);
+	snapshot();
+	assert_int_equal(tree_get_head(t, &head, &epoch, &list), 0);
+	fakedht_remove(set, &list.address);
+	r = run();
+	assert_int_equal(r.garbage.bytes, 0);
+	assert_int_equal(read_ref(&row.ref), 0);
+	make_file("c", 100);
+	snapshot();
+	stop();
+	assert_int_equal(start(), 0);
+	assert_int_equal(kept(), 3);
+	assert_int_equal(run().garbage.bytes, 0);
+	assert_int_equal(read_ref(&row.ref), 0);
+}
+
 /* A snapshot every half minute for half a year: where the list can't be read, all in it are collected. */
 static void a_long_list_of_snapshots_can_be_read(void **state)
 {
@@ -592,6 +619,7 @@ int main(void)
 		TEST(a_kept_snapshot_keeps_what_it_has),
 		TEST(the_oldest_snapshots_go_where_room_is_needed_but_never_the_newest),
 		TEST(a_shorter_list_is_what_the_next_start_reads),
+		TEST(a_lost_list_costs_no_snapshot_that_is_known),
 		TEST(a_long_list_of_snapshots_can_be_read),
 		TEST(a_pin_keeps_its_file),
 		TEST(an_orphan_that_is_open_stays),
