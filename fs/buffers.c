@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define HEAP_MAX (16u << 20)	/* bytes that are free in heaps */
+#define HEAP_MAX (16u << 20)	/* bytes that are free in heaps, and more than the last trim left */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;	/* protects what follows */
 static void *kept[BUFFERS_MAX];
@@ -40,8 +40,10 @@ void buffers_give(void *mem)
 
 void buffers_trim(void)
 {
+	static size_t left;
 	void *unused[BUFFERS_MAX];
 	unsigned int n = 0;
+	size_t unused_heap;
 
 	pthread_mutex_lock(&lock);
 	/* The last ones in are the first ones out: those that were not needed are at the bottom. */
@@ -57,8 +59,13 @@ void buffers_trim(void)
 	while (n > 0)
 		free(unused[--n]);
 	/* The heaps keep what lies between pieces that are still used: small writes leave much of that. */
-	if (mallinfo2().fordblks > HEAP_MAX)
+	unused_heap = mallinfo2().fordblks;
+	if (unused_heap < left)
+		left = unused_heap;
+	if (unused_heap > left + HEAP_MAX) {
 		malloc_trim(0);
+		left = unused_heap;
+	}
 }
 
 void buffers_cut(void *mem, size_t used, size_t size)

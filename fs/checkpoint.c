@@ -259,12 +259,13 @@ static void *checkpoint_thread(void *arg)
 		r = commit(c, &changes);
 		/* Whatever came of it: who was held has been so for long enough. */
 		gate_open(c->gate);
-		if (flush != FLUSH_NONE)
-			buffers_trim();
 		if (r == 0 && changes)
 			tell_commit(c);
 		take_result(c, r);
 		answer(c, &c->served, r, unflushed);
+		/* It may take some time, which nobody waits for. */
+		if (flush != FLUSH_NONE)
+			buffers_trim();
 	} while (more);
 	if (r == 0)
 		c->last_result = unflushed;
