@@ -48,8 +48,10 @@ static bool header_there(struct store *s, const struct record *r)
 static void adopt(struct walk *w, const struct record *r)
 {
 	struct store *s = w->s;
+	struct chunk *c = NULL;
 	struct segment *g;
 	struct recent *e;
+	int rc = -ENOENT;
 
 	pthread_mutex_lock(&s->lock);
 	g = segments_find(s->segments, r->segment);
@@ -57,8 +59,15 @@ static void adopt(struct walk *w, const struct record *r)
 	/* What is being given back to the disk is not to be led to again. */
 	if ((e ? e->state == RECENT_DURABLE && e->record.bad : !gc_condemns(s, &r->address)) &&
 	    g && !g->cleaning)
-		store_enter(s, r);
+		rc = store_enter(s, r);
 	pthread_mutex_unlock(&s->lock);
+	if (rc < 0)
+		return;
+	/* From here on nobody gives it back; but that may have been done since it was read. */
+	rc = store_read(s, r, r->kind, &c);
+	chunk_drop(c);
+	if (rc == -EBADMSG || rc == -ENXIO)
+		store_set_aside(s, r, "its place was given back");
 }
 
 static bool verifies(struct walk *w, const struct record *r, const uint8_t *stored)
