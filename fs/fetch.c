@@ -282,7 +282,8 @@ static int waiting_get(struct source *source, enum kind kind, const struct addre
 	rc = dht_lookup_now(w->dht, &op);
 	if (rc < 0)
 		return rc;
-	if (w->cache)
+	/* Who waits for directories goes through a tree once, and would push out what others read. */
+	if (w->cache && kind != KIND_DIRECTORY)
 		cache_put(w->cache, kind, a, op.chunk);
 	*out = op.chunk;
 	return 0;
