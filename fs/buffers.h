@@ -10,7 +10,7 @@
 
 #include <stddef.h>
 
-#define BUFFERS_MAX 32u		/* that are kept */
+#define BUFFERS_MAX 128u	/* that are kept */
 
 /** buffers_take(): one that was given; NULL: there is none, malloc() it. */
 void *buffers_take(void);
@@ -18,8 +18,8 @@ void *buffers_take(void);
 /** buffers_give(mem): not needed now: kept, or freed. */
 void buffers_give(void *mem);
 
-/** buffers_trim(): free those that were not needed since the last call, and other memory that is not used.  Called about once a second while there
- * are writes, and after the last. */
+/** buffers_trim(): free those that were not needed since the last call, and other memory that is not used.
+ * Called about once a second while there are writes, and after the last. */
 void buffers_trim(void);
 
 /** buffers_cut(mem, used, size): only the first ${used} bytes of ${size} will be looked at from now on, perhaps for
