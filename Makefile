@@ -5,9 +5,7 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 MNT     ?= /mnt/dht
 SAN     ?=
-empty   :=
-comma   := ,
-B       := build$(if $(SAN),-$(subst $(comma),-,$(SAN)))
+B       := build$(if $(SAN),-$(shell echo '$(SAN)' | tr , -))
 
 CHUNKER := \
 	address chunk gear cut codec codec_zlib codec_libdeflate \
@@ -18,28 +16,32 @@ DHT := \
 	append tail sync commit recover pace check gc dead clean listing get put store open work dht
 FS := \
 	log now size options place remount jobs grace roots uploads lookups cache fetch \
-	acl tree tree_view tree_change tree_names tree_rename tree_attr tree_xattr redo tree_mend tree_checkpoint tree_reader tree_roots \
+	acl tree tree_view tree_change tree_names tree_rename tree_attr tree_xattr \
+	redo tree_mend tree_checkpoint tree_reader tree_roots \
 	extents layers file file_roots files flush flusher read write seek publish \
 	checkpoint keep kept snapshot_write snapshot_take snapshots mark collect collector \
 	session watchdog signals gate buffers loop parked known ops ops_name ops_attr ops_dir ops_file ops_io people \
 	view byhash byhash_list byhash_xattr \
 	channel control_wire control_call control_commands control_collect control_data control_diff control fs
 UNIT_CHUNKER := \
-	test_address test_cut test_codec test_xattrs test_snapshot test_entry test_directory \
-	test_directory_update test_directory_diff test_node test_index test_splice
+	test_address test_cut test_codec test_xattrs test_snapshot test_entry test_directory test_directory_update \
+	test_directory_diff test_node test_index test_splice
 UNIT_DHT     := test_record test_store test_dht test_gc test_gc_race
 FAULT        := test_power test_disk test_tail test_open test_heal test_collect test_crash
 UNIT_FS := \
-	test_options test_cache test_fetch test_jobs test_gate test_extents test_file test_file_memory \
-	test_files test_files_bound test_files_threads test_control_wire test_keep test_tree test_tree_rename \
-	test_tree_attr test_acl test_tree_full test_tree_threads test_tree_model test_parked \
-	test_checkpoint test_snapshot_write test_snapshots test_collect test_view test_known
+	test_options test_cache test_fetch test_jobs test_gate test_extents test_file test_file_memory test_files \
+	test_files_bound test_files_threads test_control_wire test_keep test_tree test_tree_rename test_tree_attr \
+	test_acl test_tree_full test_tree_threads test_tree_model test_parked test_checkpoint test_snapshot_write \
+	test_snapshots test_collect test_view test_known
+UNIT_FAKE := \
+	test_cache test_fetch test_file test_file_memory test_files test_files_bound test_files_threads test_checkpoint \
+	test_snapshots test_collect
 FUZZ         := fuzz_codec fuzz_snapshot fuzz_directory fuzz_index fuzz_segment
 EXERCISE     := plan make model model_names model_data real real_data scan common crash worker run shrink main
 MOUNT_HELPERS := exercise/exercise helpers/stall.so helpers/powerlog.so helpers/nomem.so
-POSIX        := \
-	posix names links nodes rename directories attributes times permissions setid opening io sizes holes \
-	copies mapping locking xattrs acls notify threads limits
+POSIX := \
+	posix names links nodes rename directories attributes times permissions setid opening io sizes holes copies \
+	mapping locking xattrs acls notify threads limits
 
 VERSION  := 0.1
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual
@@ -55,8 +57,9 @@ CPPFLAGS += $(if $(DEFLATE),-DHAVE_LIBDEFLATE)
 Q := $(if $(V),,@)
 
 objs = $(patsubst %,$(B)/$(1)/%.o,$(2))
-UNIT := $(UNIT_CHUNKER) $(UNIT_DHT) $(UNIT_FS)
+TESTS := $(addprefix $(B)/tests/unit/,$(UNIT_CHUNKER) $(UNIT_DHT) $(UNIT_FS)) $(addprefix $(B)/tests/fault/,$(FAULT))
 PROGRAMS := $(B)/dhtfs $(B)/dhtctl $(B)/nullfs $(B)/benchio
+BENCHES := $(addprefix $(B)/,dhtbench chunkbench filebench)
 
 .SECONDARY:
 .PHONY: all help deps deps-test deps-bench deps-fuzz mount test unit mount-helpers bench soak fuzz install clean
@@ -88,48 +91,39 @@ $(B)/%.o: %.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(if $(filter fs/% tools/nullfs.c tests/unit/test_parked.c,$<),$(FUSE_CFLAGS)) -MMD -MP -c -o $@ $<
 
-$(B)/dhtfs: $(B)/fs/main.o $(B)/libfs.a $(B)/libdht.a $(B)/libchunker.a
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_FS)
-$(B)/dhtctl: $(B)/tools/dhtctl.o $(B)/tools/ask.o $(B)/tools/show.o $(B)/libfs.a $(B)/libdht.a $(B)/libchunker.a
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_DHT)
-$(B)/dhtbench: $(B)/tools/dhtbench.o $(B)/libdht.a $(B)/libchunker.a
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_DHT)
-$(B)/chunkbench: $(B)/tools/chunkbench.o $(B)/libchunker.a
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_CHUNKER)
-$(B)/filebench: $(B)/tools/filebench.o $(B)/libfs.a $(B)/libdht.a $(B)/libchunker.a
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_FS)
-$(B)/nullfs: $(B)/tools/nullfs.o $(B)/tools/nulltree.o $(B)/fs/session.o
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lfuse3
-$(B)/benchio: $(B)/tools/benchio.o
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
-
-$(addprefix $(B)/tests/unit/,test_node test_index test_splice test_snapshot_write): $(B)/tests/lib/chunkset.o
-$(addprefix $(B)/tests/unit/,test_directory test_directory_update test_directory_diff): $(B)/tests/lib/chunkset.o $(B)/tests/lib/change_list.o
-$(addprefix $(B)/tests/unit/,test_cache test_fetch test_file test_file_memory test_files test_files_bound test_files_threads test_checkpoint test_snapshots test_collect): $(B)/tests/lib/fakedht.o
-$(addprefix $(B)/tests/unit/,test_file test_file_memory test_files test_files_bound test_files_threads): $(B)/tests/lib/filekit.o
-$(addprefix $(B)/tests/unit/,$(UNIT_DHT)) $(addprefix $(B)/tests/fault/,$(FAULT)): $(B)/tests/lib/dhttest.o
-$(B)/tests/fault/test_crash: $(addprefix $(B)/tests/lib/,crash.o crash_check.o powercut.o) $(B)/libfs.a
-$(addprefix $(B)/tests/fault/,$(FAULT)): $(B)/tests/lib/faultio.o $(B)/libdht.a $(B)/libchunker.a
-$(addprefix $(B)/tests/unit/,$(UNIT_CHUNKER)): $(B)/libchunker.a
-$(addprefix $(B)/tests/unit/,$(UNIT_DHT)): $(B)/libdht.a $(B)/libchunker.a
-$(addprefix $(B)/tests/unit/,$(UNIT_FS)): $(B)/libfs.a $(B)/libdht.a $(B)/libchunker.a
-$(B)/tests/unit/%: $(B)/tests/unit/%.o
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka \
-	    $(if $(filter $*,$(UNIT_CHUNKER)),$(LIBS_CHUNKER),$(if $(filter $*,$(UNIT_DHT)),$(LIBS_DHT),$(LIBS_FS)))
-
-$(B)/tests/fault/%: $(B)/tests/fault/%.o
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(if $(filter test_crash,$*),$(LIBS_FS),$(LIBS_DHT))
-
+$(B)/dhtfs: $(B)/fs/main.o
+$(B)/dhtctl: $(call objs,tools,dhtctl ask show)
+$(B)/nullfs: $(call objs,tools,nullfs nulltree) $(B)/fs/session.o
+$(B)/benchio $(BENCHES): $(B)/%: $(B)/tools/%.o
 $(B)/tests/mount/exercise/exercise: $(call objs,tests/mount/exercise,$(EXERCISE))
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
+$(B)/tests/mount/posix/posix: $(call objs,tests/mount/posix,$(POSIX))
+$(B)/dhtfs $(B)/dhtctl $(B)/filebench: $(B)/libfs.a
+$(B)/dhtfs $(B)/dhtctl $(B)/filebench $(B)/dhtbench: $(B)/libdht.a
+$(B)/dhtfs $(B)/dhtctl $(BENCHES): $(B)/libchunker.a
+$(B)/dhtfs $(B)/filebench: LIBS = $(LIBS_FS)
+$(B)/dhtctl $(B)/dhtbench: LIBS = $(LIBS_DHT)
+$(B)/chunkbench: LIBS = $(LIBS_CHUNKER)
+$(B)/nullfs: LIBS = -lfuse3
+$(PROGRAMS) $(BENCHES) $(addprefix $(B)/tests/mount/,exercise/exercise posix/posix):
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
+$(B)/libtest.a: $(call objs,tests/lib,change_list chunkset crash crash_check dhttest faultio filekit powercut)
+$(addprefix $(B)/tests/unit/,$(UNIT_FAKE)): $(B)/tests/lib/fakedht.o
+$(TESTS): $(B)/libtest.a
+$(addprefix $(B)/tests/unit/,$(UNIT_FS)) $(B)/tests/fault/test_crash: $(B)/libfs.a
+$(addprefix $(B)/tests/unit/,$(UNIT_DHT) $(UNIT_FS)) $(addprefix $(B)/tests/fault/,$(FAULT)): $(B)/libdht.a
+$(TESTS): $(B)/libchunker.a
+$(TESTS): LIBS = $(LIBS_FS)
+$(addprefix $(B)/tests/,$(addprefix unit/,$(UNIT_DHT)) $(addprefix fault/,$(filter-out test_crash,$(FAULT)))): LIBS = $(LIBS_DHT)
+$(addprefix $(B)/tests/unit/,$(UNIT_CHUNKER)): LIBS = $(LIBS_CHUNKER)
+$(TESTS): %: %.o
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
+
 $(B)/tests/mount/helpers/%.so: tests/mount/helpers/%.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -D_GNU_SOURCE $(WARN) -O2 -fPIC -shared -o $@ $<
 
-unit: $(addprefix $(B)/tests/unit/,$(UNIT)) $(addprefix $(B)/tests/fault/,$(FAULT))
-$(B)/tests/mount/posix/posix: $(call objs,tests/mount/posix,$(POSIX))
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^
-
+unit: $(TESTS)
 mount-helpers: $(addprefix $(B)/tests/mount/,posix/posix $(MOUNT_HELPERS))
 
 test: deps-test
