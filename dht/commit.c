@@ -93,6 +93,8 @@ static void told(struct store *s, const struct record *r)
 	if (e->state == RECENT_DURABLE && record_same_place(&e->record, r) && e->record.bad == r->bad) {
 		s->durable_count--;
 		s->durable_bytes -= e->record.stored_len;
+		/* Written in this run, it goes on being known without another look. */
+		verified_set(s, &r->address, !r->bad);
 		recents_remove(&s->recents, e);
 		return;
 	}
