@@ -107,7 +107,7 @@ $(B)/nullfs: LIBS = -lfuse3
 $(PROGRAMS) $(BENCHES) $(addprefix $(B)/tests/mount/,exercise/exercise posix/posix):
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-$(B)/libtest.a: $(call objs,tests/lib,change_list chunkset crash crash_check dhttest faultio filekit powercut)
+$(B)/libtest.a: $(call objs,tests/lib,change_list chunkset crash crash_check dhttest disk faultio filekit powercut)
 $(addprefix $(B)/tests/unit/,$(UNIT_FAKE)): $(B)/tests/lib/fakedht.o
 $(TESTS): $(B)/libtest.a
 $(addprefix $(B)/tests/unit/,$(UNIT_FS)) $(B)/tests/fault/test_crash: $(B)/libfs.a

@@ -3,69 +3,35 @@
  * make, and every call fails once.  What was wanted and synced is there, and what nobody wants
  * raises no alarm; with the ledger as of its last commit, with an older one, and with none.
  */
-#include "tests/lib/dhttest.h"
+#include "tests/lib/disk.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#include "tests/lib/faultio.h"
 
 #define CHUNKS 60
 
-enum ledger { LEDGER_LAST, LEDGER_OLDER, LEDGER_MISSING };
-
 struct life {
-	struct dhttest t;
-	struct faultio *files;
+	struct disk d;
 	size_t len[CHUNKS];
 	bool wanted[CHUNKS];	/* inserted, and not condemned since */
 	bool acked[CHUNKS];	/* and synced since */
 	bool again[CHUNKS];	/* inserted in the second session, so that the cut may have torn it */
-	char ledger[512], cut[512], older[512];	/* the ledger's file, and copies of it */
 };
 
 static void begin(struct life *l, uint64_t *random)
 {
 	memset(l, 0, sizeof(*l));
-	dhttest_begin(&l->t);
-	l->files = faultio_new();
-	l->t.options.io = faultio_io(l->files);
+	disk_begin(&l->d);
 	for (size_t i = 0; i < CHUNKS; i++)
 		l->len[i] = dhttest_random(random) % 3 ? dhttest_random(random) % 20000
 						       : dhttest_random(random) % 500;
-	snprintf(l->ledger, sizeof(l->ledger), "%s/ledger", l->t.dir);
-	snprintf(l->older, sizeof(l->older), "%s.older", l->t.dir);
-	snprintf(l->cut, sizeof(l->cut), "%s.cut", l->t.dir);
-}
-
-static void end(struct life *l)
-{
-	dhttest_end(&l->t);
-	faultio_free(l->files);
-	unlink(l->older);
-	unlink(l->cut);
-}
-
-static void open_store(struct life *l)
-{
-	if (dhttest_open(&l->t) < 0)
-		fail_msg("%s\n%s", l->t.why, l->t.log);
-}
-
-static void keep_ledger(void *arg)
-{
-	struct life *l = arg;
-
-	dhttest_copy_ledger(l->ledger, l->cut);
 }
 
 static void sync_and_note(struct life *l)
 {
-	if (dht_sync_now(l->t.dht) == 0)
+	if (dht_sync_now(l->d.t.dht) == 0)
 		memcpy(l->acked, l->wanted, sizeof(l->acked));
 }
 
@@ -75,7 +41,7 @@ static void put_some(struct life *l, size_t from, unsigned int part, uint64_t *r
 	for (size_t i = from; i < CHUNKS; i++)
 		if (dhttest_random(random) % part == 0) {
 			l->again[i] = true;
-			l->wanted[i] |= dhttest_put(&l->t, i, l->len[i]) == 0;
+			l->wanted[i] |= dhttest_put(&l->d.t, i, l->len[i]) == 0;
 		}
 }
 
@@ -86,7 +52,7 @@ static void collect(struct life *l, unsigned int part, uint64_t *random)
 	struct address a;
 	struct dht_gc *gc;
 
-	assert_int_equal(dht_gc_begin(l->t.dht, &gc), 0);
+	assert_int_equal(dht_gc_begin(l->d.t.dht, &gc), 0);
 	for (size_t i = 0; i < CHUNKS; i++) {
 		bool stays = dhttest_random(random) % part != 0;
 
@@ -101,7 +67,7 @@ static void collect(struct life *l, unsigned int part, uint64_t *random)
 	put_some(l, CHUNKS - 4, 2, random);
 	dht_gc_sweep(gc, NULL, NULL, &count);
 	dht_gc_end(gc);
-	dht_clean(l->t.dht, true, NULL, NULL, &count);
+	dht_clean(l->d.t.dht, true, NULL, NULL, &count);
 }
 
 /* A second session: some goes, some comes again, most goes. */
@@ -130,11 +96,11 @@ static const char *text_of(size_t i, size_t len)
 static void check(struct life *l)
 {
 	for (size_t i = 0; i < CHUNKS; i++) {
-		int rc = dhttest_get(&l->t, i, l->len[i]);
+		int rc = dhttest_get(&l->d.t, i, l->len[i]);
 
 		if (rc != 0 && (l->acked[i] || (!l->wanted[i] && !l->again[i] && rc != -ENOENT)))
 			fail_msg("chunk %zu (%.8s), %s: %s\n%s", i, text_of(i, l->len[i]),
-			    l->acked[i] ? "synced" : "not wanted", strerror(-rc), l->t.log);
+			    l->acked[i] ? "synced" : "not wanted", strerror(-rc), l->d.t.log);
 		assert_true(rc == 0 || rc == -ENOENT || rc == -EBADMSG);
 	}
 }
@@ -146,44 +112,43 @@ static void live_on(struct life *l)
 	struct dht_gc *gc;
 
 	for (size_t i = 0; i < CHUNKS; i++) {
-		assert_int_equal(dhttest_put(&l->t, i, l->len[i]), 0);
+		assert_int_equal(dhttest_put(&l->d.t, i, l->len[i]), 0);
 		l->wanted[i] = true;
 	}
 	sync_and_note(l);
-	assert_int_equal(dht_gc_begin(l->t.dht, &gc), 0);
+	assert_int_equal(dht_gc_begin(l->d.t.dht, &gc), 0);
 	for (size_t i = 0; i < CHUNKS; i++)
-		assert_int_equal(dhttest_put(&l->t, i, l->len[i]), 0);
+		assert_int_equal(dhttest_put(&l->d.t, i, l->len[i]), 0);
 	dht_gc_condemn(gc);
 	assert_int_equal(dht_gc_sweep(gc, NULL, NULL, &count), 0);
 	dht_gc_end(gc);
-	assert_int_equal(dht_clean(l->t.dht, true, NULL, NULL, &count), 0);
+	assert_int_equal(dht_clean(l->d.t.dht, true, NULL, NULL, &count), 0);
 	check(l);
-	dhttest_reopen(&l->t);
+	dhttest_reopen(&l->d.t);
 	check(l);
 }
 
 static void fill(struct life *l, uint64_t *random)
 {
-	open_store(l);
+	dhttest_must_open(&l->d.t);
 	for (size_t i = 0; i < CHUNKS; i++) {
 		/* Each sync that fails seals a segment, so that there are several. */
 		if (i % (CHUNKS / 3) == CHUNKS / 3 - 1) {
-			faultio_fail(l->files, FAULT_SYNC, 0, 1, -EIO);
-			dht_sync_now(l->t.dht);
+			faultio_fail(l->d.files, FAULT_SYNC, 0, 1, -EIO);
+			dht_sync_now(l->d.t.dht);
 		}
 		if (dhttest_random(random) % 5 == 0)
-			dht_sync_now(l->t.dht);
-		assert_int_equal(dhttest_put(&l->t, i, l->len[i]), 0);
+			dht_sync_now(l->d.t.dht);
+		assert_int_equal(dhttest_put(&l->d.t, i, l->len[i]), 0);
 		l->wanted[i] = true;
 	}
 	sync_and_note(l);
-	assert_int_equal(dht_close(l->t.dht), 0);
-	l->t.dht = NULL;
-	dhttest_copy(l->ledger, l->older);
+	dhttest_close(&l->d.t);
+	disk_keep_ledger(&l->d);
 }
 
 /* How many changes the second session made; the power fails with number ${off_at} of them, unless 0. */
-static unsigned int live(uint64_t seed, unsigned int off_at, enum ledger ledger)
+static unsigned int live(uint64_t seed, unsigned int off_at, enum disk_ledger ledger)
 {
 	uint64_t random = seed;
 	unsigned int changes;
@@ -191,42 +156,26 @@ static unsigned int live(uint64_t seed, unsigned int off_at, enum ledger ledger)
 
 	begin(&l, &random);
 	fill(&l, &random);
-	changes = faultio_changes(l.files);
+	changes = faultio_changes(l.d.files);
 	if (off_at > 0)
-		faultio_off_at(l.files, changes + off_at, keep_ledger, &l);
-	open_store(&l);
+		disk_off_at(&l.d, changes + off_at);
+	dhttest_must_open(&l.d.t);
 	work(&l, &random);
-	dht_close(l.t.dht);
-	l.t.dht = NULL;
-	changes = faultio_changes(l.files) - changes;
+	dht_close(l.d.t.dht);
+	l.d.t.dht = NULL;
+	changes = faultio_changes(l.d.files) - changes;
 
-	faultio_power_cut(l.files, seed + off_at);
-	if (ledger == LEDGER_MISSING)
-		assert_int_equal(unlink(l.ledger), 0);
-	else if (ledger == LEDGER_OLDER)
-		dhttest_copy(l.older, l.ledger);
-	else if (access(l.cut, F_OK) == 0)
-		dhttest_copy(l.cut, l.ledger);
-	open_store(&l);
+	disk_power_cut(&l.d, seed + off_at, ledger);
+	dhttest_must_open(&l.d.t);
 	check(&l);
 	live_on(&l);
-	end(&l);
+	disk_end(&l.d);
 	return changes;
 }
 
-static void cut_everywhere(enum ledger ledger)
+static void cut_everywhere(enum disk_ledger ledger)
 {
-	unsigned int rounds = getenv("SOAK") ? 30 : 1;
-	uint64_t seed = dhttest_seed();
-
-	for (unsigned int round = 0; round < rounds; round++) {
-		unsigned int changes = live(seed, 0, ledger);
-
-		for (unsigned int off_at = 1; off_at <= changes; off_at++)
-			live(seed, off_at, ledger);
-		seed = dhttest_random(&seed);
-		printf("# %u cuts, next SEED=%" PRIu64 "\n", changes, seed);
-	}
+	disk_cut_everywhere(live, ledger, getenv("SOAK") ? 30 : 1);
 }
 
 static void a_power_cut_in_a_collection_loses_nothing_that_is_wanted(void **state)
@@ -257,17 +206,17 @@ static unsigned int fail_at(uint64_t seed, enum fault_op op, unsigned int at, un
 
 	begin(&l, &random);
 	fill(&l, &random);
-	open_store(&l);
-	calls = faultio_calls(l.files, op);
+	dhttest_must_open(&l.d.t);
+	calls = faultio_calls(l.d.files, op);
 	if (at > 0)
-		faultio_fail(l.files, op, at - 1, times, error);
+		faultio_fail(l.d.files, op, at - 1, times, error);
 	work(&l, &random);
-	calls = faultio_calls(l.files, op) - calls;
-	faultio_fail(l.files, op, 0, 0, 0);
+	calls = faultio_calls(l.d.files, op) - calls;
+	faultio_fail(l.d.files, op, 0, 0, 0);
 	check(&l);
 	sync_and_note(&l);
 	live_on(&l);
-	end(&l);
+	disk_end(&l.d);
 	return calls;
 }
 
@@ -305,17 +254,17 @@ static void a_full_disk_is_emptied_again_and_again(void **state)
 
 	(void)state;
 	begin(&l, &random);
-	faultio_disk(l.files, DISK);
-	open_store(&l);
+	faultio_disk(l.d.files, DISK);
+	dhttest_must_open(&l.d.t);
 	for (int round = 0; round < 5; round++) {
 		uint64_t first = n;
 
-		while (dhttest_put(&l.t, n, LEN) == 0)
+		while (dhttest_put(&l.d.t, n, LEN) == 0)
 			n++;
 		assert_true(n - first > DISK / LEN / 2);
 		if (round % 2)
-			dht_sync_now(l.t.dht);
-		assert_int_equal(dht_gc_begin(l.t.dht, &gc), 0);
+			dht_sync_now(l.d.t.dht);
+		assert_int_equal(dht_gc_begin(l.d.t.dht, &gc), 0);
 		for (uint64_t i = n - 5; i < n; i++) {
 			dhttest_address(i, LEN, &a);
 			dht_gc_mark(gc, &a);
@@ -323,12 +272,12 @@ static void a_full_disk_is_emptied_again_and_again(void **state)
 		dht_gc_condemn(gc);
 		assert_int_equal(dht_gc_sweep(gc, NULL, NULL, &count), 0);
 		dht_gc_end(gc);
-		assert_int_equal(dht_clean(l.t.dht, true, NULL, NULL, &count), 0);
+		assert_int_equal(dht_clean(l.d.t.dht, true, NULL, NULL, &count), 0);
 		for (uint64_t i = n - 5; i < n; i++)
-			assert_int_equal(dhttest_get(&l.t, i, LEN), 0);
+			assert_int_equal(dhttest_get(&l.d.t, i, LEN), 0);
 	}
-	assert_int_equal(dht_sync_now(l.t.dht), 0);
-	end(&l);
+	assert_int_equal(dht_sync_now(l.d.t.dht), 0);
+	disk_end(&l.d);
 }
 
 int main(void)

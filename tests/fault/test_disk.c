@@ -1,56 +1,23 @@
 /* A disk that fails, fills up or rots: nothing wrong is read, what can be kept is kept, and who asked is told. */
-#include "tests/lib/dhttest.h"
+#include "tests/lib/disk.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "dht/record.h"
-#include "tests/lib/faultio.h"
 
 #define SEGMENT "segment-00000001"
 
-struct disk {
-	struct dhttest t;
-	struct faultio *files;
-};
-
-static int begin(void **state)
+static int setup(void **state)
 {
-	struct disk *d = calloc(1, sizeof(*d));
+	struct disk *d;
 
-	assert_non_null(d);
-	dhttest_begin(&d->t);
-	d->files = faultio_new();
-	d->t.options.io = faultio_io(d->files);
-	if (dhttest_open(&d->t) < 0)
-		fail_msg("%s", d->t.why);
-	*state = d;
+	disk_setup(state);
+	d = *state;
+	dhttest_must_open(&d->t);
 	return 0;
-}
-
-static int end(void **state)
-{
-	struct disk *d = *state;
-
-	dhttest_end(&d->t);
-	faultio_free(d->files);
-	free(d);
-	return 0;
-}
-
-static void close_store(struct disk *d)
-{
-	assert_int_equal(dht_close(d->t.dht), 0);
-	d->t.dht = NULL;
-}
-
-static void open_store(struct disk *d)
-{
-	if (dhttest_open(&d->t) < 0)
-		fail_msg("%s\n%s", d->t.why, d->t.log);
 }
 
 static size_t len_of(uint64_t seed)
@@ -101,9 +68,9 @@ static void a_failed_fdatasync_costs_nothing_that_memory_still_holds(void **stat
 	/* What the kernel had promised to write is gone; a copy elsewhere must have been made. */
 	faultio_forget(d->files);
 	get_all(d, 0, 20);
-	close_store(d);
+	dhttest_close(&d->t);
 	faultio_power_cut(d->files, 1);
-	open_store(d);
+	dhttest_must_open(&d->t);
 	get_all(d, 0, 20);
 	assert_non_null(strstr(d->t.log, "could not be made durable"));
 }
@@ -121,9 +88,9 @@ static void a_sync_fails_as_long_as_the_disk_does_and_then_succeeds(void **state
 	assert_int_equal(dht_sync_now(d->t.dht), 0);
 	faultio_forget(d->files);
 	get_all(d, 0, 10);
-	close_store(d);
+	dhttest_close(&d->t);
 	faultio_power_cut(d->files, 2);
-	open_store(d);
+	dhttest_must_open(&d->t);
 	get_all(d, 0, 10);
 }
 
@@ -136,33 +103,14 @@ static void a_restart_does_not_believe_what_a_failed_fdatasync_left_in_memory(vo
 	assert_int_equal(dht_close(d->t.dht), -EIO);
 	d->t.dht = NULL;
 	faultio_fail(d->files, FAULT_SYNC, 0, 0, 0);
-	open_store(d);
+	dhttest_must_open(&d->t);
 	put_all(d, 0, 10);
 	assert_int_equal(dht_sync_now(d->t.dht), 0);
-	close_store(d);
+	dhttest_close(&d->t);
 	faultio_forget(d->files);
 	faultio_power_cut(d->files, 3);
-	open_store(d);
+	dhttest_must_open(&d->t);
 	get_all(d, 0, 10);
-}
-
-/*
- * The store as a process leaves it that is killed while it waits for an fdatasync, opened again as ${next}: what
- * it appended is written, not yet durable, and in nobody's memory.
- */
-static void kill_and_open(struct disk *d, struct disk *next)
-{
-	char from[512], line[1024];
-
-	faultio_off_at(d->files, faultio_changes(d->files) + 2, NULL, NULL);
-	assert_int_equal(dht_sync_now(d->t.dht), -EIO);
-	dhttest_begin(&next->t);
-	next->files = faultio_copy(d->files);
-	next->t.options.io = faultio_io(next->files);
-	snprintf(from, sizeof(from), "%s", dhttest_path(&d->t, "ledger"));
-	snprintf(line, sizeof(line), "cp %s %s", from, dhttest_path(&next->t, "ledger"));
-	assert_int_equal(system(line), 0);
-	open_store(next);
 }
 
 static void a_failed_fdatasync_after_a_crash_is_healed_from_the_page_cache(void **state)
@@ -172,16 +120,17 @@ static void a_failed_fdatasync_after_a_crash_is_healed_from_the_page_cache(void 
 	put_all(d, 0, 5);
 	dhttest_reopen(&d->t);
 	put_all(d, 5, 10);
-	kill_and_open(d, &next);
+	disk_kill_in_sync(d);
+	disk_crash(d, &next, false);
+	dhttest_must_open(&next.t);
 	faultio_fail(next.files, FAULT_SYNC, 0, 1, -EIO);
 	assert_int_equal(dht_sync_now(next.t.dht), 0);
 	get_all(&next, 0, 10);
-	close_store(&next);
+	dhttest_close(&next.t);
 	faultio_power_cut(next.files, 7);
-	open_store(&next);
+	dhttest_must_open(&next.t);
 	get_all(&next, 0, 10);
-	dhttest_end(&next.t);
-	faultio_free(next.files);
+	disk_end(&next);
 }
 
 static void what_can_not_be_rescued_is_not_called_durable_until_it_is_there_again(void **state)
@@ -191,7 +140,9 @@ static void what_can_not_be_rescued_is_not_called_durable_until_it_is_there_agai
 	put_all(d, 0, 5);
 	dhttest_reopen(&d->t);
 	put_all(d, 5, 10);
-	kill_and_open(d, &next);
+	disk_kill_in_sync(d);
+	disk_crash(d, &next, false);
+	dhttest_must_open(&next.t);
 	faultio_bytes(next.files, SEGMENT)[offset_of(&next, 7) + RECORD_HEADER] ^= 1;
 	faultio_fail(next.files, FAULT_SYNC, 0, 1, -EIO);
 	for (int i = 0; i < 3; i++)
@@ -200,12 +151,11 @@ static void what_can_not_be_rescued_is_not_called_durable_until_it_is_there_agai
 	get_all(&next, 8, 10);
 	put_all(&next, 7, 8);
 	assert_int_equal(dht_sync_now(next.t.dht), 0);
-	close_store(&next);
+	dhttest_close(&next.t);
 	faultio_power_cut(next.files, 8);
-	open_store(&next);
+	dhttest_must_open(&next.t);
 	get_all(&next, 0, 10);
-	dhttest_end(&next.t);
-	faultio_free(next.files);
+	disk_end(&next);
 }
 
 static void a_folder_that_can_not_be_synced_counts_as_a_failed_sync(void **state)
@@ -216,9 +166,9 @@ static void a_folder_that_can_not_be_synced_counts_as_a_failed_sync(void **state
 	faultio_fail(d->files, FAULT_SYNC_DIR, 0, 2, -EIO);
 	assert_int_equal(dht_sync_now(d->t.dht), -EIO);
 	assert_int_equal(dht_sync_now(d->t.dht), 0);
-	close_store(d);
+	dhttest_close(&d->t);
 	faultio_power_cut(d->files, 4);
-	open_store(d);
+	dhttest_must_open(&d->t);
 	get_all(d, 0, 3);
 }
 
@@ -246,10 +196,10 @@ static void no_failing_write_loses_a_chunk(void **state)
 	}
 	assert_int_equal(dht_sync_now(d->t.dht), 0);
 	/* Also without the ledger, over what the failed writes left. */
-	close_store(d);
+	dhttest_close(&d->t);
 	unlink(dhttest_path(&d->t, "ledger"));
 	faultio_power_cut(d->files, 5);
-	open_store(d);
+	dhttest_must_open(&d->t);
 	get_all(d, 0, seed);
 }
 
@@ -276,10 +226,10 @@ static void writes_that_fail_among_others_cost_nothing(void **state)
 	for (int pass = 0; pass < 2; pass++) {
 		for (uint64_t i = 0; i < ROUNDS * BURST_MAX; i++)
 			assert_int_equal(dhttest_get(&d->t, i, LEN), 0);
-		close_store(d);
+		dhttest_close(&d->t);
 		faultio_power_cut(d->files, 9);
 		unlink(dhttest_path(&d->t, "ledger"));
-		open_store(d);
+		dhttest_must_open(&d->t);
 	}
 }
 
@@ -302,8 +252,8 @@ static void a_full_disk_is_told_and_passes(void **state)
 	assert_int_equal(dht_sync_now(d->t.dht), 0);
 	/* What is there already needs no space. */
 	put_all(d, 0, full);
-	close_store(d);
-	open_store(d);
+	dhttest_close(&d->t);
+	dhttest_must_open(&d->t);
 	get_all(d, 0, full);
 	assert_int_equal(dhttest_put(&d->t, full, len_of(full)), -ENOSPC);
 	faultio_disk(d->files, 3000000);
@@ -323,23 +273,23 @@ static void no_failing_read_gives_wrong_bytes_or_loses_a_chunk(void **state)
 			assert_int_equal(dhttest_get(&d->t, i, len_of(i)), i == after ? -EIO : 0);
 	}
 	get_all(d, 0, 20);
-	close_store(d);
+	dhttest_close(&d->t);
 	/* Whichever read of an open fails: it says so, or goes without, and the next finds all. */
 	for (unsigned int after = 0; after < 12; after++) {
 		if (after % 2)
 			unlink(dhttest_path(&d->t, "ledger"));
 		faultio_fail(d->files, FAULT_READ, after, 1, -EIO);
 		if (dhttest_open(&d->t) == 0)
-			close_store(d);
+			dhttest_close(&d->t);
 		else
 			assert_true(strlen(d->t.why) > 0);
 		faultio_fail(d->files, FAULT_READ, 0, 0, 0);
 		unlink(dhttest_path(&d->t, "ledger"));
-		open_store(d);
+		dhttest_must_open(&d->t);
 		get_all(d, 0, 20);
-		close_store(d);
+		dhttest_close(&d->t);
 	}
-	open_store(d);
+	dhttest_must_open(&d->t);
 }
 
 static void a_copy_that_can_not_be_read_is_no_reason_not_to_store_it(void **state)
@@ -347,8 +297,8 @@ static void a_copy_that_can_not_be_read_is_no_reason_not_to_store_it(void **stat
 	struct disk *d = *state;
 
 	put_all(d, 0, 2);
-	close_store(d);
-	open_store(d);
+	dhttest_close(&d->t);
+	dhttest_must_open(&d->t);
 	faultio_fail(d->files, FAULT_READ, 0, 1, -EIO);
 	put_all(d, 0, 1);
 	memset(faultio_bytes(d->files, SEGMENT) + offset_of(d, 0) + RECORD_HEADER, 0, 10);
@@ -365,8 +315,8 @@ static void a_flipped_bit_is_noticed_set_aside_and_healed(void **state)
 	size_t at;
 
 	put_all(d, 0, 5);
-	close_store(d);
-	open_store(d);
+	dhttest_close(&d->t);
+	dhttest_must_open(&d->t);
 	at = offset_of(d, 2);
 	faultio_bytes(d->files, SEGMENT)[at + RECORD_HEADER + 7] ^= 0x10;
 	for (int i = 0; i < 3; i++)
@@ -397,8 +347,8 @@ static void an_insert_does_not_trust_a_rotten_copy(void **state)
 	struct disk *d = *state;
 
 	put_all(d, 0, 3);
-	close_store(d);
-	open_store(d);
+	dhttest_close(&d->t);
+	dhttest_must_open(&d->t);
 	faultio_bytes(d->files, SEGMENT)[offset_of(d, 1) + RECORD_HEADER] ^= 1;
 	put_all(d, 1, 2);
 	get_all(d, 0, 3);
@@ -409,18 +359,19 @@ static void rot_of_what_a_crash_left_is_noticed_and_healed(void **state)
 	struct disk *d = *state, next;
 
 	put_all(d, 0, 3);
-	kill_and_open(d, &next);
+	disk_kill_in_sync(d);
+	disk_crash(d, &next, false);
+	dhttest_must_open(&next.t);
 	faultio_bytes(next.files, SEGMENT)[offset_of(&next, 1) + RECORD_HEADER] ^= 1;
 	assert_int_equal(dhttest_get(&next.t, 1, len_of(1)), -EBADMSG);
 	put_all(&next, 1, 2);
 	get_all(&next, 0, 3);
 	assert_int_equal(dht_sync_now(next.t.dht), 0);
-	close_store(&next);
+	dhttest_close(&next.t);
 	faultio_power_cut(next.files, 6);
-	open_store(&next);
+	dhttest_must_open(&next.t);
 	get_all(&next, 0, 3);
-	dhttest_end(&next.t);
-	faultio_free(next.files);
+	disk_end(&next);
 }
 
 static void what_is_not_on_the_disk_yet_is_read_from_memory(void **state)
@@ -448,17 +399,17 @@ static void a_rotten_header_hides_no_other_chunk_from_a_rebuild(void **state)
 		put_all(d, 0, 6);
 		assert_int_equal(dht_sync_now(d->t.dht), 0);
 		at = offset_of(d, 3);
-		close_store(d);
+		dhttest_close(&d->t);
 		faultio_bytes(d->files, SEGMENT)[at + byte] ^= 0x40;
 		unlink(dhttest_path(&d->t, "ledger"));
-		open_store(d);
+		dhttest_must_open(&d->t);
 		get_all(d, 0, 3);
 		get_all(d, 4, 6);
 		assert_int_equal(dhttest_get(&d->t, 3, len_of(3)), -ENOENT);
-		close_store(d);
+		dhttest_close(&d->t);
 		faultio_bytes(d->files, SEGMENT)[at + byte] ^= 0x40;
 		unlink(dhttest_path(&d->t, "ledger"));
-		open_store(d);
+		dhttest_must_open(&d->t);
 		get_all(d, 0, 6);
 	}
 }
@@ -468,9 +419,9 @@ static void a_rotten_header_is_no_loss_while_the_ledger_knows(void **state)
 	struct disk *d = *state;
 
 	put_all(d, 0, 4);
-	close_store(d);
+	dhttest_close(&d->t);
 	faultio_bytes(d->files, SEGMENT)[offset_of(d, 1) + 5] ^= 2;
-	open_store(d);
+	dhttest_must_open(&d->t);
 	get_all(d, 0, 4);
 }
 
@@ -483,9 +434,9 @@ static void a_segment_cut_in_the_middle_costs_only_what_was_cut(void **state)
 	put_all(d, 0, 20);
 	assert_int_equal(dht_sync_now(d->t.dht), 0);
 	at = offset_of(d, 10);
-	close_store(d);
+	dhttest_close(&d->t);
 	faultio_resize(d->files, SEGMENT, at + 100);
-	open_store(d);
+	dhttest_must_open(&d->t);
 	get_all(d, 0, 10);
 	for (uint64_t i = 10; i < 20; i++)
 		assert_int_equal(dhttest_get(&d->t, i, len_of(i)), -ENOENT);
@@ -506,9 +457,9 @@ static void a_segment_that_is_gone_costs_only_what_it_held(void **state)
 	/* Its second half goes to another segment. */
 	faultio_fail(d->files, FAULT_SYNC, 0, 1, -EIO);
 	assert_int_equal(dht_sync_now(d->t.dht), 0);
-	close_store(d);
+	dhttest_close(&d->t);
 	faultio_remove(d->files, SEGMENT);
-	open_store(d);
+	dhttest_must_open(&d->t);
 	for (uint64_t i = 0; i < 5; i++)
 		assert_int_equal(dhttest_get(&d->t, i, len_of(i)), -ENOENT);
 	get_all(d, 5, 10);
@@ -586,7 +537,7 @@ static void a_check_keeps_to_its_rate_and_can_be_stopped(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, disk_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(a_failed_fdatasync_costs_nothing_that_memory_still_holds),
 		TEST(a_sync_fails_as_long_as_the_disk_does_and_then_succeeds),

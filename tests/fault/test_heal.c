@@ -1,50 +1,14 @@
 /* Once a disk works again, or a copy is whole again, nothing of the trouble is left: no lost copy, no lost space. */
-#include "tests/lib/dhttest.h"
+#include "tests/lib/disk.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "dht/record.h"
-#include "tests/lib/faultio.h"
 
 #define SEGMENT "segment-00000001"
 #define LEN	1000
-
-struct disk {
-	struct dhttest t;
-	struct faultio *files;
-};
-
-static int begin(void **state)
-{
-	struct disk *d = calloc(1, sizeof(*d));
-
-	assert_non_null(d);
-	dhttest_begin(&d->t);
-	d->files = faultio_new();
-	d->t.options.io = faultio_io(d->files);
-	*state = d;
-	return 0;
-}
-
-static int end(void **state)
-{
-	struct disk *d = *state;
-
-	dhttest_end(&d->t);
-	faultio_free(d->files);
-	free(d);
-	return 0;
-}
-
-static void open_store(struct disk *d)
-{
-	if (dhttest_open(&d->t) < 0)
-		fail_msg("%s\n%s", d->t.why, d->t.log);
-}
 
 /* The first read of just so many bytes waits at a gate; others pass it. */
 static struct {
@@ -113,55 +77,24 @@ static size_t offset_of(struct disk *d, uint64_t seed)
 	return 0;
 }
 
-/* The rest of ${d} is as if its process were killed while it waits for an fdatasync. */
-static void kill_in_sync(struct disk *d)
-{
-	faultio_off_at(d->files, faultio_changes(d->files) + 2, NULL, NULL);
-	assert_int_equal(dht_sync_now(d->t.dht), -EIO);
-}
-
-/* ${d} as a killed process, or, with ${cut}, a power cut leaves it, is opened again as ${next}. */
-static void crash(struct disk *d, struct disk *next, bool cut)
-{
-	char from[512], line[1024];
-
-	dhttest_begin(&next->t);
-	next->t.options = d->t.options;
-	next->t.options.dir = next->t.dir;
-	next->t.options.log_arg = &next->t;
-	next->files = faultio_copy(d->files);
-	if (cut)
-		faultio_power_cut(next->files, 1);
-	next->t.options.io = faultio_io(next->files);
-	snprintf(from, sizeof(from), "%s", dhttest_path(&d->t, "ledger"));
-	snprintf(line, sizeof(line), "cp %s %s", from, dhttest_path(&next->t, "ledger"));
-	assert_int_equal(system(line), 0);
-}
-
-static void crash_end(struct disk *next)
-{
-	dhttest_end(&next->t);
-	faultio_free(next->files);
-}
-
 static void a_good_copy_outlives_a_crash_though_the_ledger_still_knows_the_rotten_one(void **state)
 {
 	struct disk *d = *state, next;
 
-	open_store(d);
+	dhttest_must_open(&d->t);
 	put_all(d, 0, 3, LEN);
 	dhttest_reopen(&d->t);
 	faultio_bytes(d->files, SEGMENT)[offset_of(d, 1) + RECORD_HEADER] ^= 1;
 	put_all(d, 1, 2, LEN);
 	assert_int_equal(dht_sync_now(d->t.dht), 0);
-	crash(d, &next, true);
-	open_store(&next);
+	disk_crash(d, &next, true);
+	dhttest_must_open(&next.t);
 	for (uint64_t i = 0; i < 3; i++)
 		assert_int_equal(dhttest_get(&next.t, i, LEN), 0);
 	dhttest_reopen(&next.t);
 	for (uint64_t i = 0; i < 3; i++)
 		assert_int_equal(dhttest_get(&next.t, i, LEN), 0);
-	crash_end(&next);
+	disk_end(&next);
 }
 
 static void a_tail_that_lost_its_padding_is_counted_as_it_is(void **state)
@@ -170,21 +103,21 @@ static void a_tail_that_lost_its_padding_is_counted_as_it_is(void **state)
 	struct dht_space before, after;
 
 	d->t.options.size_max = 64u << 20;
-	open_store(d);
+	dhttest_must_open(&d->t);
 	put_all(d, 0, 2, LEN);
 	dhttest_reopen(&d->t);
 	put_all(d, 2, 3, LEN);
 	dht_space(d->t.dht, &before);
-	kill_in_sync(d);
-	crash(d, &next, false);
+	disk_kill_in_sync(d);
+	disk_crash(d, &next, false);
 	faultio_resize(next.files, SEGMENT, offset_of(&next, 2) + RECORD_HEADER + LEN);
-	open_store(&next);
+	dhttest_must_open(&next.t);
 	dht_space(next.t.dht, &after);
 	assert_int_equal(after.used, before.used);
 	for (uint64_t i = 0; i < 3; i++)
 		assert_int_equal(dhttest_get(&next.t, i, LEN), 0);
 	put_all(&next, 3, 5, LEN);
-	crash_end(&next);
+	disk_end(&next);
 }
 
 static void syncs_that_fail_for_long_do_not_fill_the_disk(void **state)
@@ -192,7 +125,7 @@ static void syncs_that_fail_for_long_do_not_fill_the_disk(void **state)
 	struct disk *d = *state;
 	struct dht_space space;
 
-	open_store(d);
+	dhttest_must_open(&d->t);
 	put_all(d, 0, 10, 100000);
 	faultio_fail(d->files, FAULT_SYNC, 0, 1000, -EIO);
 	for (int i = 0; i < 50; i++)
@@ -213,15 +146,15 @@ static void a_reader_that_a_rescue_overtakes_starts_no_search(void **state)
 	static struct io io;
 
 	/* What a crash left has to be read, before a sync and for one. */
-	open_store(d);
+	dhttest_must_open(&d->t);
 	put_all(d, 0, 1, LEN);
-	kill_in_sync(d);
-	crash(d, &next, false);
+	disk_kill_in_sync(d);
+	disk_crash(d, &next, false);
 	behind = next.t.options.io;
 	io = *behind;
 	io.pread = gated_pread;
 	next.t.options.io = &io;
-	open_store(&next);
+	dhttest_must_open(&next.t);
 	gate_set(true);
 	dhttest_lookups(&next.t, &b, 0, 1, len_of);
 	gate_await();
@@ -231,10 +164,10 @@ static void a_reader_that_a_rescue_overtakes_starts_no_search(void **state)
 	dhttest_burst_end(&b);
 	assert_int_equal(b.ops[0].result, 0);
 	assert_null(strstr(next.t.log, "astray"));
-	crash_end(&next);
+	disk_end(&next);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, disk_setup, disk_teardown)
 
 int main(void)
 {

@@ -21,42 +21,13 @@ static size_t len_of(uint64_t seed)
 	return 10 + seed * 211 % 3000;
 }
 
-static int begin(void **state)
-{
-	struct dhttest *t = malloc(sizeof(*t));
-
-	assert_non_null(t);
-	dhttest_begin(t);
-	*state = t;
-	return 0;
-}
-
-static int end(void **state)
-{
-	dhttest_end(*state);
-	free(*state);
-	return 0;
-}
-
-static void close_store(struct dhttest *t)
-{
-	assert_int_equal(dht_close(t->dht), 0);
-	t->dht = NULL;
-}
-
-static void open_store(struct dhttest *t)
-{
-	if (dhttest_open(t) < 0)
-		fail_msg("%s\n%s", t->why, t->log);
-}
-
 /* A closed store that holds seeds 0 to N. */
 static void fill(struct dhttest *t)
 {
-	open_store(t);
+	dhttest_must_open(t);
 	for (uint64_t i = 0; i < N; i++)
 		assert_int_equal(dhttest_put(t, i, len_of(i)), 0);
-	close_store(t);
+	dhttest_close(t);
 }
 
 static void has_all(struct dhttest *t)
@@ -116,7 +87,7 @@ static void a_store_in_use_names_the_process(void **state)
 	assert_int_equal(write(down[1], "x", 1), 1);
 	/* Whoever waits gets it as soon as the other is gone. */
 	t->options.lock_wait_ms = 30000;
-	open_store(t);
+	dhttest_must_open(t);
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);
 	for (int i = 0; i < 2; i++) {
@@ -149,7 +120,7 @@ static void a_killed_process_leaves_no_lock_and_loses_nothing(void **state)
 	kill(child, SIGKILL);
 	assert_int_equal(waitpid(child, &status, 0), child);
 	close(up[0]);
-	open_store(t);
+	dhttest_must_open(t);
 	has_all(t);
 }
 
@@ -187,9 +158,9 @@ static void a_lost_format_file_is_made_again_by_a_rebuild(void **state)
 		refused(t, -EBADMSG, "format", "dhtctl rebuild");
 		assert_int_equal(dht_rebuild(&t->options, NULL, NULL, &p, t->why, sizeof(t->why)), 0);
 		assert_int_equal(p.chunks, N);
-		open_store(t);
+		dhttest_must_open(t);
 		has_all(t);
-		close_store(t);
+		dhttest_close(t);
 	}
 }
 
@@ -199,7 +170,7 @@ static void a_format_file_cut_short_while_the_store_was_made_is_written_again(vo
 
 	write_file(t, "format", "dhtfs st", 8);
 	fill(t);
-	open_store(t);
+	dhttest_must_open(t);
 	has_all(t);
 }
 
@@ -244,7 +215,7 @@ static void a_deleted_ledger_is_made_again(void **state)
 
 	fill(t);
 	unlink(dhttest_path(t, "ledger"));
-	open_store(t);
+	dhttest_must_open(t);
 	has_all(t);
 	dhttest_reopen(t);
 	has_all(t);
@@ -260,14 +231,14 @@ static void a_damaged_ledger_is_made_again(void **state)
 	fill(t);
 	for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
 		write_file(t, "ledger", junk, lens[i]);
-		open_store(t);
+		dhttest_must_open(t);
 		has_all(t);
-		close_store(t);
+		dhttest_close(t);
 		/* Its head is as it was, and the rest is cut off. */
 		assert_int_equal(truncate(dhttest_path(t, "ledger"), (off_t)lens[i]), 0);
-		open_store(t);
+		dhttest_must_open(t);
 		has_all(t);
-		close_store(t);
+		dhttest_close(t);
 	}
 }
 
@@ -278,13 +249,13 @@ static void a_ledger_of_another_store_is_made_again(void **state)
 
 	fill(t);
 	dhttest_begin(&other);
-	open_store(&other);
+	dhttest_must_open(&other);
 	assert_int_equal(dhttest_put(&other, 99, 99), 0);
-	close_store(&other);
+	dhttest_close(&other);
 	snprintf(from, sizeof(from), "%s/ledger", other.dir);
 	assert_int_equal(rename(from, dhttest_path(t, "ledger")), 0);
 	dhttest_end(&other);
-	open_store(t);
+	dhttest_must_open(t);
 	has_all(t);
 	assert_int_equal(dhttest_get(t, 99, 99), -ENOENT);
 }
@@ -350,12 +321,12 @@ static void a_ledger_that_leads_astray_is_mended(void **state)
 	fill(t);
 	for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
 		tamper(t, changes[i]);
-		open_store(t);
+		dhttest_must_open(t);
 		has_all(t);
-		close_store(t);
-		open_store(t);
+		dhttest_close(t);
+		dhttest_must_open(t);
 		has_all(t);
-		close_store(t);
+		dhttest_close(t);
 	}
 }
 
@@ -366,7 +337,7 @@ static void lookups_that_wait_for_the_mending_are_answered(void **state)
 
 	fill(t);
 	tamper(t, to_no_segment);
-	open_store(t);
+	dhttest_must_open(t);
 	dhttest_lookups(t, &b, 0, BURST_MAX, len_of);
 	dhttest_burst_end(&b);
 	for (size_t i = 0; i < BURST_MAX; i++)
@@ -423,7 +394,7 @@ static void a_chunk_that_is_searched_for_is_not_called_lost_meanwhile(void **sta
 	t->options.io = &io;
 	/* So that operations are carried out in order. */
 	t->options.workers = 1;
-	open_store(t);
+	dhttest_must_open(t);
 	gate.shut = true;
 	for (size_t i = 0; i < 3; i++) {
 		op[i] = (struct dht_op){ .done = answered, .kind = KIND_DATA };
@@ -443,7 +414,7 @@ static void a_chunk_that_is_searched_for_is_not_called_lost_meanwhile(void **sta
 		assert_int_equal(op[i].result, 0);
 		chunk_drop(op[i].chunk);
 	}
-	close_store(t);
+	dhttest_close(t);
 }
 
 static void a_check_mends_too(void **state)
@@ -453,7 +424,7 @@ static void a_check_mends_too(void **state)
 
 	fill(t);
 	tamper(t, to_another_place);
-	open_store(t);
+	dhttest_must_open(t);
 	assert_int_equal(dht_check(t->dht, 0, NULL, NULL, &p), 0);
 	assert_int_equal(p.chunks, N);
 	has_all(t);
@@ -461,7 +432,7 @@ static void a_check_mends_too(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, dhttest_setup, dhttest_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(a_store_in_use_names_the_process),
 		TEST(a_killed_process_leaves_no_lock_and_loses_nothing),

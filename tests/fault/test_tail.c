@@ -1,54 +1,19 @@
 /* What has been appended and is not on the disk yet: where it is read, when it is written, and what
  * becomes of it on a bad disk. */
-#include "tests/lib/dhttest.h"
+#include "tests/lib/disk.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "dht/record.h"
 #include "dht/segment.h"
-#include "tests/lib/faultio.h"
 
 #define SEGMENT "segment-00000001"
 #define LARGE	120000u		/* some of these fill a tail */
 #define HELD	(64u << 20)	/* bytes that the store holds in memory at most */
 #define ALWAYS	1000000u
-
-struct disk {
-	struct dhttest t;
-	struct faultio *files;
-};
-
-static int begin(void **state)
-{
-	struct disk *d = calloc(1, sizeof(*d));
-
-	assert_non_null(d);
-	dhttest_begin(&d->t);
-	d->files = faultio_new();
-	d->t.options.io = faultio_io(d->files);
-	*state = d;
-	return 0;
-}
-
-static int end(void **state)
-{
-	struct disk *d = *state;
-
-	dhttest_end(&d->t);
-	faultio_free(d->files);
-	free(d);
-	return 0;
-}
-
-static void open_store(struct disk *d)
-{
-	if (dhttest_open(&d->t) < 0)
-		fail_msg("%s\n%s", d->t.why, d->t.log);
-}
 
 static void put_all(struct disk *d, uint64_t from, uint64_t to, size_t len)
 {
@@ -72,7 +37,7 @@ static void survives(struct disk *d, uint64_t n, size_t len)
 	assert_int_equal(dht_close(d->t.dht), 0);
 	for (int i = 0; i < 2; i++) {
 		faultio_power_cut(d->files, (uint64_t)i);
-		open_store(d);
+		dhttest_must_open(&d->t);
 		get_all(d, 0, n, len);
 		assert_int_equal(dht_close(d->t.dht), 0);
 		unlink(dhttest_path(&d->t, "ledger"));
@@ -84,7 +49,7 @@ static void a_sync_pads_to_a_block_and_only_where_there_is_something(void **stat
 {
 	struct disk *d = *state;
 
-	open_store(d);
+	dhttest_must_open(&d->t);
 	for (uint64_t i = 0; i < 20; i++) {
 		put_all(d, i, i + 1, 100);
 		for (int again = 0; again < 3; again++)
@@ -144,7 +109,7 @@ static void no_block_is_written_twice(void **state)
 	io.open = watch_open;
 	io.pwritev = watch_pwritev;
 	d->t.options.io = &io;
-	open_store(d);
+	dhttest_must_open(&d->t);
 	for (unsigned int round = 0; round < 40; round++) {
 		for (size_t i = 0; i < BURST_MAX; i++)
 			len[i] = dhttest_random(&random) % (round % 2 ? LARGE : 1000);
@@ -167,7 +132,7 @@ static void without_direct_writes_it_goes_through_the_page_cache(void **state)
 
 	for (int i = 0; i < 2; i++) {
 		faultio_direct(d->files, refused[i]);
-		open_store(d);
+		dhttest_must_open(&d->t);
 		put_all(d, 0, 20 + (uint64_t)i, LARGE);
 		assert_int_equal(dht_sync_now(d->t.dht), 0);
 		get_all(d, 0, 20 + (uint64_t)i, LARGE);
@@ -181,7 +146,7 @@ static void the_disk_is_full_before_an_insert_is_acknowledged(void **state)
 	struct disk *d = *state;
 	struct dht_space before, after;
 
-	open_store(d);
+	dhttest_must_open(&d->t);
 	put_all(d, 0, 3, LARGE);
 	assert_int_equal(dht_sync_now(d->t.dht), 0);
 	/* So little is left that it is set aside for each insert alone. */
@@ -207,7 +172,7 @@ static void where_nothing_can_be_set_aside_a_sync_tells_that_the_disk_is_full(vo
 	struct disk *d = *state;
 
 	faultio_fail(d->files, FAULT_ALLOCATE, 0, 1, -EOPNOTSUPP);
-	open_store(d);
+	dhttest_must_open(&d->t);
 	put_all(d, 0, 5, LARGE);
 	assert_int_equal(dht_sync_now(d->t.dht), 0);
 	put_all(d, 5, 8, LARGE);
@@ -229,7 +194,7 @@ static void a_disk_that_fails_takes_no_more_memory_than_the_bound(void **state)
 	struct disk *d = *state;
 	uint64_t n;
 
-	open_store(d);
+	dhttest_must_open(&d->t);
 	faultio_fail(d->files, FAULT_SYNC, 0, ALWAYS, -EIO);
 	for (n = 0; dhttest_put(&d->t, n, CHUNK_MAX) == 0; n++)
 		assert_true(n < N);
@@ -257,7 +222,7 @@ static void lookups_find_what_is_being_written_out(void **state)
 	struct dhttest_burst put, get;
 	size_t len[BURST_MAX];
 
-	open_store(d);
+	dhttest_must_open(&d->t);
 	for (uint64_t first = 0; first < 20 * BURST_MAX; first += BURST_MAX) {
 		for (size_t i = 0; i < BURST_MAX; i++)
 			len[i] = large(first + i);
@@ -279,7 +244,7 @@ static void lookups_find_what_is_being_written_out(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, disk_setup, disk_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(a_sync_pads_to_a_block_and_only_where_there_is_something),
 		TEST(no_block_is_written_twice),

@@ -1,7 +1,6 @@
 #include "tests/lib/dhttest.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,15 +55,48 @@ int dhttest_open(struct dhttest *t)
 	return dht_open(&t->options, &t->dht, t->why, sizeof(t->why));
 }
 
-void dhttest_reopen(struct dhttest *t)
+void dhttest_must_open(struct dhttest *t)
+{
+	if (dhttest_open(t) < 0)
+		fail_msg("%s\n%s", t->why, t->log);
+}
+
+void dhttest_close(struct dhttest *t)
 {
 	int rc = dht_close(t->dht);
 
 	t->dht = NULL;
 	assert_int_equal(rc, 0);
-	rc = dhttest_open(t);
-	if (rc < 0)
-		fail_msg("%s", t->why);
+}
+
+void dhttest_reopen(struct dhttest *t)
+{
+	dhttest_close(t);
+	dhttest_must_open(t);
+}
+
+int dhttest_setup(void **state)
+{
+	struct dhttest *t = malloc(sizeof(*t));
+
+	assert_non_null(t);
+	dhttest_begin(t);
+	*state = t;
+	return 0;
+}
+
+int dhttest_setup_open(void **state)
+{
+	dhttest_setup(state);
+	dhttest_must_open(*state);
+	return 0;
+}
+
+int dhttest_teardown(void **state)
+{
+	dhttest_end(*state);
+	free(*state);
+	return 0;
 }
 
 const char *dhttest_path(struct dhttest *t, const char *name)

@@ -25,8 +25,17 @@ struct dhttest {
 void dhttest_begin(struct dhttest *t);
 void dhttest_end(struct dhttest *t);
 
-/** dhttest_open(t): as dht_open().  dhttest_reopen(t): close (which must succeed) and open. */
+/** dhttest_setup(state), dhttest_teardown(state): the same for cmocka, of a struct dhttest at *${state};
+ * dhttest_setup_open(state) opens it too. */
+int dhttest_setup(void **state);
+int dhttest_setup_open(void **state);
+int dhttest_teardown(void **state);
+
+/** dhttest_open(t): as dht_open().  dhttest_must_open(t), dhttest_close(t): which must succeed.
+ * dhttest_reopen(t): close and open, which must succeed. */
 int dhttest_open(struct dhttest *t);
+void dhttest_must_open(struct dhttest *t);
+void dhttest_close(struct dhttest *t);
 void dhttest_reopen(struct dhttest *t);
 
 /** dhttest_path(t, name): the path of a file of the store; valid until the next call. */

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -14,25 +13,6 @@
 #include "dht/store.h"
 
 #define LEN 20000
-
-static int begin(void **state)
-{
-	struct dhttest *t = malloc(sizeof(*t));
-
-	assert_non_null(t);
-	dhttest_begin(t);
-	if (dhttest_open(t) < 0)
-		fail_msg("%s", t->why);
-	*state = t;
-	return 0;
-}
-
-static int end(void **state)
-{
-	dhttest_end(*state);
-	free(*state);
-	return 0;
-}
 
 static void put_range(struct dhttest *t, uint64_t from, uint64_t to)
 {
@@ -584,7 +564,7 @@ static void a_full_store_goes_on_when_chunks_are_collected(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, dhttest_setup_open, dhttest_teardown)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_mark_is_never_forgotten_and_few_others_are_taken_for_one),
 		TEST(what_is_marked_stays_and_the_rest_goes),

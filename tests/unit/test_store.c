@@ -3,27 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-
-static int begin(void **state)
-{
-	struct dhttest *t = malloc(sizeof(*t));
-
-	assert_non_null(t);
-	dhttest_begin(t);
-	if (dhttest_open(t) < 0)
-		fail_msg("%s", t->why);
-	*state = t;
-	return 0;
-}
-
-static int end(void **state)
-{
-	dhttest_end(*state);
-	free(*state);
-	return 0;
-}
 
 static void what_was_inserted_is_found_now_and_after_a_restart(void **state)
 {
@@ -252,7 +232,7 @@ static void a_store_grows_over_several_segments(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, dhttest_setup_open, dhttest_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(what_was_inserted_is_found_now_and_after_a_restart),
 		TEST(a_chunk_is_stored_once),
