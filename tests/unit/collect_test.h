@@ -3,97 +3,56 @@
 #define TESTS_UNIT_COLLECT_TEST_H
 
 #include <sched.h>
-#include <semaphore.h>
 
-#include "tests/unit/tree_test.h"
+#include "tests/unit/snapshots_test.h"
 
 #include "fs/collect.h"
 #include "fs/grace.h"
 #include "fs/roots.h"
-#include "fs/snapshots.h"
 #include "fs/uploads.h"
-#include "tests/lib/fakedht.h"
 
 #define LARGE (3u << 20)	/* bytes of a file that has an index */
 
-static struct dht *set;
-static struct cache *cache;
-static struct files *files;
-static struct checkpoint *c;
-static struct snapshots *s;
 static struct grace inserting, reading;
 static struct roots roots;
 static struct uploads uploads;
 static struct collect_parts parts;
 static uint64_t seed;
 
-static int load(void *arg, uint64_t ino, struct inode *out)
-{
-	(void)arg;
-	return tree_get(t, ino, out);
-}
-
 static int start(void)
 {
-	struct files_options o = {
-		.dht = set, .cache = cache, .dirty_max = 1 << 28, .flushers = 2, .load = load,
-		.flushing = &inserting, .reading = &reading, .roots = &roots,
+	struct files_options fo = {
+		.dirty_max = 1 << 28, .flushers = 2, .flushing = &inserting, .reading = &reading, .roots = &roots,
 	};
-	struct snapshots_options so = { .dht = set, .cache = cache };
-	char why[512];
-	int rc = tree_open(tree_dir, false, &t, why, sizeof(why));
+	struct snapshots_options so = { .read_only = false };
+	int rc = parts_start(fo, so, "all");
 
-	if (rc == 0)
-		rc = files_new(&o, &files);
-	if (rc == 0)
-		rc = checkpoint_start(t, files, set, NULL, &c);
-	so.tree = t;
-	so.checkpoint = c;
-	if (rc == 0)
-		rc = keep_parse("all", &so.keep, why, sizeof(why));
-	if (rc == 0)
-		rc = snapshots_start(&so, &s);
 	parts = (struct collect_parts){ t, files, s, set, &inserting, &reading, &roots, &uploads };
 	return rc;
 }
 
-static void stop(void)
-{
-	snapshots_stop(s);
-	checkpoint_stop(c);
-	files_free(files);
-	tree_close(t);
-	t = NULL;
-}
-
 static int setup(void **state)
 {
-	const char *tmp = getenv("TMPDIR");
-
 	(void)state;
-	snprintf(tree_dir, sizeof(tree_dir), "%.40s/tree-XXXXXX", tmp ? tmp : "/tmp");
-	if (!mkdtemp(tree_dir))
-		return -1;
 	seed = 1;
-	set = fakedht_new(2);
-	cache = cache_new(1 << 20);
 	grace_init(&inserting);
 	grace_init(&reading);
 	roots_init(&roots);
 	uploads_init(&uploads);
-	return start();
+	return parts_new() < 0 ? -1 : start();
 }
 
 static int teardown(void **state)
 {
+	int rc;
+
 	stop();
-	cache_free(cache);
-	fakedht_free(set);
+	rc = parts_free(state);
 	grace_destroy(&inserting);
 	grace_destroy(&reading);
 	roots_destroy(&roots);
 	uploads_destroy(&uploads);
-	return tree_test_teardown(state);
+	return rc;
 }
 
 static bool go_on(void *arg, enum collect_phase phase, uint64_t done, uint64_t total)
@@ -234,44 +193,12 @@ static void remove_file(const char *name)
 	checkpoint();
 }
 
-struct waiting {
-	struct snapshot_waiter w;
-	sem_t done;
-	int result;
-};
-
-static void snapshot_done(struct snapshot_waiter *sw, int result)
-{
-	struct waiting *w = (struct waiting *)sw;
-
-	w->result = result;
-	sem_post(&w->done);
-}
-
 static struct ref snapshot(void)
 {
-	struct waiting w = { .w = { .done = snapshot_done, .note = "" } };
+	struct ref ref;
 
-	sem_init(&w.done, 0, 0);
-	snapshots_wait(s, &w.w);
-	sem_wait(&w.done);
-	sem_destroy(&w.done);
-	assert_int_equal(w.result, 0);
-	return w.w.ref;
-}
-
-static void count_one(void *arg, const struct timestamp *time, const struct ref *ref)
-{
-	(void)time, (void)ref;
-	++*(unsigned int *)arg;
-}
-
-static unsigned int kept(void)
-{
-	unsigned int n = 0;
-
-	assert_int_equal(snapshots_list(s, count_one, &n), 0);
-	return n;
+	assert_int_equal(take("", &ref), 0);
+	return ref;
 }
 
 /* Chunks that nobody refers to. */

@@ -34,12 +34,10 @@ static int setup(void **state)
 	struct files_options o = {
 		.dirty_max = 1 << 24, .flushers = 2, .load = load, .changed = changed,
 	};
-	const char *tmp = getenv("TMPDIR");
 	char why[512];
 
 	(void)state;
-	snprintf(tree_dir, sizeof(tree_dir), "%.40s/tree-XXXXXX", tmp ? tmp : "/tmp");
-	if (!mkdtemp(tree_dir) || tree_open(tree_dir, false, &t, why, sizeof(why)) != 0)
+	if (tree_test_mkdir() < 0 || tree_open(tree_dir, false, &t, why, sizeof(why)) != 0)
 		return -1;
 	set = fakedht_new(2);
 	cache = cache_new(1 << 20);

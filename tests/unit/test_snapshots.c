@@ -2,134 +2,30 @@
  * snapshots: whom one serves, which are kept, and what failures do, over a real tree and a set
  * whose operations the test holds back and makes fail.
  */
-#include <semaphore.h>
+#include "tests/unit/snapshots_test.h"
 
-#include "tests/unit/tree_test.h"
-
-#include "fs/snapshots.h"
 #include "fs/tree_internal.h"
-#include "tests/lib/fakedht.h"
 
-static struct dht *set;
-static struct cache *cache;
-static struct files *files;
-static struct checkpoint *c;
-static struct snapshots *s;
 static const char *rule = KEEP_DEFAULT;
-
-static int load(void *arg, uint64_t ino, struct inode *out)
-{
-	(void)arg;
-	return tree_get(t, ino, out);
-}
 
 static int start(bool read_only)
 {
-	struct files_options o = {
-		.dht = set, .cache = cache, .dirty_max = 1 << 24, .flushers = 1, .load = load,
-	};
-	char why[512];
-	int rc = tree_open(tree_dir, read_only, &t, why, sizeof(why));
+	struct files_options fo = { .dirty_max = 1 << 24, .flushers = 1 };
+	struct snapshots_options so = { .read_only = read_only };
 
-	if (rc == 0)
-		rc = files_new(&o, &files);
-	if (rc == 0)
-		rc = checkpoint_start(t, files, set, NULL, &c);
-	if (rc == 0) {
-		struct snapshots_options so = {
-			.tree = t, .checkpoint = c, .dht = set, .cache = cache, .read_only = read_only,
-		};
-
-		rc = keep_parse(rule, &so.keep, why, sizeof(why));
-		if (rc == 0)
-			rc = snapshots_start(&so, &s);
-	}
-	return rc;
-}
-
-static int stop(void)
-{
-	int rc = snapshots_stop(s);
-
-	checkpoint_stop(c);
-	files_free(files);
-	tree_close(t);
-	t = NULL;
-	return rc;
+	return parts_start(fo, so, rule);
 }
 
 static int setup(void **state)
 {
-	const char *tmp = getenv("TMPDIR");
-
 	(void)state;
-	snprintf(tree_dir, sizeof(tree_dir), "%.40s/tree-XXXXXX", tmp ? tmp : "/tmp");
-	if (!mkdtemp(tree_dir))
-		return -1;
-	set = fakedht_new(2);
-	cache = cache_new(1 << 20);
-	return start(false);
+	return parts_new() < 0 ? -1 : start(false);
 }
 
 static int teardown(void **state)
 {
 	stop();
-	fakedht_free(set);
-	cache_free(cache);
-	return tree_test_teardown(state);
-}
-
-struct waiting {
-	struct snapshot_waiter w;
-	sem_t done;
-	int result;
-};
-
-static void done(struct snapshot_waiter *sw, int result)
-{
-	struct waiting *w = (struct waiting *)sw;
-
-	w->result = result;
-	sem_post(&w->done);
-}
-
-static void wait_start(struct waiting *w, const char *note)
-{
-	*w = (struct waiting){ .w = { .done = done, .note = note }, .result = 1 };
-	sem_init(&w->done, 0, 0);
-	snapshots_wait(s, &w->w);
-}
-
-static int wait_end(struct waiting *w)
-{
-	sem_wait(&w->done);
-	sem_destroy(&w->done);
-	return w->result;
-}
-
-static int take(const char *note, struct ref *ref)
-{
-	struct waiting w;
-	int rc;
-
-	wait_start(&w, note);
-	rc = wait_end(&w);
-	*ref = w.w.ref;
-	return rc;
-}
-
-static void count_one(void *arg, const struct timestamp *time, const struct ref *ref)
-{
-	(void)time, (void)ref;
-	++*(unsigned int *)arg;
-}
-
-static unsigned int kept(void)
-{
-	unsigned int n = 0;
-
-	assert_int_equal(snapshots_list(s, count_one, &n), 0);
-	return n;
+	return parts_free(state);
 }
 
 static bool same(const struct ref *a, const struct ref *b)

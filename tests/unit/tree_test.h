@@ -47,13 +47,19 @@ static inline void tree_test_reopen(void)
 	tree_test_open();
 }
 
-static inline int tree_test_setup(void **state)
+/* A fresh folder. */
+static inline int tree_test_mkdir(void)
 {
 	const char *tmp = getenv("TMPDIR");
 
-	(void)state;
 	snprintf(tree_dir, sizeof tree_dir, "%.40s/tree-XXXXXX", tmp ? tmp : "/tmp");
-	if (!mkdtemp(tree_dir))
+	return mkdtemp(tree_dir) ? 0 : -1;
+}
+
+static inline int tree_test_setup(void **state)
+{
+	(void)state;
+	if (tree_test_mkdir() < 0)
 		return -1;
 	tree_test_open();
 	return 0;
