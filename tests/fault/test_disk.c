@@ -113,6 +113,13 @@ static void a_restart_does_not_believe_what_a_failed_fdatasync_left_in_memory(vo
 	get_all(d, 0, 10);
 }
 
+static void kill_and_open(struct disk *d, struct disk *next)
+{
+	disk_kill_in_sync(d);
+	disk_crash(d, next, false);
+	dhttest_must_open(&next->t);
+}
+
 static void a_failed_fdatasync_after_a_crash_is_healed_from_the_page_cache(void **state)
 {
 	struct disk *d = *state, next;
@@ -120,9 +127,7 @@ static void a_failed_fdatasync_after_a_crash_is_healed_from_the_page_cache(void 
 	put_all(d, 0, 5);
 	dhttest_reopen(&d->t);
 	put_all(d, 5, 10);
-	disk_kill_in_sync(d);
-	disk_crash(d, &next, false);
-	dhttest_must_open(&next.t);
+	kill_and_open(d, &next);
 	faultio_fail(next.files, FAULT_SYNC, 0, 1, -EIO);
 	assert_int_equal(dht_sync_now(next.t.dht), 0);
 	get_all(&next, 0, 10);
@@ -140,9 +145,7 @@ static void what_can_not_be_rescued_is_not_called_durable_until_it_is_there_agai
 	put_all(d, 0, 5);
 	dhttest_reopen(&d->t);
 	put_all(d, 5, 10);
-	disk_kill_in_sync(d);
-	disk_crash(d, &next, false);
-	dhttest_must_open(&next.t);
+	kill_and_open(d, &next);
 	faultio_bytes(next.files, SEGMENT)[offset_of(&next, 7) + RECORD_HEADER] ^= 1;
 	faultio_fail(next.files, FAULT_SYNC, 0, 1, -EIO);
 	for (int i = 0; i < 3; i++)
@@ -359,9 +362,7 @@ static void rot_of_what_a_crash_left_is_noticed_and_healed(void **state)
 	struct disk *d = *state, next;
 
 	put_all(d, 0, 3);
-	disk_kill_in_sync(d);
-	disk_crash(d, &next, false);
-	dhttest_must_open(&next.t);
+	kill_and_open(d, &next);
 	faultio_bytes(next.files, SEGMENT)[offset_of(&next, 1) + RECORD_HEADER] ^= 1;
 	assert_int_equal(dhttest_get(&next.t, 1, len_of(1)), -EBADMSG);
 	put_all(&next, 1, 2);
