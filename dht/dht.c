@@ -100,7 +100,8 @@ int dht_insert_now(struct dht *d, struct dht_op *op, bool hashed)
 	assert(kind_valid(op->kind) && op->chunk && op->chunk->len <= CHUNK_MAX);
 	if (!hashed)
 		address_of(op->kind, op->chunk->data, op->chunk->len, &op->address);
-	op->result = store_put(d->store, op->kind, &op->address, op->chunk, !work_hurry(d->work));
+	op->result = store_put(d->store, op->kind, &op->address, op->chunk,
+	    !op->hurry && !work_hurry(d->work));
 	return op->result;
 }
 

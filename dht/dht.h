@@ -57,6 +57,7 @@ struct dht_op {
 	struct address address;
 	struct chunk *chunk;
 	bool ahead;		/* a lookup nobody waits for yet: after all others */
+	bool hurry;		/* an insert whose caller is behind: there is no time to compress it */
 	/* private */
 	struct dht *dht;
 	struct list link;

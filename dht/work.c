@@ -150,7 +150,8 @@ static void *worker_main(void *arg)
 		me->op = op;
 		resumed = w->resumed;
 		job = (struct work_job){ .verb = (enum work_verb)op->verb, .kind = op->kind,
-			.address = op->address, .hurry = w->queued[QUEUE_INSERT] > w->count };
+			.address = op->address,
+			.hurry = op->hurry || w->queued[QUEUE_INSERT] > w->count };
 		if (op->verb == WORK_INSERT)
 			job.chunk = chunk_hold(op->chunk);
 		w->running++;

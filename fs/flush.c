@@ -119,7 +119,8 @@ static void await(struct window *w, unsigned int n)
 
 static void insert_start(struct window *w, struct slot *s)
 {
-	s->op = (struct dht_op){ .done = insert_done, .user = w, .kind = KIND_DATA };
+	s->op = (struct dht_op){ .done = insert_done, .user = w, .kind = KIND_DATA,
+		.hurry = files_pressed(files_of(w)) };
 	s->op.chunk = s->item.chunk;
 	pthread_mutex_lock(&w->lock);
 	w->under_way++;
