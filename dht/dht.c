@@ -46,7 +46,7 @@ static void mended(void *arg)
 static unsigned int workers_of(const struct dht_options *options)
 {
 	/* So that one reads while another hashes. */
-	long n = options->workers ? (long)options->workers : 2 * sysconf(_SC_NPROCESSORS_ONLN);
+	long n = options->workers ? (long)options->workers : 3 * sysconf(_SC_NPROCESSORS_ONLN);
 
 	return n < 1 ? 2 : n > WORKERS_MAX ? WORKERS_MAX : (unsigned int)n;
 }

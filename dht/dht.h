@@ -27,7 +27,7 @@ struct io;
 struct dht_options {
 	const char *dir;	/* the store's folder, made if missing (mode 0700) */
 	uint64_t size_max;	/* bytes that its files may take; 0: no limit but the disk's */
-	unsigned int workers;	/* threads that hash, compress, append and read; 0: two a core */
+	unsigned int workers;	/* threads that hash, compress, append and read; 0: three a core */
 	unsigned int ledger_batch;	/* records that its index is told of at once; 0: as is best */
 	unsigned int lock_wait_ms;	/* how long to wait for a process that still holds the store */
 	bool read_only;		/* nothing is inserted; a store that needs recovery is still recovered */
