@@ -14,6 +14,7 @@ CHUNKER := \
 DHT := \
 	io record scan segment ledger ledger_rows ledger_write marks recent format lock \
 	append tail sync commit recover pace check gc dead clean listing get put store open work dht
+NET := ring noise
 FS := \
 	log now size options place remount jobs grace roots uploads lookups cache fetch \
 	acl tree tree_view tree_change tree_names tree_rename tree_attr tree_xattr \
@@ -27,6 +28,7 @@ UNIT_CHUNKER := \
 	test_address test_cut test_codec test_xattrs test_snapshot test_entry test_directory test_directory_update \
 	test_directory_diff test_node test_index test_splice
 UNIT_DHT     := test_record test_store test_dht test_gc test_gc_race
+UNIT_NET     :=
 FAULT        := test_power test_disk test_tail test_open test_heal test_collect test_crash
 UNIT_FS := \
 	test_options test_cache test_fetch test_jobs test_gate test_extents test_file test_file_memory test_files \
@@ -57,7 +59,7 @@ CPPFLAGS += $(if $(DEFLATE),-DHAVE_LIBDEFLATE)
 Q := $(if $(V),,@)
 
 objs = $(patsubst %,$(B)/$(1)/%.o,$(2))
-TESTS := $(addprefix $(B)/tests/unit/,$(UNIT_CHUNKER) $(UNIT_DHT) $(UNIT_FS)) $(addprefix $(B)/tests/fault/,$(FAULT))
+TESTS := $(addprefix $(B)/tests/unit/,$(UNIT_CHUNKER) $(UNIT_DHT) $(UNIT_NET) $(UNIT_FS)) $(addprefix $(B)/tests/fault/,$(FAULT))
 PROGRAMS := $(B)/dhtfs $(B)/dhtctl $(B)/nullfs $(B)/benchio
 BENCHES := $(addprefix $(B)/,dhtbench chunkbench filebench)
 
@@ -82,7 +84,7 @@ mount: deps
 	$(B)/dhtfs $(MNT)
 
 $(B)/libchunker.a: $(call objs,chunker,$(CHUNKER))
-$(B)/libdht.a: $(call objs,dht,$(DHT))
+$(B)/libdht.a: $(call objs,dht,$(DHT)) $(call objs,dht/net,$(NET))
 $(B)/libfs.a: $(call objs,fs,$(FS))
 $(B)/%.a:
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
@@ -111,10 +113,10 @@ $(B)/libtest.a: $(call objs,tests/lib,change_list chunkset crash crash_check dht
 $(addprefix $(B)/tests/unit/,$(UNIT_FAKE)): $(B)/tests/lib/fakedht.o
 $(TESTS): $(B)/libtest.a
 $(addprefix $(B)/tests/unit/,$(UNIT_FS)) $(B)/tests/fault/test_crash: $(B)/libfs.a
-$(addprefix $(B)/tests/unit/,$(UNIT_DHT) $(UNIT_FS)) $(addprefix $(B)/tests/fault/,$(FAULT)): $(B)/libdht.a
+$(addprefix $(B)/tests/unit/,$(UNIT_DHT) $(UNIT_NET) $(UNIT_FS)) $(addprefix $(B)/tests/fault/,$(FAULT)): $(B)/libdht.a
 $(TESTS): $(B)/libchunker.a
 $(TESTS): LIBS = $(LIBS_FS)
-$(addprefix $(B)/tests/,$(addprefix unit/,$(UNIT_DHT)) $(addprefix fault/,$(filter-out test_crash,$(FAULT)))): LIBS = $(LIBS_DHT)
+$(addprefix $(B)/tests/,$(addprefix unit/,$(UNIT_DHT) $(UNIT_NET)) $(addprefix fault/,$(filter-out test_crash,$(FAULT)))): LIBS = $(LIBS_DHT)
 $(addprefix $(B)/tests/unit/,$(UNIT_CHUNKER)): LIBS = $(LIBS_CHUNKER)
 $(TESTS): %: %.o
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
@@ -143,7 +145,7 @@ bench: deps-bench
 SECONDS ?= 60
 fuzz: $(addprefix build-fuzz/,$(FUZZ))
 	$(Q)for f in $(FUZZ); do tests/fuzz/run build-fuzz/$$f $(SECONDS) || exit 1; done
-build-fuzz/%: tests/fuzz/%.c $(addsuffix .c,$(addprefix chunker/,$(CHUNKER)) $(addprefix dht/,$(DHT))) | deps-fuzz
+build-fuzz/%: tests/fuzz/%.c $(addsuffix .c,$(addprefix chunker/,$(CHUNKER)) $(addprefix dht/,$(DHT)) $(addprefix dht/net/,$(NET))) | deps-fuzz
 	$(Q)mkdir -p build-fuzz
 	$(Q)clang $(CPPFLAGS) -std=gnu11 -g -O1 -pthread -fsanitize=fuzzer,address,undefined \
 	    -fno-sanitize-recover=all -o $@ $^ $(LIBS_DHT)

@@ -1,0 +1,75 @@
+/*
+ * catalogue: what a node knows of its own disk, answered at once: an index, in memory or mapped.  The node reads
+ * it here, and changes it by effects (node.h); a change is visible when its EVENT_DONE has come in.
+ */
+#ifndef DHT_NET_CATALOGUE_H
+#define DHT_NET_CATALOGUE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "chunker/address.h"
+#include "chunker/chunk.h"
+
+/* Of a record.  One of the first three, with or without the others; 0: not here. */
+enum catalogue_state {
+	STATE_OWNED = 1,	/* its slot is ours */
+	STATE_FOREIGN = 2,	/* not, and not all R owners have confirmed: never evicted */
+	STATE_CACHED = 4,	/* confirmed: may go when space is wanted */
+	STATE_LEASED = 8,	/* kept by the catalogue itself: some volume's current lease here has it */
+};
+#define STATE_ANY (STATE_OWNED | STATE_FOREIGN | STATE_CACHED)
+
+/* Small durable things: members, our incarnation, heads, the tables of slots that are complete. */
+struct catalogue_row_key {
+	uint8_t table;			/* enum catalogue_table */
+	struct address key;
+};
+
+enum catalogue_table {
+	ROW_SELF = 1,		/* key zeros: our incarnation */
+	ROW_MEMBER = 2,		/* by id: the signed record or statement */
+	ROW_HEAD = 3,		/* by volume */
+	ROW_HEAD_SEEN = 4,	/* by volume: the highest that we as a reader saw */
+	ROW_COMPLETE = 5,	/* key zeros: which slots are complete since when */
+	ROW_RETIRED = 6,	/* by volume: its signed end */
+};
+
+struct catalogue_lease {
+	struct address volume;
+	uint16_t slot;
+	uint64_t seq;
+	struct chunk *blob;		/* the signed lease (lease.h); NULL: remove it (retired) */
+	const struct address *addresses;	/* in order */
+	uint32_t count;
+};
+
+struct catalogue {
+	/** state(c, a): enum catalogue_state bits; 0: not here. */
+	unsigned int (*state)(struct catalogue *c, const struct address *a);
+
+	/** list(c, from, states, n, out): up to ${n} addresses >= ${from} (NULL: the first), in order, that are here with any of
+	 * the bits of ${states}.  With STATE_LEASED alone: those that are leased, here or not. */
+	size_t (*list)(struct catalogue *c, const struct address *from, unsigned int states, size_t n, struct address *out);
+
+	/** leased(c, a): does any volume's lease have it? */
+	bool (*leased)(struct catalogue *c, const struct address *a);
+
+	/** row(c, key): held for the caller; NULL: none.  rows(c, table, after, out): the next key behind ${after}
+	 * (NULL: the first); false: no more. */
+	struct chunk *(*row)(struct catalogue *c, const struct catalogue_row_key *key);
+	bool (*rows)(struct catalogue *c, uint8_t table, const struct address *after, struct address *out);
+
+	/** lease(c, volume, slot): its signed bytes, held; NULL: none.  lease_next(): the next volume with a lease in ${slot}
+	 * behind ${after} (NULL: the first).  lease_list(): up to ${n} of its addresses >= ${from}. */
+	struct chunk *(*lease)(struct catalogue *c, const struct address *volume, unsigned int slot);
+	bool (*lease_next)(struct catalogue *c, unsigned int slot, const struct address *after, struct address *volume);
+	size_t (*lease_list)(struct catalogue *c, const struct address *volume, unsigned int slot,
+	    const struct address *from, size_t n, struct address *out);
+
+	/** space(c): bytes that can still be written.  volume_bytes(c, volume): what is kept on its behalf. */
+	uint64_t (*space)(struct catalogue *c);
+};
+
+#endif

@@ -1,0 +1,169 @@
+/*
+ * wire: the one codec of what nodes say to each other (PROTOCOL.md, byte by byte).  Pure.
+ *
+ * A message is a type, the number of the request that it makes or answers, and fields.  A field is a number, a
+ * length and a value.  A field's number means the same in every message, and so a message is one flat struct.
+ * What a decoder does not know it skips; what a message lacks, or has too much of, makes it bad as a whole.
+ */
+#ifndef DHT_NET_WIRE_H
+#define DHT_NET_WIRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "chunker/address.h"
+
+#define WIRE_VERSION	   1u
+#define WIRE_HASH	   20u		/* bytes of a hash of repair's tries: BLAKE2b-160 */
+#define WIRE_BYTES_MAX	   (CHUNK_MAX + 64u)	/* of a chunk as it travels: its stored form */
+#define WIRE_ADDRESSES_MAX 1024u	/* in one message */
+#define WIRE_BLOB_MAX	   1024u	/* bytes of a signed record, head, lease or statement */
+#define WIRE_BLOBS_MAX	   65536u	/* bytes of many of them */
+#define WIRE_SUMMARY_MAX   4096u	/* members in one message */
+#define WIRE_PATHS_MAX	   256u		/* places of a trie asked for in one message */
+#define WIRE_GOSSIP_MAX	   32u		/* suspicions in one message */
+#define WIRE_MESSAGE_MAX   (512u * 1024)	/* bytes of a whole encoded message */
+
+/* The numbers are part of the protocol. */
+enum wire_type {
+	/* membership: of priority control */
+	WIRE_PING = 1,		/* are you there? with gossip.  seq [records] [suspicions] */
+	WIRE_ACK = 2,		/* seq [records] [suspicions] */
+	WIRE_PROBE = 3,		/* ping ${target} for me; answered by an ACK or NACK with my seq.  seq, target */
+	WIRE_NACK = 4,		/* seq: ${target} did not answer me in time; I am well */
+	WIRE_GOSSIP = 5,	/* [records] [suspicions] */
+	WIRE_COMPARE = 6,	/* hash: of all that I know of members.  Same: nothing comes back */
+	WIRE_SUMMARY = 7,	/* summary; [more] */
+	WIRE_RECORDS = 8,	/* records [statements] */
+	WIRE_WANT = 9,		/* ids: send me what you know of these.  addresses */
+	/* requests; each is answered by WIRE_ANSWER of the same number */
+	WIRE_TOUCH = 16,	/* placement, addresses, [volume]: have you? keep them.  -> status, have */
+	WIRE_PUT = 17,		/* placement, address, kind, bytes, [volume], [spare].  -> status */
+	WIRE_GET = 18,		/* placement, address.  -> status, [kind, bytes], [complete] */
+	WIRE_AUDIT = 19,	/* nonce, address.  -> status, [hash]: BLAKE2b-256(nonce || bytes) */
+	WIRE_TRIE = 32,		/* placement, paths: what have you there?  -> status, hashes, counts */
+	WIRE_LIST = 33,		/* placement, paths (one).  -> status, addresses, [more] */
+	WIRE_LEASE = 40,	/* placement, lease, count, addresses, [more]: one part of a lease.  -> status */
+	WIRE_RETIRE = 41,	/* statement: signed by the volume.  -> status */
+	WIRE_LEASES = 42,	/* placement, slot, [volume: after it].  -> status, [lease], [more] */
+	WIRE_LEASED = 43,	/* placement, slot, volume, [address: after it].  -> status, lease, addresses, [more] */
+	WIRE_HEAD = 56,		/* placement, volume.  -> status, [head], [evidence] */
+	WIRE_SWAP = 57,		/* placement, volume, hash (of the head before; zeros: none), head.  -> status, [head], [evidence] */
+	WIRE_ANSWER = 64,	/* status, and what the request asks for; with WIRE_PLACEMENT: placement */
+};
+
+/* Answers.  The numbers are part of the protocol. */
+enum wire_status {
+	WIRE_OK = 0,
+	WIRE_MISS = 1,		/* not here; ${complete} tells whether that counts (see NETWORK, "a miss") */
+	WIRE_OTHER_PLACEMENT = 2,	/* our tables differ: ${placement} is mine */
+	WIRE_BUSY = 3,		/* over a limit: later */
+	WIRE_FULL = 4,		/* no space, or the volume's share is used up */
+	WIRE_BAD = 5,		/* the bytes are not those of the address; a signature is wrong */
+	WIRE_FAULT = 6,		/* my disk failed */
+	WIRE_NOT_OWNER = 7,	/* under this table that is not mine to say */
+	WIRE_CONFLICT = 8,	/* a head: another came first; ${head} is it.  With ${evidence}: two of one seq */
+	WIRE_OLD = 9,		/* a lease or head with a lower seq than what I have */
+	WIRE_LEAVING = 10,	/* I take nothing new */
+};
+
+struct wire_suspicion {
+	struct address id;	/* of whom */
+	uint64_t incarnation;	/* of the record that is doubted */
+	struct address from;	/* who says so */
+	bool dead;		/* not only suspect */
+};
+
+struct wire_summary {
+	struct address id;
+	uint64_t incarnation;
+	uint8_t hash[8];	/* the first bytes of the BLAKE2b-256 of the signed record */
+};
+
+/* A place in the trie of a slot: the ${depth} nibbles after the slot's bits (see repair.h). */
+struct wire_path {
+	uint16_t slot;		/* WIRE_ALL_SLOTS: the one hash for everything that we share */
+	uint8_t depth;
+	uint8_t nibbles[8];	/* two each; what is behind ${depth} is zero */
+};
+#define WIRE_ALL_SLOTS 0xffffu
+
+struct wire_hash {
+	uint8_t b[WIRE_HASH];
+};
+
+struct wire_slice {
+	const uint8_t *data;
+	uint32_t len;
+};
+
+enum wire_field {
+	FIELD_SEQ = 1, FIELD_TARGET, FIELD_RECORDS, FIELD_STATEMENTS, FIELD_SUSPICIONS, FIELD_HASH, FIELD_SUMMARY,
+	FIELD_MORE, FIELD_PLACEMENT, FIELD_ADDRESS, FIELD_ADDRESSES, FIELD_VOLUME, FIELD_KIND, FIELD_BYTES, FIELD_SPARE,
+	FIELD_STATUS, FIELD_HAVE, FIELD_COMPLETE, FIELD_NONCE, FIELD_PATHS, FIELD_HASHES, FIELD_COUNTS, FIELD_LEASE,
+	FIELD_COUNT, FIELD_STATEMENT, FIELD_SLOT, FIELD_HEAD, FIELD_EVIDENCE,
+	FIELD_END,		/* one behind the last */
+};
+#define WIRE_HAS(field) (UINT64_C(1) << (field))
+
+/* Pointers are into the bytes that it was decoded from, or are the caller's. */
+struct message {
+	enum wire_type type;
+	uint32_t request;		/* 0: membership, which has no requests */
+	uint64_t has;			/* WIRE_HAS() of the fields that are there */
+	uint64_t seq;
+	struct address target, hash, placement, address, volume, nonce;
+	struct wire_slice records;	/* each: le16 length, bytes (see member.h) */
+	struct wire_slice statements;	/* likewise */
+	struct wire_slice bytes, lease, statement, head, evidence;
+	struct wire_slice have;		/* bit i (of byte i / 8, lowest first): the i-th address is there */
+	const struct address *addresses;
+	const struct wire_hash *hashes;
+	struct wire_suspicion suspicion[WIRE_GOSSIP_MAX];
+	const uint8_t *summary_bytes;	/* read it with wire_summary() */
+	const uint8_t *paths_bytes;	/* wire_path() */
+	const uint8_t *counts_bytes;	/* wire_count() */
+	uint32_t suspicions, summaries, address_count, path_count, hash_count, count_count;
+	uint32_t count;
+	uint16_t status, slot;
+	uint8_t kind;
+	bool more, spare, complete;	/* a flag that is false is not sent */
+};
+
+/**
+ * wire_size(m), wire_encode(m, out, size): the bytes of a message.  Fields go out in the order of their numbers.
+ * wire_encode() leaves out the value of FIELD_BYTES, the last of its message, where ${split}: the
+ * caller sends it himself, right behind.  Returns how many bytes were written; -EMSGSIZE.
+ */
+size_t wire_size(const struct message *m);
+int wire_encode(const struct message *m, bool split, uint8_t *out, size_t size);
+
+/**
+ * wire_decode(type, request, bytes, len, out): -EBADMSG: a field that its message must have is not there, comes
+ * twice, is too long or too short, or a number in it is out of range; -EPROTO: a type that
+ * this version does not know (skip it).  Allocates nothing.
+ */
+int wire_decode(unsigned int type, uint32_t request, const uint8_t *bytes, size_t len, struct message *out);
+
+/* The i-th item of a decoded list; to encode: the reverse into the caller's buffer. */
+void wire_summary(const struct message *m, unsigned int i, struct wire_summary *out);
+void wire_path(const struct message *m, unsigned int i, struct wire_path *out);
+uint32_t wire_count(const struct message *m, unsigned int i);
+#define WIRE_SUMMARY_LEN 48u
+#define WIRE_PATH_LEN	 12u
+#define WIRE_COUNT_LEN	 4u
+void wire_summary_put(const struct wire_summary *s, uint8_t out[WIRE_SUMMARY_LEN]);
+void wire_path_put(const struct wire_path *p, uint8_t out[WIRE_PATH_LEN]);
+void wire_count_put(uint32_t n, uint8_t out[WIRE_COUNT_LEN]);
+
+/** wire_blob(list, at, out): the next of a list of blobs (records, statements) from *${at}, which moves on.
+ * False: no more.  wire_blob_put(): appends; its length, or -EMSGSIZE. */
+bool wire_blob(const struct wire_slice *list, uint32_t *at, struct wire_slice *out);
+int wire_blob_put(const void *blob, size_t len, uint8_t *out, size_t size);
+
+/** wire_type_name(), wire_status_name(): for the log and the trace. */
+const char *wire_type_name(unsigned int type);
+const char *wire_status_name(unsigned int status);
+
+#endif
