@@ -84,7 +84,8 @@ mount: deps
 	$(B)/dhtfs $(MNT)
 
 $(B)/libchunker.a: $(call objs,chunker,$(CHUNKER))
-$(B)/libdht.a: $(call objs,dht,$(DHT)) $(call objs,dht/net,$(NET))
+$(B)/libdht.a: $(call objs,dht,$(DHT))
+$(B)/libnet.a: $(call objs,dht/net,$(NET))
 $(B)/libfs.a: $(call objs,fs,$(FS))
 $(B)/%.a:
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
@@ -113,7 +114,8 @@ $(B)/libtest.a: $(call objs,tests/lib,change_list chunkset crash crash_check dht
 $(addprefix $(B)/tests/unit/,$(UNIT_FAKE)): $(B)/tests/lib/fakedht.o
 $(TESTS): $(B)/libtest.a
 $(addprefix $(B)/tests/unit/,$(UNIT_FS)) $(B)/tests/fault/test_crash: $(B)/libfs.a
-$(addprefix $(B)/tests/unit/,$(UNIT_DHT) $(UNIT_NET) $(UNIT_FS)) $(addprefix $(B)/tests/fault/,$(FAULT)): $(B)/libdht.a
+$(addprefix $(B)/tests/unit/,$(UNIT_DHT) $(UNIT_FS)) $(addprefix $(B)/tests/fault/,$(FAULT)): $(B)/libdht.a
+$(addprefix $(B)/tests/unit/,$(UNIT_NET)): $(B)/libnet.a
 $(TESTS): $(B)/libchunker.a
 $(TESTS): LIBS = $(LIBS_FS)
 $(addprefix $(B)/tests/,$(addprefix unit/,$(UNIT_DHT) $(UNIT_NET)) $(addprefix fault/,$(filter-out test_crash,$(FAULT)))): LIBS = $(LIBS_DHT)
