@@ -12,11 +12,12 @@
 #include "chunker/address.h"
 #include "chunker/chunk.h"
 
-/* Of a record.  One of the first three, with or without the others; 0: not here. */
+/* Of a record; 0: not here.  OWNED and FOREIGN together: ours, and the other owners have not all confirmed yet (we
+ * wrote it); CACHED stands alone. */
 enum catalogue_state {
 	STATE_OWNED = 1,	/* its slot is ours */
-	STATE_FOREIGN = 2,	/* not, and not all R owners have confirmed: never evicted */
-	STATE_CACHED = 4,	/* confirmed: may go when space is wanted */
+	STATE_FOREIGN = 2,	/* not all R owners have confirmed: never evicted */
+	STATE_CACHED = 4,	/* not ours, confirmed: may go when space is wanted */
 	STATE_LEASED = 8,	/* kept by the catalogue itself: some volume's current lease here has it */
 };
 #define STATE_ANY (STATE_OWNED | STATE_FOREIGN | STATE_CACHED)
@@ -68,8 +69,10 @@ struct catalogue {
 	size_t (*lease_list)(struct catalogue *c, const struct address *volume, unsigned int slot,
 	    const struct address *from, size_t n, struct address *out);
 
-	/** space(c): bytes that can still be written.  volume_bytes(c, volume): what is kept on its behalf. */
+	/** space(c): bytes that can still be written.  volume_bytes(c, volume): stored bytes of what is here and was first
+	 * written (EFFECT_WRITE) on its behalf. */
 	uint64_t (*space)(struct catalogue *c);
+	uint64_t (*volume_bytes)(struct catalogue *c, const struct address *volume);
 };
 
 #endif

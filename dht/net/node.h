@@ -60,7 +60,8 @@ enum command_kind {
 	COMMAND_INSERT,
 	/* ${chunk} from anyone, verified.  -ENOENT: all owners said so, and it counts; -EIO, -ETIMEDOUT. */
 	COMMAND_FETCH,
-	/* Does the set have it, without its bytes: reply's ${count}: owners that proved it just now (audit). */
+	/* Does the set have what is also here: reply's ${count}: owners that proved it just now (audit), this node among them
+	 * where it is one.  -ENODATA: no copy here to compare with. */
 	COMMAND_CONFIRM,
 	/* Store a lease (lease.h) with all owners of its slot: ${blob}, ${addresses}, ${count}. */
 	COMMAND_LEASE,
@@ -79,6 +80,7 @@ struct command {
 	uint64_t ticket;		/* the user's; comes back in the reply */
 	uint64_t timeout;		/* us */
 	struct address address, previous;
+	struct address volume;		/* INSERT: on whose behalf; zeros: nobody's */
 	enum kind chunk_kind;
 	struct chunk *chunk, *blob;	/* the node takes its own holds */
 	const struct address *addresses;	/* copied */
@@ -101,15 +103,17 @@ struct event {
 	const struct command *command;
 };
 
-/* Those with a ticket are answered by EVENT_DONE, once, in any order, also after the link is gone. */
+/* Those with a ticket are answered by EVENT_DONE, once, in any order, also after the link is gone.  What concerns one
+ * address, or one row, is carried out in the order in which it came. */
 enum effect_kind {
 	EFFECT_DIAL,		/* ticket, text: "host:port".  Answered by EVENT_LINK_UP, or EVENT_DONE: it failed */
 	EFFECT_SEND,		/* link, type, request, priority, head, [tail] */
 	EFFECT_CONSUMED,	/* link, count: bytes of messages that the node is done with */
 	EFFECT_CLOSE,		/* link, text: why.  EVENT_LINK_DOWN still comes */
-	EFFECT_READ,		/* ticket, address.  -> chunk (stored form), chunk_kind; -ENOENT, -EIO, -EBADMSG */
-	EFFECT_WRITE,		/* ticket, address, chunk_kind, chunk, states: verified, stored, durable when done.  -EBADMSG,
-				 * -ENOSPC, -EIO */
+	EFFECT_READ,		/* ticket, address.  -> chunk (stored form), chunk_kind, verified; -ENOENT, -EIO, -EBADMSG */
+	EFFECT_WRITE,		/* ticket, address, chunk_kind, chunk, states, hash (the volume; zeros: none): verified, stored,
+				 * durable when done; also where a copy is here that turns out to be bad.  The states are
+				 * added to those that it has; OWNED and FOREIGN end CACHED.  -EBADMSG, -ENOSPC, -EIO */
 	EFFECT_STATES,		/* ticket, address, states: of what is there; 0: delete it.  Durable when done */
 	EFFECT_CHECK,		/* ticket, address, chunk_kind, chunk: are these its bytes?  0, -EBADMSG */
 	EFFECT_PROVE,		/* ticket, address, hash (the nonce).  -> hash: BLAKE2b-256(nonce || stored raw bytes) */

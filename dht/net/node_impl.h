@@ -132,7 +132,9 @@ void fetch_command(struct node *n, const struct command *c);		/* fetch.c: FETCH,
 void lease_command(struct node *n, const struct command *c);		/* lease.c: LEASE, RETIRE */
 void head_command(struct node *n, const struct command *c);		/* heads.c: HEAD, SWAP */
 void leave_command(struct node *n, const struct command *c);		/* rebalance.c: LEAVE; DRAIN by membership */
-/** foreign_add(n, a): ${a} lies here and has owners elsewhere: see that they get it.  foreign_count(n). */
+/** foreign_add(n, a): ${a} lies here: see that its other owners have it, and have proved it.  What is FOREIGN becomes
+ * OWNED or CACHED then; set that state first, or the wish is lost in a crash.
+ * foreign_count(n): records on their way or waiting, about; 0 only where none here is FOREIGN. */
 void foreign_add(struct node *n, const struct address *a);
 unsigned int foreign_count(struct node *n);
 
@@ -148,8 +150,8 @@ struct machine {
 	void (*end)(struct node *n);
 	size_t (*memory)(struct node *n);
 };
-extern const struct machine foreign_machine, fetch_machine, insert_machine, audit_machine, repair_machine, rebalance_machine,
-    lease_machine, heads_machine, deletion_machine;
+extern const struct machine chunkserve_machine, foreign_machine, fetch_machine, insert_machine, audit_machine, repair_machine,
+    rebalance_machine, lease_machine, heads_machine, deletion_machine;
 
 /* ---- requests of peers (serve.c) ---- */
 
@@ -189,6 +191,7 @@ struct node {
 	struct serve *serve;
 	struct effects *effects;
 	/* by machine */
+	struct chunkserve *chunkserve;
 	struct foreign *foreign;
 	struct fetches *fetches;
 	struct inserts *inserts;
