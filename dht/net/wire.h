@@ -21,7 +21,8 @@
 #define WIRE_BLOB_MAX	   1024u	/* bytes of a signed record, head, lease or statement */
 #define WIRE_BLOBS_MAX	   65536u	/* bytes of many of them */
 #define WIRE_SUMMARY_MAX   4096u	/* members in one message */
-#define WIRE_PATHS_MAX	   256u		/* places of a trie asked for in one message */
+#define WIRE_PATHS_MAX	   64u		/* places of a trie asked for in one message: 64 x 16 hashes, or addresses, come back */
+#define WIRE_HASHES_MAX	   1024u	/* in one message */
 #define WIRE_GOSSIP_MAX	   32u		/* suspicions in one message */
 #define WIRE_MESSAGE_MAX   (512u * 1024)	/* bytes of a whole encoded message */
 
@@ -42,8 +43,14 @@ enum wire_type {
 	WIRE_PUT = 17,		/* placement, address, kind, bytes, [volume], [spare].  -> status */
 	WIRE_GET = 18,		/* placement, address.  -> status, [kind, bytes], [complete] */
 	WIRE_AUDIT = 19,	/* nonce, address.  -> status, [hash]: BLAKE2b-256(nonce || bytes) */
-	WIRE_TRIE = 32,		/* placement, paths: what have you there?  -> status, hashes, counts */
-	WIRE_LIST = 33,		/* placement, paths (one).  -> status, addresses, [more] */
+	/* Repair (trie.h).  Without paths: is this one hash yours, of all that we both own?  -> status: WIRE_OK: it is, WIRE_MISS:
+	 * no.  In all at most 64 bytes of fields, so a field's number and length may take 3.  With paths: what have you
+	 * there?  -> status, counts (a path each), and for each path in order, unless it is empty: its addresses where
+	 * they are few, else the hashes of its 16 children. */
+	WIRE_TRIE = 32,		/* placement, [hashes (one)] or [paths].  -> status, [counts], [hashes], [addresses] */
+	WIRE_LIST = 33,		/* placement, paths (one), [address: after it].  -> status, addresses, [more] */
+	WIRE_OFFER = 34,	/* placement, addresses: these you lack and I have.  -> status: WIRE_BUSY: no more of them now */
+	WIRE_SLOTS = 35,	/* placement, paths (each a slot): which are complete at you?  -> status, have (a bit each) */
 	WIRE_LEASE = 40,	/* placement, lease, count, addresses, [more]: one part of a lease.  -> status */
 	WIRE_RETIRE = 41,	/* statement: signed by the volume.  -> status */
 	WIRE_LEASES = 42,	/* placement, slot, [volume: after it].  -> status, [lease], [more] */
@@ -81,13 +88,12 @@ struct wire_summary {
 	uint8_t hash[8];	/* the first bytes of the BLAKE2b-256 of the signed record */
 };
 
-/* A place in the trie of a slot: the ${depth} nibbles after the slot's bits (see repair.h). */
+/* A place in the trie (trie.h): the first ${depth} steps of four bits, high half of a byte first; the first four are
+ * the number of a slot. */
 struct wire_path {
-	uint16_t slot;		/* WIRE_ALL_SLOTS: the one hash for everything that we share */
-	uint8_t depth;
+	uint8_t depth;		/* 0 to 16 */
 	uint8_t nibbles[8];	/* two each; what is behind ${depth} is zero */
 };
-#define WIRE_ALL_SLOTS 0xffffu
 
 struct wire_hash {
 	uint8_t b[WIRE_HASH];
@@ -151,7 +157,7 @@ void wire_summary(const struct message *m, unsigned int i, struct wire_summary *
 void wire_path(const struct message *m, unsigned int i, struct wire_path *out);
 uint32_t wire_count(const struct message *m, unsigned int i);
 #define WIRE_SUMMARY_LEN 48u
-#define WIRE_PATH_LEN	 12u
+#define WIRE_PATH_LEN	 9u
 #define WIRE_COUNT_LEN	 4u
 void wire_summary_put(const struct wire_summary *s, uint8_t out[WIRE_SUMMARY_LEN]);
 void wire_path_put(const struct wire_path *p, uint8_t out[WIRE_PATH_LEN]);
