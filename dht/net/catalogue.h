@@ -51,7 +51,8 @@ struct catalogue {
 	unsigned int (*state)(struct catalogue *c, const struct address *a);
 
 	/** list(c, from, states, n, out): up to ${n} addresses >= ${from} (NULL: the first), in order, that are here with any of
-	 * the bits of ${states}.  With STATE_LEASED alone: those that are leased, here or not. */
+	 * the bits of ${states}.  With STATE_LEASED alone: those that are leased, here or not.  With STATE_LEASED and others:
+	 * those that are leased, and here with any of the others. */
 	size_t (*list)(struct catalogue *c, const struct address *from, unsigned int states, size_t n, struct address *out);
 
 	/** leased(c, a): does any volume's lease have it? */

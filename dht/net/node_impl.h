@@ -117,6 +117,8 @@ const struct ring *placement_before(struct node *n);
 bool placement_mine(struct node *n, unsigned int slot);
 /** placement_complete(n, slot): has it all that it should have, since this store's generation? */
 bool placement_complete(struct node *n, unsigned int slot);
+/** placement_set_complete(n, slot): repair found it so.  Durable in time; when all are, there is no table before. */
+void placement_set_complete(struct node *n, unsigned int slot);
 /** placement_owners(n, slot, out): the other owners, as peers, by rank; their number (at most RING_REPLICAS_MAX). */
 unsigned int placement_owners(struct node *n, unsigned int slot, struct peer **out);
 /** placement_walk(n, slot, out, max): the other members in the order of the walk. */
@@ -137,6 +139,17 @@ void leave_command(struct node *n, const struct command *c);		/* rebalance.c: LE
  * foreign_count(n): records on their way or waiting, about; 0 only where none here is FOREIGN. */
 void foreign_add(struct node *n, const struct address *a);
 unsigned int foreign_count(struct node *n);
+
+/* Make the leases of ${slot} here and at ${peer} agree: what is newer there comes here, what is newer here, or lacks
+ * there, goes there (lease.c). */
+struct lease_pull {
+	struct peer *peer;
+	uint16_t slot;
+	void (*done)(struct node *n, struct lease_pull *p, int result);	/* 0, -ETIMEDOUT, -EHOSTUNREACH, -EIO */
+	struct lease_pull_private *private;	/* lease.c's own; NULL: not under way */
+};
+void leases_pull(struct node *n, struct lease_pull *p);		/* ${peer}, ${slot} and ${done} are set by the caller */
+void leases_pull_stop(struct node *n, struct lease_pull *p);
 
 /* Those that live as long as the node: each is told of the start, of a new table, of a peer that comes (its link is up) or goes. */
 struct served;
@@ -169,7 +182,8 @@ struct served {
 void serve_answer(struct node *n, struct served *s, struct message *m, struct chunk *tail);
 void serve_status(struct node *n, struct served *s, enum wire_status status);
 
-/** touched(n, a): somebody wants it: not to be deleted for DELETE_AFTER (deletion.c).  leases_changed(n, slot): repair's trie. */
+/** touched(n, a): somebody wants it: not to be deleted for DELETE_AFTER (deletion.c).  leases_changed(): whether these are
+ * leased, or whether they are here, is no longer what it was: repair's trie (repair.c).  work.c tells it of the disk. */
 void touched(struct node *n, const struct address *a);
 void leases_changed(struct node *n, const struct address *addresses, uint32_t count);
 
