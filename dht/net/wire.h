@@ -3,7 +3,8 @@
  *
  * A message is a type, the number of the request that it makes or answers, and fields.  A field is a number, a
  * length and a value.  A field's number means the same in every message, and so a message is one flat struct.
- * What a decoder does not know it skips; what a message lacks, or has too much of, makes it bad as a whole.
+ * Fields come in the order of their numbers, none twice.  What a decoder does not know, or does not expect in
+ * this message, it skips; what a message lacks, or has too much of, makes it bad as a whole.
  */
 #ifndef DHT_NET_WIRE_H
 #define DHT_NET_WIRE_H
@@ -33,16 +34,17 @@ enum wire_type {
 	WIRE_ACK = 2,		/* seq [records] [suspicions] */
 	WIRE_PROBE = 3,		/* ping ${target} for me; answered by an ACK or NACK with my seq.  seq, target */
 	WIRE_NACK = 4,		/* seq: ${target} did not answer me in time; I am well */
-	WIRE_GOSSIP = 5,	/* [records] [suspicions] */
+	WIRE_GOSSIP = 5,	/* [records] [statements] [suspicions] */
 	WIRE_COMPARE = 6,	/* hash: of all that I know of members.  Same: nothing comes back */
 	WIRE_SUMMARY = 7,	/* summary; [more] */
-	WIRE_RECORDS = 8,	/* records [statements] */
+	WIRE_RECORDS = 8,	/* [records] [statements] */
 	WIRE_WANT = 9,		/* ids: send me what you know of these.  addresses */
+	WIRE_MAINTENANCE = 10,	/* target (zeros: anyone), seconds: make no spares for it so long, if it is down */
 	/* requests; each is answered by WIRE_ANSWER of the same number */
 	WIRE_TOUCH = 16,	/* placement, addresses, [volume]: have you? keep them.  -> status, have */
 	WIRE_PUT = 17,		/* placement, address, kind, bytes, [volume], [spare].  -> status */
 	WIRE_GET = 18,		/* placement, address.  -> status, [kind, bytes], [complete] */
-	WIRE_AUDIT = 19,	/* nonce, address.  -> status, [hash]: BLAKE2b-256(nonce || bytes) */
+	WIRE_AUDIT = 19,	/* placement, nonce, address.  -> status, [hash]: BLAKE2b-256(nonce || bytes) */
 	/* Repair (trie.h).  Without paths: is this one hash yours, of all that we both own?  -> status: WIRE_OK: it is, WIRE_MISS:
 	 * no.  In all at most 64 bytes of fields, so a field's number and length may take 3.  With paths: what have you
 	 * there?  -> status, counts (a path each), and for each path in order, unless it is empty: its addresses where
@@ -51,12 +53,16 @@ enum wire_type {
 	WIRE_LIST = 33,		/* placement, paths (one), [address: after it].  -> status, addresses, [more] */
 	WIRE_OFFER = 34,	/* placement, addresses: these you lack and I have.  -> status: WIRE_BUSY: no more of them now */
 	WIRE_SLOTS = 35,	/* placement, paths (each a slot): which are complete at you?  -> status, have (a bit each) */
-	WIRE_LEASE = 40,	/* placement, lease, count, addresses, [more]: one part of a lease.  -> status */
-	WIRE_RETIRE = 41,	/* statement: signed by the volume.  -> status */
-	WIRE_LEASES = 42,	/* placement, slot, [volume: after it].  -> status, [lease], [more] */
+	WIRE_LEASE = 40,	/* placement, lease, count (of addresses in the parts before), addresses, [more]: one part of a
+				 * lease.  -> status; WIRE_ENDED: statement */
+	WIRE_RETIRE = 41,	/* placement, statement: signed by the volume.  -> status */
+	WIRE_LEASES = 42,	/* placement, slot, [volume: after it].  -> status, blobs (leases), [statements], [more] */
 	WIRE_LEASED = 43,	/* placement, slot, volume, [address: after it].  -> status, lease, addresses, [more] */
 	WIRE_HEAD = 56,		/* placement, volume.  -> status, [head], [evidence] */
-	WIRE_SWAP = 57,		/* placement, volume, hash (of the head before; zeros: none), head.  -> status, [head], [evidence] */
+	WIRE_SWAP = 57,		/* placement, volume, hash (of the head before; zeros: none), head, [evidence].
+				 * -> status, [head], [evidence] */
+	WIRE_HEADS = 58,	/* placement, slot (of volumes), [volume: after it].  -> status, blobs (heads; two of one seq:
+				 * both), [more] */
 	WIRE_ANSWER = 64,	/* status, and what the request asks for; with WIRE_PLACEMENT: placement */
 };
 
@@ -73,6 +79,7 @@ enum wire_status {
 	WIRE_CONFLICT = 8,	/* a head: another came first; ${head} is it.  With ${evidence}: two of one seq */
 	WIRE_OLD = 9,		/* a lease or head with a lower seq than what I have */
 	WIRE_LEAVING = 10,	/* I take nothing new */
+	WIRE_ENDED = 11,	/* the volume is retired: ${statement} */
 };
 
 struct wire_suspicion {
@@ -104,61 +111,77 @@ struct wire_slice {
 	uint32_t len;
 };
 
+/* The numbers are part of the protocol.  FIELD_BYTES is the highest that there can be: the last of its message. */
 enum wire_field {
 	FIELD_SEQ = 1, FIELD_TARGET, FIELD_RECORDS, FIELD_STATEMENTS, FIELD_SUSPICIONS, FIELD_HASH, FIELD_SUMMARY,
-	FIELD_MORE, FIELD_PLACEMENT, FIELD_ADDRESS, FIELD_ADDRESSES, FIELD_VOLUME, FIELD_KIND, FIELD_BYTES, FIELD_SPARE,
+	FIELD_MORE, FIELD_PLACEMENT, FIELD_ADDRESS, FIELD_ADDRESSES, FIELD_VOLUME, FIELD_KIND, FIELD_SPARE,
 	FIELD_STATUS, FIELD_HAVE, FIELD_COMPLETE, FIELD_NONCE, FIELD_PATHS, FIELD_HASHES, FIELD_COUNTS, FIELD_LEASE,
-	FIELD_COUNT, FIELD_STATEMENT, FIELD_SLOT, FIELD_HEAD, FIELD_EVIDENCE,
-	FIELD_END,		/* one behind the last */
+	FIELD_COUNT, FIELD_STATEMENT, FIELD_SLOT, FIELD_HEAD, FIELD_EVIDENCE, FIELD_BLOBS, FIELD_SECONDS,
+	FIELD_BYTES = 63,
+	FIELD_END = 64,			/* one behind the last */
 };
 #define WIRE_HAS(field) (UINT64_C(1) << (field))
 
-/* Pointers are into the bytes that it was decoded from, or are the caller's. */
+/*
+ * Pointers are into the bytes that it was decoded from, or are the caller's.  What is not in ${has} is zero.
+ * To encode: fields that the message must have go out in any case, the others as ${has} says; flags as they are.
+ */
 struct message {
 	enum wire_type type;
 	uint32_t request;		/* 0: membership, which has no requests */
 	uint64_t has;			/* WIRE_HAS() of the fields that are there */
 	uint64_t seq;
 	struct address target, hash, placement, address, volume, nonce;
-	struct wire_slice records;	/* each: le16 length, bytes (see member.h) */
-	struct wire_slice statements;	/* likewise */
+	struct wire_slice records;	/* wire_blob(); each one of member.h */
+	struct wire_slice statements;	/* likewise: evictions (member.h), ends of volumes (signed.h) */
+	struct wire_slice blobs;	/* likewise: leases or heads */
 	struct wire_slice bytes, lease, statement, head, evidence;
 	struct wire_slice have;		/* bit i (of byte i / 8, lowest first): the i-th address is there */
 	const struct address *addresses;
 	const struct wire_hash *hashes;
-	struct wire_suspicion suspicion[WIRE_GOSSIP_MAX];
-	const uint8_t *summary_bytes;	/* read it with wire_summary() */
+	const uint8_t *suspicions_bytes;	/* read it with wire_suspicion() */
+	const uint8_t *summary_bytes;	/* wire_summary() */
 	const uint8_t *paths_bytes;	/* wire_path() */
 	const uint8_t *counts_bytes;	/* wire_count() */
-	uint32_t suspicions, summaries, address_count, path_count, hash_count, count_count;
-	uint32_t count;
+	uint32_t suspicions, summaries, address_count, path_count, hash_count, count_count;	/* items of each */
+	uint32_t count, seconds;
 	uint16_t status, slot;
 	uint8_t kind;
 	bool more, spare, complete;	/* a flag that is false is not sent */
 };
 
 /**
- * wire_size(m), wire_encode(m, out, size): the bytes of a message.  Fields go out in the order of their numbers.
- * wire_encode() leaves out the value of FIELD_BYTES, the last of its message, where ${split}: the
- * caller sends it himself, right behind.  Returns how many bytes were written; -EMSGSIZE.
+ * wire_size(m), wire_encode(m, split, out, size): the bytes of a message, fields in the order of their numbers.
+ * Where ${split}, both leave out the value of FIELD_BYTES: m->bytes.len counts, m->bytes.data is not read, and the caller
+ * sends the bytes himself, right behind.  wire_encode() returns how many bytes were written, or -EMSGSIZE: more
+ * than ${size}, or a field is longer than it may be.
  */
-size_t wire_size(const struct message *m);
+size_t wire_size(const struct message *m, bool split);
 int wire_encode(const struct message *m, bool split, uint8_t *out, size_t size);
 
 /**
  * wire_decode(type, request, bytes, len, out): -EBADMSG: a field that its message must have is not there, comes
- * twice, is too long or too short, or a number in it is out of range; -EPROTO: a type that
- * this version does not know (skip it).  Allocates nothing.
+ * twice or out of order, is too long or too short, or a number in it is out of range; a request without a
+ * number, or membership with one; -EPROTO: a type that this version does not know (skip it).  Allocates nothing.
  */
 int wire_decode(unsigned int type, uint32_t request, const uint8_t *bytes, size_t len, struct message *out);
 
-/* The i-th item of a decoded list; to encode: the reverse into the caller's buffer. */
+/** wire_known(type): is it a type of this version?  wire_is_request(type): one that is answered by WIRE_ANSWER?
+ * wire_takes(type, field): may, or must, such a message have ${field}? */
+bool wire_known(unsigned int type);
+bool wire_is_request(unsigned int type);
+bool wire_takes(unsigned int type, enum wire_field field);
+
+/* The i-th item of a decoded list; to encode: the reverse, item behind item, into the caller's buffer. */
+void wire_suspicion(const struct message *m, unsigned int i, struct wire_suspicion *out);
 void wire_summary(const struct message *m, unsigned int i, struct wire_summary *out);
 void wire_path(const struct message *m, unsigned int i, struct wire_path *out);
 uint32_t wire_count(const struct message *m, unsigned int i);
-#define WIRE_SUMMARY_LEN 48u
-#define WIRE_PATH_LEN	 9u
-#define WIRE_COUNT_LEN	 4u
+#define WIRE_SUSPICION_LEN 73u
+#define WIRE_SUMMARY_LEN   48u
+#define WIRE_PATH_LEN	   9u
+#define WIRE_COUNT_LEN	   4u
+void wire_suspicion_put(const struct wire_suspicion *s, uint8_t out[WIRE_SUSPICION_LEN]);
 void wire_summary_put(const struct wire_summary *s, uint8_t out[WIRE_SUMMARY_LEN]);
 void wire_path_put(const struct wire_path *p, uint8_t out[WIRE_PATH_LEN]);
 void wire_count_put(uint32_t n, uint8_t out[WIRE_COUNT_LEN]);
