@@ -54,6 +54,19 @@ uint64_t peer_cost(struct node *n, const struct peer *p);
 bool peer_reachable(struct node *n, const struct peer *p);
 void peer_wrong(struct node *n, struct peer *p, const char *what);
 
+/* For membership, which has no calls: */
+/** peer_tell(n, p, m): a control message that nobody answers by number.  Without a link it dials and sends it then, or, when
+ * that fails or too much waits, drops it. */
+void peer_tell(struct node *n, struct peer *p, const struct message *m);
+/** peer_dial(n, p): see that a link is there soon.  peers_dial_seeds(n): to those of the seeds that have none; each that comes
+ * up is told by membership_peer(), as all are.  Backoff holds for both. */
+void peer_dial(struct node *n, struct peer *p);
+void peers_dial_seeds(struct node *n);
+/** peer_hang_up(n, p, why): close its link, if there is one (it is mute though others reach the peer; it was evicted). */
+void peer_hang_up(struct node *n, struct peer *p, const char *why);
+/** peers_member(n, m): the view has a new record: a member that came, has other addresses, or is gone (a tombstone). */
+void peers_member(struct node *n, const struct member *m);
+
 /* ---- calls (calls.c): requests to peers and their answers ---- */
 
 struct call {
@@ -105,8 +118,17 @@ bool membership_spares(struct node *n, const struct address *id);
 void membership_start(struct node *n);
 void membership_message(struct node *n, struct peer *from, const struct message *m);
 void membership_heard(struct node *n, struct peer *from);		/* any frame: it is alive */
+void membership_peer(struct node *n, struct peer *p, bool up);	/* its link came up, or went (up: after membership_heard) */
+/** membership_cloned(n): a link found another living process with our key (link: -EEXIST): this node stops. */
+void membership_cloned(struct node *n, const char *where);
 void membership_differs(struct node *n, struct peer *from);		/* its placement is another one: exchange now */
-void membership_command(struct node *n, const struct command *c);	/* LEAVE's end, DRAIN, EVICT, SET, MAINTENANCE */
+/** membership_command(n, c): LEAVE's end (all is with its owners: say that we are gone, reply, stop), DRAIN, EVICT, SET,
+ * MAINTENANCE.  A ticket of 0: no reply is wanted. */
+void membership_command(struct node *n, const struct command *c);
+/** membership_next(n, after): the members in the order of their ids, ourselves and tombstones among them; NULL: no more. */
+const struct member *membership_next(struct node *n, const struct address *after);
+void membership_status(struct node *n, struct node_status *out);	/* members, down */
+size_t membership_memory(struct node *n);
 void membership_end(struct node *n);
 
 /* ---- which table (placement.c): the present one, and the one before while slots move ---- */
@@ -123,7 +145,14 @@ void placement_set_complete(struct node *n, unsigned int slot);
 unsigned int placement_owners(struct node *n, unsigned int slot, struct peer **out);
 /** placement_walk(n, slot, out, max): the other members in the order of the walk. */
 unsigned int placement_walk(struct node *n, unsigned int slot, struct peer **out, unsigned int max);
+/** placement_hash(n): of the present table; zeros before the first.  placement_earlier(n, i): the tables since the one in
+ * which all was in its place, newest first; NULL: no more.  placement_before() is the last of them. */
+const struct address *placement_hash(struct node *n);
+const struct ring *placement_earlier(struct node *n, unsigned int i);
 void placement_changed(struct node *n);		/* called by membership: build the table anew */
+/** placement_store_lost(n): our own record of another store was met: nothing is complete. */
+void placement_store_lost(struct node *n);
+size_t placement_memory(struct node *n);
 void placement_start(struct node *n);
 void placement_end(struct node *n);
 
@@ -165,6 +194,9 @@ struct machine {
 };
 extern const struct machine chunkserve_machine, foreign_machine, fetch_machine, insert_machine, audit_machine, repair_machine,
     rebalance_machine, lease_machine, heads_machine, deletion_machine;
+
+/** machines_table(n): placement calls table() of each. */
+void machines_table(struct node *n);
 
 /* ---- requests of peers (serve.c) ---- */
 
