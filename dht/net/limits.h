@@ -6,13 +6,19 @@
 #define S  (1000u * MS)
 
 #define MEMBERS_MAX	     4096u	/* records in a view, tombstones too: 4 x the size that it is made for */
-#define LINKS_MAX	     128u	/* open at a time, as dialled by us; idle ones beyond are closed, oldest use first */
+#define LINKS_MAX	     128u	/* open at a time, as dialled by us; for one more the idle one of oldest use is closed */
 #define LINKS_ACCEPTED_MAX   1024u	/* those that came to us: every other member of a ring of 1000 */
 #define DIALS_MAX	     16u	/* under way at a time: each may hold a thread of name lookup */
 #define DIAL_TIMEOUT	     (5 * S)
 #define DIAL_AGAIN_MIN	     (500 * MS)	/* after a failed dial; doubled each time, with jitter ... */
 #define DIAL_AGAIN_MAX	     (60u * S)	/* ... up to this */
-#define LINK_IDLE	     (120u * S)	/* without a message but pings */
+#define LINKS_PEER_MAX	     2u		/* of one peer: the one in use, and one that is emptied (both dialled at once) */
+#define LINK_FRESH	     (5 * S)	/* two links that came up within this: both sides dialled; else the older one is dead */
+#define LINK_RETIRE	     (2 * S)	/* quiet for so long, one that is emptied is closed */
+#define HELD_MAX	     8u		/* messages of membership that wait for a peer's link */
+#define PEER_KEEP	     (600u * S)	/* peers that we have nothing to do with are forgotten; longer than any call */
+#define WRONG_FORGIVE	     (600u * S)	/* a wrong answer of two is forgiven */
+#define DIFFERS_EVERY	     (1 * S)	/* exchanges of records with one peer, because its placement is another one */
 
 #define CALLS_MAX	     4096u	/* requests of ours, under way and waiting, at all peers */
 #define CALLS_PEER_MAX	     32u	/* under way at one peer; the others wait in line */
@@ -26,6 +32,21 @@
 #define COMMAND_TIMEOUT_MAX  (3600u * S)
 #define DISK_MAX	     4096u	/* effects on the disk under way */
 #define MOVES_MAX	     64u	/* foreign records on their way to owners at a time */
+#define MOVES_BYTES	     (8u << 20)	/* of them in memory: two seconds of a slow link */
+#define FOREIGN_WINDOW	     1024u	/* foreign records whose owners are asked at a time: WIRE_ADDRESSES_MAX fill a message */
+#define FOREIGN_TOUCHES	     64u	/* peers that are asked about them at a time: half of LINKS_MAX */
+#define FOREIGN_GATHER	     (500 * MS)	/* new ones are gathered that long, so that one message asks for many */
+#define FOREIGN_AGAIN_MIN    (5 * S)	/* what could not be placed is tried again; doubled while nothing moves ... */
+#define FOREIGN_AGAIN_MAX    (600u * S)	/* ... up to this */
+#define FOREIGN_BLOCKED	     64u	/* peers that records wait for, by name; beyond: any that comes is tried */
+#define INSERT_ASKS	     16u	/* nodes that an insert asks at a time: R owners, and as many in their place */
+#define INSERT_LINGER	     64u	/* answered inserts that wait for their last owners; each holds a chunk */
+#define FETCH_ASKS	     3u		/* of one fetch, under way at a time */
+#define FETCH_SPARES	     4u		/* nodes behind the owners on the walk that are asked before giving up */
+#define FETCH_LINGER	     256u	/* delivered fetches whose other request still runs: its age is the peer's cost */
+#define HEALS_MAX	     16u	/* bad local copies that are fetched anew at a time */
+#define AGAIN_MIN	     (250 * MS)	/* asked again after WIRE_BUSY, another placement, a cut link; doubled ... */
+#define AGAIN_MAX	     (2 * S)	/* ... up to this */
 #define REPAIRS_MAX	     4u		/* pairs that are reconciled at a time */
 
 #define PROBE_EVERY	     (1 * S)	/* SWIM: one member each, in a shuffled round */
@@ -42,6 +63,8 @@
 #define REPAIR_EVERY	     (600u * S)
 #define AUDIT_EVERY	     (10 * S)	/* an owner checks one record at one other owner */
 #define DELETE_AFTER	     (24u * 3600u * (uint64_t)S)	/* of our own uptime since the last touch or put */
-#define HEDGE_SHARE	     5u		/* per cent of reads that may ask a second owner early */
+#define HEDGE_SHARE	     5u		/* per cent of reads that may ask a second owner early ... */
+#define HEDGE_FREE	     4u		/* ... but this many in any case: a node that has just started knows no latency */
+#define HEDGE_MIN	     (2 * MS)	/* no second request sooner: timers and disks are not finer */
 
 #endif
