@@ -46,7 +46,8 @@ enum event_kind {
 	EVENT_TIME,		/* node_deadline() has come */
 	EVENT_LINK_UP,		/* link, key, [dial: the ticket of the EFFECT_DIAL that made it; 0: they came to us] */
 	EVENT_LINK_DOWN,	/* link, result: why */
-	EVENT_LINK_ROOM,	/* link: no longer full (see EFFECT_SEND) */
+	EVENT_LINK_FULL,	/* link: link_full() has become true: requests wait here, answers and control still go out ... */
+	EVENT_LINK_ROOM,	/* link: ... and false again */
 	EVENT_MESSAGE,		/* link, message */
 	EVENT_DONE,		/* ticket, result, and what the effect names */
 	EVENT_COMMAND,		/* command: what the node's own user wants */
@@ -77,7 +78,7 @@ enum command_kind {
 
 struct command {
 	enum command_kind kind;
-	uint64_t ticket;		/* the user's; comes back in the reply */
+	uint64_t ticket;		/* the user's, not 0, of no other one that waits; comes back in the reply */
 	uint64_t timeout;		/* us */
 	struct address address, previous;
 	struct address volume;		/* INSERT: on whose behalf; zeros: nobody's */
@@ -106,7 +107,9 @@ struct event {
 /* Those with a ticket are answered by EVENT_DONE, once, in any order, also after the link is gone.  What concerns one
  * address, or one row, is carried out in the order in which it came. */
 enum effect_kind {
-	EFFECT_DIAL,		/* ticket, text: "host:port".  Answered by EVENT_LINK_UP, or EVENT_DONE: it failed */
+	/* ticket, text: "host:port".  Answered by EVENT_LINK_UP, or EVENT_DONE: it failed; link_input()'s reason where there
+	 * is one: -ELOOP (that is ourselves), -EEXIST (a clone of us: then EFFECT_STOP), -EKEYREJECTED ... */
+	EFFECT_DIAL,
 	EFFECT_SEND,		/* link, type, request, priority, head, [tail] */
 	EFFECT_CONSUMED,	/* link, count: bytes of messages that the node is done with */
 	EFFECT_CLOSE,		/* link, text: why.  EVENT_LINK_DOWN still comes */

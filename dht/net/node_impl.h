@@ -14,15 +14,21 @@
 
 /* ---- time (timers.c): a heap; equal times in the order in which they were set ---- */
 
+/* Zeros but for ${due}: not set. */
 struct timer {
 	uint64_t at, order;
-	unsigned int place;		/* in the heap, from 1; 0: not set */
 	void (*due)(struct node *n, struct timer *t);
+	/* timers.c's own: a pairing heap, which allocates nothing.  ${prev}: the elder sibling, or the parent */
+	struct timer *child, *next, *prev;
+	bool set;
 };
 
-/** timer_set(n, t, at): due once, at ${at} or at the first event after it; moves one that is set. */
+/** timer_set(n, t, at): due once, at ${at} or at the first event after it; moves one that is set.  What is not in the future is
+ * due at the next microsecond, so that time goes on whatever is set from within a call back.  An event comes before
+ * the timers that are due at its time.  timer_busy(t): set, and not due yet. */
 void timer_set(struct node *n, struct timer *t, uint64_t at);
 void timer_stop(struct node *n, struct timer *t);
+bool timer_busy(const struct timer *t);
 
 /* ---- randomness: one seeded generator a node ---- */
 
@@ -30,23 +36,38 @@ void timer_stop(struct node *n, struct timer *t);
 uint64_t node_random(struct node *n, uint64_t below);
 uint64_t node_jitter(struct node *n, uint64_t us);
 
-/* ---- peers (peers.c): links, dials, latencies, standing; one per member and per unknown seed ---- */
+/* ---- peers (peers.c): links, dials, latencies, standing.  There is one for each node that we have to do with ---- */
 
+struct peer_link;
+struct peer_dial;
+struct peer_flight;
+struct latency;
+
+/*
+ * One without a link, a call, a request being served, or a peer_find() for PEER_KEEP is dropped.  So whoever waits longer
+ * than a call can take keeps the id, and finds the peer anew.
+ */
 struct peer {
-	struct list all;		/* in the order of ids */
 	struct address id;
-	uint32_t link;			/* 0: none */
+	uint32_t link;			/* the one that we send by; 0: none */
 	uint64_t latency, latency_p95;	/* us, of answered reads: average, and 95th of a hundred */
 	uint64_t oldest;		/* when the oldest request under way was sent; UINT64_MAX: none */
-	uint64_t heard;			/* when a frame last came */
+	uint64_t heard;			/* when a frame last came; 0: never */
 	unsigned int wrong;		/* answers that failed verification: local standing, never placement */
-	unsigned int calls, served;	/* under way: ours there, theirs here */
-	struct list waiting;		/* calls in line, by priority, then age */
-	/* the rest is peers.c's own */
-	struct peer_private *private;
+	unsigned int calls, served;	/* under way: ours there (sent or in line), theirs here */
+	/* the rest is private to peers.c and calls.c */
+	struct peer_link *links;
+	struct peer_dial *dial;
+	struct peer_flight *flight;
+	struct latency *samples;
+	uint64_t used, again, differed, forgive;
+	unsigned int failures;
 };
 
-struct peer *peer_find(struct node *n, const struct address *id);	/* NULL: not a member */
+struct peer *peer_find(struct node *n, const struct address *id);	/* NULL: neither a member nor linked; or ourselves */
+/** peer_next(n, id): the first peer behind ${id} (NULL: of all) in the order of ids; NULL: no more.  Members that we have
+ * nothing to do with are not among them. */
+struct peer *peer_next(struct node *n, const struct address *id);
 /** peer_cost(n, p): us to expect of a read: the larger of its average and its oldest outstanding request; worse by its
  * standing; UINT64_MAX: it can't be asked (down, no link and in backoff). */
 uint64_t peer_cost(struct node *n, const struct peer *p);
@@ -55,14 +76,16 @@ bool peer_reachable(struct node *n, const struct peer *p);
 void peer_wrong(struct node *n, struct peer *p, const char *what);
 
 /* For membership, which has no calls: */
-/** peer_tell(n, p, m): a control message that nobody answers by number.  Without a link it dials and sends it then, or, when
- * that fails or too much waits, drops it. */
+/** peer_tell(n, p, m): a control message that nobody answers by number.  Without a link it dials, and the message waits for
+ * that: the oldest goes when more than HELD_MAX wait, all when no address answers. */
 void peer_tell(struct node *n, struct peer *p, const struct message *m);
 /** peer_dial(n, p): see that a link is there soon.  peers_dial_seeds(n): to those of the seeds that have none; each that comes
- * up is told by membership_peer(), as all are.  Backoff holds for both. */
+ * up is told by membership_peer(), as all are.  Backoff holds for both.  Nobody needs to ask for the first time: a
+ * seed is dialled until it was met once, and again whenever no link at all is up. */
 void peer_dial(struct node *n, struct peer *p);
 void peers_dial_seeds(struct node *n);
-/** peer_hang_up(n, p, why): close its link, if there is one (it is mute though others reach the peer; it was evicted). */
+/** peer_hang_up(n, p, why): close its links, if there are any (mute though others reach the peer; evicted; it broke the
+ * protocol).  Their calls end with -EHOSTUNREACH. */
 void peer_hang_up(struct node *n, struct peer *p, const char *why);
 /** peers_member(n, m): the view has a new record: a member that came, has other addresses, or is gone (a tombstone). */
 void peers_member(struct node *n, const struct member *m);
@@ -72,19 +95,22 @@ void peers_member(struct node *n, const struct member *m);
 struct call {
 	struct list link;
 	struct peer *peer;
-	uint32_t request;
-	uint64_t sent;			/* 0: in line still */
+	uint32_t request, via;		/* via: the link that it went by; 0: in line still */
+	uint64_t sent;
+	bool busy;
 	struct timer timer;
 	struct chunk *head, *tail;
 	unsigned int type;
 	enum link_priority priority;
-	/* result: 0: ${answer} is there, whatever its status, valid during the call back, its pointers into ${body};
-	 * -ETIMEDOUT; -EHOSTUNREACH: no link, or it was lost; -EBUSY: over CALLS_MAX; -EBADMSG: not an answer. */
+	/* result: 0: ${answer} is there, whatever its status, valid during the call back, its pointers into ${body} (hold it to
+	 * keep them).  Otherwise both are NULL: -ETIMEDOUT; -EHOSTUNREACH: no link, or it was lost; -EBUSY: over
+	 * CALLS_MAX; -EBADMSG: not an answer; -ENOMEM.  The call is over: it may be started again, or freed. */
 	void (*done)(struct node *n, struct call *c, int result, const struct message *answer, struct chunk *body);
 };
 
-/** call_start(n, c, peer, m, tail, priority, timeout): dials where there is no link.  c->done is set by the caller; ${tail}
- * is what FIELD_BYTES carries, held here.  The placement is filled in where the message has one.
+/** call_start(n, c, peer, m, tail, priority, timeout): dials where there is no link.  c->done is set by the caller, the rest
+ * need not be; ${tail} is what FIELD_BYTES carries, held here (m->bytes is set from it).  ${priority}: not LINK_CONTROL.
+ * ${timeout}: from now, standing in line included.  The placement is filled in where the message takes one.
  * An answer WIRE_OTHER_PLACEMENT starts the exchange of records by itself, before the call back. */
 void call_start(struct node *n, struct call *c, struct peer *peer, struct message *m, struct chunk *tail,
     enum link_priority priority, uint64_t timeout);
@@ -98,12 +124,36 @@ struct work {
 	void (*done)(struct node *n, struct work *w, const struct event *e);
 };
 
-/** work_start(n, w, effect): gives the effect a ticket and queues it.  ${effect}: its chunks are taken over. */
+/** work_start(n, w, effect): gives the effect a ticket and queues it.  ${effect}: its chunks are taken over.  More than
+ * DISK_MAX at a time wait in line, in order.  w->done is set by the caller; it may start ${w} again, or free it.
+ * work_stop(n, w): what was asked for is carried out all the same.  Not for EFFECT_LEASE: its lease must stay until it
+ * is done.  work_busy(w). */
 void work_start(struct node *n, struct work *w, struct effect *effect);
 void work_stop(struct node *n, struct work *w);
+bool work_busy(const struct work *w);
 
 void node_log(struct node *n, int level, const char *format, ...) __attribute__((format(printf, 3, 4)));
-void node_effect(struct node *n, struct effect *e);	/* without a ticket */
+void node_effect(struct node *n, struct effect *e);	/* without a ticket; its chunks are taken over */
+void node_stop(struct node *n, const char *why);	/* EFFECT_STOP: this node must not go on */
+
+/* ---- commands (commands.c): what our user waits for is answered once, and within its timeout ---- */
+
+/* Part of whoever carries out a command. */
+struct pending {
+	uint64_t ticket;		/* the user's; 0: answered */
+	/* The time is up, and -ETIMEDOUT has been replied (-ESHUTDOWN when the node stops).  Stop what waits for the answer alone;
+	 * what the ring needs may go on, an insert to its R owners for instance. */
+	void (*expired)(struct node *n, struct pending *p);
+};
+
+/** command_start(n, p, c): tell ${p} when the time of ${c} is up; p->expired is set by the caller.  ${p} must live until the
+ * reply.  Who doesn't wait at all need not call this.
+ * command_reply(n, ticket, reply): its result, chunk, chunk_kind, blob and count; the chunks are taken over.  The first one
+ * of a ticket goes out, all later ones are dropped; node_effect(EFFECT_REPLY) is the same.
+ * command_result(n, ticket, result): nothing but a result. */
+void command_start(struct node *n, struct pending *p, const struct command *c);
+void command_reply(struct node *n, uint64_t ticket, struct effect *reply);
+void command_result(struct node *n, uint64_t ticket, int result);
 
 /* ---- who is there (membership.c) ---- */
 
@@ -117,8 +167,8 @@ const struct member *membership_find(struct node *n, const struct address *id);
 bool membership_spares(struct node *n, const struct address *id);
 void membership_start(struct node *n);
 void membership_message(struct node *n, struct peer *from, const struct message *m);
-void membership_heard(struct node *n, struct peer *from);		/* any frame: it is alive */
-void membership_peer(struct node *n, struct peer *p, bool up);	/* its link came up, or went (up: after membership_heard) */
+void membership_heard(struct node *n, struct peer *from);		/* any frame: it is alive (called for each: be quick) */
+void membership_peer(struct node *n, struct peer *p, bool up);	/* its first link came up, or its last one went (up: after membership_heard) */
 /** membership_cloned(n): a link found another living process with our key (link: -EEXIST): this node stops. */
 void membership_cloned(struct node *n, const char *where);
 void membership_differs(struct node *n, struct peer *from);		/* its placement is another one: exchange now */
@@ -187,7 +237,8 @@ struct machine {
 	void (*start)(struct node *n);
 	void (*table)(struct node *n);
 	void (*peer)(struct node *n, struct peer *p, bool up);
-	/* a request of a peer, of one of the types of this machine: answer it with serve_answer(), now or later */
+	/* a request of a peer, of one of the types of this machine: answer it with serve_answer(), now or later.  ${m} itself
+	 * is valid during this call, what it points to until the answer.  Its placement is ours, checked already. */
 	bool (*request)(struct node *n, struct served *s, const struct message *m);	/* false: not my type */
 	void (*end)(struct node *n);
 	size_t (*memory)(struct node *n);
@@ -200,7 +251,9 @@ void machines_table(struct node *n);
 
 /* ---- requests of peers (serve.c) ---- */
 
-/* A request that we work on.  ${body} holds the bytes that the message points into. */
+/* A request that we work on.  ${body} holds the bytes that the message points into.  It is the machine's until it answers, also
+ * when its link or peer has gone meanwhile; what it waits for is bounded by the machine.  At the end of the node
+ * what is left is freed here, after the machines have ended. */
 struct served {
 	struct list link;
 	struct peer *peer;
@@ -210,7 +263,8 @@ struct served {
 	void *user;			/* the machine's */
 };
 
-/** serve_answer(n, s, m, tail): send and forget it.  serve_status(n, s, status): an answer with nothing else. */
+/** serve_answer(n, s, m, tail): send and free it; m->type and the number are filled in, ${tail} as in call_start().
+ * serve_status(n, s, status): an answer with nothing else. */
 void serve_answer(struct node *n, struct served *s, struct message *m, struct chunk *tail);
 void serve_status(struct node *n, struct served *s, enum wire_status status);
 
@@ -220,13 +274,14 @@ void touched(struct node *n, const struct address *a);
 void leases_changed(struct node *n, const struct address *addresses, uint32_t count);
 
 struct node {
-	struct node_options options;
+	struct node_options options;	/* what it points to is the node's own */
 	struct ring_file file;
 	uint64_t now, started;
+	bool running, stopped;		/* since EVENT_START; since EFFECT_STOP */
 	uint64_t random[4];
-	struct timer **timer;		/* the heap, from 1 */
-	unsigned int timers, timers_size;
-	uint64_t timer_order, tickets;
+	struct timer *timers;		/* the first one due */
+	uint64_t timer_order;
+	unsigned int timer_count;
 	struct address id;
 	struct member *self;		/* our own record, as last signed */
 	struct membership *membership;
@@ -236,6 +291,7 @@ struct node {
 	struct works *works;
 	struct serve *serve;
 	struct effects *effects;
+	struct commands *commands;
 	/* by machine */
 	struct chunkserve *chunkserve;
 	struct foreign *foreign;
@@ -247,8 +303,7 @@ struct node {
 	struct leases *leases;
 	struct heads *heads;
 	struct deletion *deletion;
-	struct node_status status;
-	bool stopped;
+	struct node_status status;	/* counters; node_status() fills in the rest */
 };
 
 #endif
