@@ -203,6 +203,22 @@ static int read_sealed(struct noise *n, const uint8_t **in, size_t *left, void *
 	return rc;
 }
 
+/* Computed when it is sent, and not before: a stranger's first message is to cost no multiplication. */
+static void public_of(const uint8_t secret[NOISE_KEY], uint8_t public[NOISE_KEY])
+{
+	int rc = crypto_scalarmult_base(public, secret);
+
+	assert(rc == 0);	/* a secret is clamped, so it is never a multiple of the order */
+}
+
+static void write_static(struct noise *n, uint8_t **out)
+{
+	uint8_t public[NOISE_KEY];
+
+	public_of(n->secret, public);
+	write_sealed(n, public, NOISE_KEY, out);
+}
+
 static void mix_ephemeral(struct noise *n, const uint8_t public[NOISE_KEY])
 {
 	mix_hash(n, public, NOISE_KEY);
@@ -212,9 +228,9 @@ static void mix_ephemeral(struct noise *n, const uint8_t public[NOISE_KEY])
 
 static void write_ephemeral(struct noise *n, uint8_t **out)
 {
-	memcpy(*out, n->ephemeral_public, NOISE_KEY);
+	public_of(n->ephemeral, *out);
+	mix_ephemeral(n, *out);
 	*out += NOISE_KEY;
-	mix_ephemeral(n, n->ephemeral_public);
 }
 
 static int read_ephemeral(struct noise *n, const uint8_t **in, size_t *left)
@@ -242,11 +258,11 @@ static int write_tokens(struct noise *n, uint8_t **out)
 		rc = diffie_hellman(n, n->ephemeral, n->their_ephemeral);
 		if (rc < 0)
 			return rc;
-		write_sealed(n, n->public, NOISE_KEY, out);
+		write_static(n, out);
 		rc = mix_es(n);
 		mix_psk(n, 2);
 	} else {
-		write_sealed(n, n->public, NOISE_KEY, out);
+		write_static(n, out);
 		rc = mix_se(n);
 		mix_psk(n, 3);
 	}
@@ -306,7 +322,7 @@ static size_t protocol_name(unsigned int psks, char name[NOISE_HASH])
 	return len + sizeof(suffix) - 1;
 }
 
-int noise_start(struct noise *n, const struct noise_options *o)
+void noise_start(struct noise *n, const struct noise_options *o)
 {
 	char name[NOISE_HASH] = { 0 };
 	size_t len = protocol_name(o->psks, name), given = 0;
@@ -320,14 +336,10 @@ int noise_start(struct noise *n, const struct noise_options *o)
 			memcpy(n->psk[i], o->psk[given++], NOISE_KEY);
 	memcpy(n->secret, o->secret, NOISE_KEY);
 	memcpy(n->ephemeral, o->ephemeral, NOISE_KEY);
-	if (crypto_scalarmult_base(n->public, n->secret) < 0 ||
-	    crypto_scalarmult_base(n->ephemeral_public, n->ephemeral) < 0)
-		return fail(n, -EINVAL);
 	/* A name of up to a hash's length stands for its own hash, padded with zeros. */
 	memcpy(n->hash, name, NOISE_HASH);
 	memcpy(n->chaining, n->hash, NOISE_HASH);
 	mix_hash(n, o->prologue, o->prologue_len);
-	return 0;
 }
 
 bool noise_done(const struct noise *n)

@@ -47,8 +47,7 @@ struct noise_options {
 struct noise {
 	struct noise_cipher cipher;
 	uint8_t chaining[NOISE_HASH], hash[NOISE_HASH];
-	uint8_t secret[NOISE_KEY], public[NOISE_KEY];
-	uint8_t ephemeral[NOISE_KEY], ephemeral_public[NOISE_KEY];
+	uint8_t secret[NOISE_KEY], ephemeral[NOISE_KEY];
 	uint8_t their_public[NOISE_KEY], their_ephemeral[NOISE_KEY];
 	uint8_t psk[NOISE_PSKS][NOISE_KEY];
 	unsigned int psks;
@@ -56,8 +55,8 @@ struct noise {
 	bool initiator, failed;
 };
 
-/** noise_start(n, o): copies all of ${o}.  -EINVAL: a secret whose public key is no key. */
-int noise_start(struct noise *n, const struct noise_options *o);
+/** noise_start(n, o): copies all of ${o}.  Computes nothing that is dear. */
+void noise_start(struct noise *n, const struct noise_options *o);
 
 /** noise_turn(n): is it ours to write the next message?  noise_done(n): all three are over. */
 bool noise_turn(const struct noise *n);
