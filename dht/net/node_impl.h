@@ -55,6 +55,7 @@ struct peer {
 	uint64_t heard;			/* when a frame last came; 0: never */
 	unsigned int wrong;		/* answers that failed verification: local standing, never placement */
 	unsigned int calls, served;	/* under way: ours there (sent or in line), theirs here */
+	struct view_entry *entry;	/* membership's: who it is in the view; NULL: not looked up */
 	/* the rest is private to peers.c and calls.c */
 	struct peer_link *links;
 	struct peer_dial *dial;
