@@ -1,0 +1,45 @@
+/*
+ * chunks: what insert, fetch, foreign, audit and confirm share.  Part of node_impl.h's world.
+ */
+#ifndef DHT_NET_CHUNKS_H
+#define DHT_NET_CHUNKS_H
+
+#include "dht/net/node_impl.h"
+
+/* ---- proof.c: does a peer really hold a chunk? ---- */
+
+enum verdict {
+	PROOF_GOOD,
+	PROOF_WRONG,		/* another hash than ours; its standing has suffered already */
+	PROOF_LACKS,		/* it says that it has none, or can't read it */
+	PROOF_NONE,		/* nothing is known: not reached, too late, busy */
+};
+
+struct proof {
+	struct address id;	/* the peer asked */
+	struct address expected;
+	struct call call;
+	void (*done)(struct node *n, struct proof *p, enum verdict verdict);
+};
+
+/** proof_nonce(n, out): a fresh one: no answer of before fits it. */
+void proof_nonce(struct node *n, struct address *out);
+
+/** proof_local(n, w, a, nonce): our own answer, from our own copy, as w->done's hash; w->done is set by the caller. */
+void proof_local(struct node *n, struct work *w, const struct address *a, const struct address *nonce);
+
+/** proof_start(n, p, peer, a, nonce, priority): ask; p->expected (what proof_local() gave) and p->done are set. */
+void proof_start(struct node *n, struct proof *p, struct peer *peer, const struct address *a,
+    const struct address *nonce, enum link_priority priority);
+void proof_stop(struct node *n, struct proof *p);
+
+/* ---- between the machines ---- */
+
+/** fetch_heal(n, a): our copy of ${a} can't be read: get it from the others again, in the background.  Forgotten where
+ * HEALS_MAX are under way: what is bad is found again. */
+void fetch_heal(struct node *n, const struct address *a);
+
+void confirm_command(struct node *n, const struct command *c);		/* confirm.c */
+void confirm_end(struct node *n);
+
+#endif

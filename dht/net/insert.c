@@ -1,0 +1,433 @@
+/*
+ * An insert: here first, then with W others, then with all R owners.  What is left undone when it ends is FOREIGN
+ * on our disk, and foreign.c goes on with it.
+ *
+ * insert  | event                                  | function     | next
+ * -       | COMMAND_INSERT                         | start of it  | STORING: EFFECT_WRITE, FOREIGN (and OWNED where ours)
+ * STORING | written                                | stored()     | PLACING
+ *         | failed                                 | stored()     | over, replied: -ENOSPC, -EIO, -EBADMSG
+ * PLACING | each of the following ends in          | go()         | an owner not asked yet is asked
+ *         | W have it                              | go()         | replied: 0
+ *         | W can no longer be reached             | go()         | replied: -EHOSTUNREACH, -ENOSPC
+ *         | its time is up                         | expired()    | replied: -ETIMEDOUT
+ *         | a new table                            | table()      | those that failed may be asked again
+ *         | nothing is under way, and it is replied| go()         | over: foreign_add()
+ *
+ * ask     | event                                  | function     | next
+ * FREE    | an owner                               | ask_owner()  | TOUCHED
+ *         | W is short: the next on the walk       | ask_spare()  | PUT
+ * TOUCHED | has it                                 | touched_it() | HAS
+ *         | lacks it                               | touched_it() | PUT
+ * PUT     | durable there                          | put_it()     | HAS
+ * any     | busy, or another placement             | failed()     | AGAIN, at most INSERT_TRIES times
+ *         | anything else                          | failed()     | FAILED
+ * AGAIN   | AGAIN_MIN later, or a new table        | ask_again()  | TOUCHED, PUT
+ */
+#include "dht/net/chunks.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define INSERT_TRIES 8u
+#define WALK_STEP    16u	/* members of the walk looked at in one go: most are reachable */
+
+enum ask_state { FREE, TOUCHED, PUT, AGAIN, HAS, FAILED };
+
+struct ask {
+	struct insert *insert;
+	struct address id;
+	enum ask_state state;
+	bool spare;
+	unsigned int tries;
+	struct call call;
+};
+
+struct insert {
+	struct list link;		/* inserts, oldest first */
+	struct pending pending;
+	bool replied, placing, full;	/* full: one of those that failed has no space */
+	unsigned int acks;
+	unsigned int walked;		/* of the walk under the present table: looked at */
+	struct address address, volume;
+	enum kind kind;
+	struct chunk *chunk;
+	struct work work;
+	struct timer again;
+	struct ask ask[INSERT_ASKS];
+};
+
+struct inserts {
+	struct list all;
+	unsigned int count, lingering;
+};
+
+static void go(struct node *n, struct insert *i);
+
+static void insert_free(struct node *n, struct insert *i)
+{
+	for (unsigned int k = 0; k < INSERT_ASKS; k++)
+		if (call_busy(&i->ask[k].call))
+			call_stop(n, &i->ask[k].call);
+	work_stop(n, &i->work);
+	timer_stop(n, &i->again);
+	list_remove(&i->link);
+	n->inserts->count--;
+	n->inserts->lingering -= i->replied;
+	chunk_drop(i->chunk);
+	free(i);
+}
+
+static void replied(struct node *n, struct insert *i)
+{
+	i->replied = true;
+	n->inserts->lingering++;
+}
+
+/* Those that have been answered hold their chunk for the sake of their last owners only; a slow owner would keep any number. */
+static void bound_lingering(struct node *n)
+{
+	struct list *next;
+
+	for (struct list *l = n->inserts->all.next; l != &n->inserts->all; l = next) {
+		struct insert *i = list_item(l, struct insert, link);
+
+		next = l->next;
+		if (n->inserts->lingering <= INSERT_LINGER)
+			break;
+		if (i->replied && i->placing) {
+			foreign_add(n, &i->address);
+			insert_free(n, i);
+		}
+	}
+}
+
+static unsigned int count_state(const struct insert *i, enum ask_state from, enum ask_state to)
+{
+	unsigned int count = 0;
+
+	for (unsigned int k = 0; k < INSERT_ASKS; k++)
+		count += i->ask[k].state >= from && i->ask[k].state <= to;
+	return count;
+}
+
+/* ---- one node that is asked ---- */
+
+static void failed(struct node *n, struct ask *a, int result, const struct message *answer)
+{
+	struct insert *i = a->insert;
+
+	a->state = FAILED;
+	if (result ? result == -EBUSY : answer->status == WIRE_BUSY || answer->status == WIRE_OTHER_PLACEMENT) {
+		if (!i->replied && ++a->tries < INSERT_TRIES)
+			a->state = AGAIN;
+		if (!timer_busy(&i->again))
+			timer_set(n, &i->again, n->now + node_jitter(n, AGAIN_MIN));
+	} else if (!result && answer->status == WIRE_FULL) {
+		i->full = true;
+	}
+	go(n, i);
+}
+
+static void put_it(struct node *n, struct call *c, int result, const struct message *answer, struct chunk *body)
+{
+	struct ask *a = list_item(c, struct ask, call);
+
+	(void)body;
+	if (result || answer->status != WIRE_OK) {
+		failed(n, a, result, answer);
+		return;
+	}
+	a->state = HAS;
+	go(n, a->insert);
+}
+
+static void ask_put(struct node *n, struct ask *a, struct peer *p)
+{
+	static const struct address nobody;
+	struct insert *i = a->insert;
+	struct message m = { .type = WIRE_PUT, .address = i->address, .kind = (uint8_t)i->kind, .volume = i->volume,
+		.spare = a->spare };
+
+	if (!address_equal(&i->volume, &nobody))
+		m.has |= WIRE_HAS(FIELD_VOLUME);
+	a->state = PUT;
+	a->call.done = put_it;
+	call_start(n, &a->call, p, &m, i->chunk, LINK_WRITE, CALL_TIMEOUT);
+}
+
+static void touched_it(struct node *n, struct call *c, int result, const struct message *answer, struct chunk *body)
+{
+	struct ask *a = list_item(c, struct ask, call);
+
+	(void)body;
+	if (result || answer->status != WIRE_OK || !answer->have.len) {
+		failed(n, a, result, answer);
+	} else if (answer->have.data[0] & 1) {
+		a->state = HAS;
+		go(n, a->insert);
+	} else {
+		ask_put(n, a, c->peer);
+	}
+}
+
+static void ask_touch(struct node *n, struct ask *a, struct peer *p)
+{
+	static const struct address nobody;
+	struct insert *i = a->insert;
+	struct message m = { .type = WIRE_TOUCH, .addresses = &i->address, .address_count = 1, .volume = i->volume };
+
+	if (!address_equal(&i->volume, &nobody))
+		m.has |= WIRE_HAS(FIELD_VOLUME);
+	a->state = TOUCHED;
+	a->call.done = touched_it;
+	call_start(n, &a->call, p, &m, NULL, LINK_WRITE, CALL_QUICK);
+}
+
+static struct ask *ask_find(struct insert *i, const struct address *id)
+{
+	for (unsigned int k = 0; k < INSERT_ASKS; k++)
+		if (i->ask[k].state != FREE && address_equal(&i->ask[k].id, id))
+			return &i->ask[k];
+	return NULL;
+}
+
+/* A place for one more: an empty one, or that of a spare that failed (the walk is past it). */
+static struct ask *ask_new(struct insert *i, const struct address *id, bool spare)
+{
+	for (unsigned int k = 0; k < INSERT_ASKS; k++) {
+		struct ask *a = &i->ask[k];
+
+		if (a->state == FREE || (a->state == FAILED && a->spare)) {
+			*a = (struct ask){ .insert = i, .id = *id, .spare = spare };
+			return a;
+		}
+	}
+	return NULL;
+}
+
+static void ask_again(struct node *n, struct insert *i)
+{
+	for (unsigned int k = 0; k < INSERT_ASKS; k++) {
+		struct ask *a = &i->ask[k];
+		struct peer *p;
+
+		if (a->state != AGAIN)
+			continue;
+		p = peer_find(n, &a->id);
+		if (!p || i->replied)
+			a->state = FAILED;
+		else if (a->spare)
+			ask_put(n, a, p);
+		else
+			ask_touch(n, a, p);
+	}
+}
+
+/* ---- all of them ---- */
+
+static void ask_owners(struct node *n, struct insert *i)
+{
+	struct peer *owner[RING_REPLICAS_MAX];
+	unsigned int owners = placement_owners(n, ring_slot(&i->address), owner);
+
+	for (unsigned int k = 0; k < owners; k++) {
+		struct ask *a = ask_find(i, &owner[k]->id);
+
+		if (a || !(a = ask_new(i, &owner[k]->id, false)))
+			continue;
+		if (peer_reachable(n, owner[k]))
+			ask_touch(n, a, owner[k]);
+		else
+			a->state = FAILED;
+	}
+}
+
+/* The next on the walk that can be reached and was not asked.  The walk has all members, the owners first. */
+static bool ask_spare(struct node *n, struct insert *i)
+{
+	unsigned int members = placement(n)->members, want = i->walked + WALK_STEP, got;
+	struct peer **walk = malloc(members * sizeof *walk);
+	bool asked = false;
+
+	while (walk && !asked) {
+		want = want < members ? want : members;
+		got = placement_walk(n, ring_slot(&i->address), walk, want);
+		while (!asked && i->walked < got) {
+			struct peer *p = walk[i->walked++];
+			struct ask *a;
+
+			if (ask_find(i, &p->id) || !peer_reachable(n, p))
+				continue;
+			/* R owners and fewer than W others: there is a place. */
+			a = ask_new(i, &p->id, true);
+			assert(a);
+			ask_put(n, a, p);
+			asked = true;
+		}
+		if (got < want || want == members)
+			break;
+		want *= 2;
+	}
+	free(walk);
+	return asked;
+}
+
+/* How many others must have it: W, or all there are. */
+static unsigned int acks_needed(struct node *n, const struct insert *i)
+{
+	const struct ring *r = placement(n);
+	unsigned int others = r->members - (ring_find(r, &n->id) >= 0);
+
+	return i->acks < others ? i->acks : others;
+}
+
+static void reply(struct node *n, struct insert *i, int result)
+{
+	struct effect e = { .result = result, .count = count_state(i, HAS, HAS) };
+
+	command_reply(n, i->pending.ticket, &e);
+	replied(n, i);
+}
+
+static void go(struct node *n, struct insert *i)
+{
+	unsigned int need;
+
+	/* A reply for which no other is needed does not wait for a table. */
+	if (i->placing && !i->acks && !i->replied)
+		reply(n, i, 0);
+	if (!i->placing || (!placement(n) && !i->replied))
+		return;		/* the first table is still to come: table() */
+	if (placement(n)) {
+		need = acks_needed(n, i);
+		ask_owners(n, i);
+		while (!i->replied && count_state(i, TOUCHED, HAS) < need && ask_spare(n, i))
+			;
+		if (!i->replied && count_state(i, HAS, HAS) >= need)
+			reply(n, i, 0);
+		else if (!i->replied && count_state(i, TOUCHED, HAS) < need)
+			reply(n, i, i->full ? -ENOSPC : -EHOSTUNREACH);
+	}
+	if (i->replied && !count_state(i, TOUCHED, PUT)) {
+		foreign_add(n, &i->address);
+		insert_free(n, i);
+	}
+}
+
+static void again(struct node *n, struct timer *t)
+{
+	struct insert *i = list_item(t, struct insert, again);
+
+	ask_again(n, i);
+	go(n, i);
+}
+
+static void expired(struct node *n, struct pending *p)
+{
+	struct insert *i = list_item(p, struct insert, pending);
+
+	replied(n, i);
+	go(n, i);
+}
+
+static void stored(struct node *n, struct work *w, const struct event *e)
+{
+	struct insert *i = list_item(w, struct insert, work);
+
+	if (e->result) {
+		command_result(n, i->pending.ticket, e->result);
+		insert_free(n, i);
+		return;
+	}
+	i->placing = true;
+	go(n, i);
+	bound_lingering(n);
+}
+
+void insert_command(struct node *n, const struct command *c)
+{
+	struct effect e = { .kind = EFFECT_WRITE, .address = c->address, .chunk_kind = c->chunk_kind, .hash = c->volume,
+		.states = STATE_FOREIGN };
+	struct insert *i;
+
+	if (!c->chunk || !kind_valid(c->chunk_kind) || c->acks > RING_REPLICAS_MAX) {
+		command_result(n, c->ticket, -EINVAL);
+		return;
+	}
+	i = calloc(1, sizeof *i);
+	if (!i) {
+		command_result(n, c->ticket, -ENOMEM);
+		return;
+	}
+	i->address = c->address;
+	i->volume = c->volume;
+	i->kind = c->chunk_kind;
+	i->acks = c->acks;
+	i->chunk = chunk_hold(c->chunk);
+	i->again.due = again;
+	i->work.done = stored;
+	i->pending.expired = expired;
+	list_append(&n->inserts->all, &i->link);
+	n->inserts->count++;
+	command_start(n, &i->pending, c);
+	if (placement_mine(n, ring_slot(&i->address)))
+		e.states |= STATE_OWNED;
+	e.chunk = chunk_hold(i->chunk);
+	work_start(n, &i->work, &e);
+}
+
+static void table(struct node *n)
+{
+	struct list *next;
+
+	for (struct list *l = n->inserts->all.next; l != &n->inserts->all; l = next) {
+		struct insert *i = list_item(l, struct insert, link);
+
+		next = l->next;
+		i->walked = 0;
+		for (unsigned int k = 0; k < INSERT_ASKS; k++)
+			if (i->ask[k].state == FAILED)
+				i->ask[k].state = FREE;
+		ask_again(n, i);
+		go(n, i);
+	}
+}
+
+static void start(struct node *n)
+{
+	n->inserts = calloc(1, sizeof *n->inserts);
+	if (n->inserts)
+		list_init(&n->inserts->all);
+	else
+		node_stop(n, "no memory");
+}
+
+static void end(struct node *n)
+{
+	struct inserts *all = n->inserts;
+
+	while (all && !list_empty(&all->all))
+		insert_free(n, list_item(all->all.next, struct insert, link));
+	free(all);
+	n->inserts = NULL;
+}
+
+static size_t memory(struct node *n)
+{
+	struct inserts *all = n->inserts;
+	size_t sum = 0;
+
+	for (struct list *l = all ? all->all.next : NULL; l && l != &all->all; l = l->next)
+		sum += sizeof(struct insert) + list_item(l, struct insert, link)->chunk->len;
+	return sum;
+}
+
+const struct machine insert_machine = {
+	.name = "insert",
+	.start = start,
+	.table = table,
+	.end = end,
+	.memory = memory,
+};
