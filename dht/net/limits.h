@@ -63,6 +63,27 @@
 #define REPAIR_EVERY	     (600u * S)
 #define AUDIT_EVERY	     (10 * S)	/* an owner checks one record at one other owner */
 #define DELETE_AFTER	     (24u * 3600u * (uint64_t)S)	/* of our own uptime since the last touch or put */
+#define DELETE_EPOCH	     (6u * 3600u * (uint64_t)S)	/* touches are remembered by these ... */
+#define DELETE_EPOCHS	     6u		/* ... so many of them: between 30 and 36 hours (deletion.h) */
+#define DELETE_EVERY	     (1 * S)	/* a step of the walk over the records ... */
+#define DELETE_WALK	     1024u	/* ... looks at so many: a million in 17 minutes */
+#define DELETE_REST	     (3600u * (uint64_t)S)	/* between two walks */
+#define DELETES_MAX	     64u	/* under way at a time */
+#define TOUCHED_MAX	     (16u << 20)	/* bytes to remember an epoch's touches: 16 million; beyond, nothing is deleted */
+#define LEASE_ADDRESSES_MAX  65536u	/* in one slot of one volume: 64 TiB a volume; 2 MiB to collect */
+#define LEASE_VOLUMES_MAX    1024u	/* with a lease in one slot: counted when one comes anew */
+#define LEASES_COLLECTED_MAX 8u		/* leases of more than one part that come in at a time: 16 MiB */
+#define LEASES_HELD_MAX	     (1u << 20)	/* addresses of leases on their way to the disk: 32 MiB */
+#define LEASES_SENT_MAX	     256u	/* leases on their way to owners, for commands ... */
+#define LEASES_RESENT_MAX    8u		/* ... and those that some owner still lacks */
+#define LEASES_AGAIN_MIN     (5 * S)	/* what an owner lacks is sent again; doubled while nothing moves ... */
+#define LEASES_AGAIN_MAX     (600u * S)	/* ... up to this */
+#define LEASES_SWEPT	     256u	/* slots a step, when a volume has ended or a table is new */
+#define RETIRED_MAX	     65536u	/* ended volumes: tombstones, 200 bytes of disk each */
+#define RETIRE_ASKS	     16u	/* members that are told of an end at a time */
+#define HEAD_HISTORY	     64u	/* heads of a volume that are kept, to prove a fork: half an hour of steady writing; 16 KB */
+#define HEAD_VOLUMES_MAX     1024u	/* with a head in one slot */
+#define HEAD_PULLS_MAX	     8u		/* slots whose heads are asked of their owners before, at a time */
 #define HEDGE_SHARE	     5u		/* per cent of reads that may ask a second owner early ... */
 #define HEDGE_FREE	     4u		/* ... but this many in any case: a node that has just started knows no latency */
 #define HEDGE_MIN	     (2 * MS)	/* no second request sooner: timers and disks are not finer */

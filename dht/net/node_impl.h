@@ -230,6 +230,8 @@ struct lease_pull {
 };
 void leases_pull(struct node *n, struct lease_pull *p);		/* ${peer}, ${slot} and ${done} are set by the caller */
 void leases_pull_stop(struct node *n, struct lease_pull *p);
+/** heads_complete(n, slot): what a majority of the owners before knew of heads is here: part of a slot's being complete. */
+bool heads_complete(struct node *n, unsigned int slot);
 
 /* Those that live as long as the node: each is told of the start, of a new table, of a peer that comes (its link is up) or goes. */
 struct served;
@@ -272,6 +274,8 @@ void serve_status(struct node *n, struct served *s, enum wire_status status);
 /** touched(n, a): somebody wants it: not to be deleted for DELETE_AFTER (deletion.c).  leases_changed(): whether these are
  * leased, or whether they are here, is no longer what it was: repair's trie (repair.c).  work.c tells it of the disk. */
 void touched(struct node *n, const struct address *a);
+/** deleting(n, a): its deletion is under way: the catalogue still has it, but "yes, I have it" would be a lie. */
+bool deleting(struct node *n, const struct address *a);
 void leases_changed(struct node *n, const struct address *addresses, uint32_t count);
 
 struct node {
