@@ -46,7 +46,7 @@ int ring_file_parse(const char *text, size_t len, struct ring_file *out, char wh
 /** ring_file_open(file): is its secret zeros? */
 bool ring_file_open(const struct ring_file *file);
 
-/** ring_file_hash(file, out): BLAKE2b-256 of all but the secret: what goes into the handshake's prologue, so that nodes
+/** ring_file_hash(file, out): BLAKE2b-256, personalised "dhtfs ring file", of all but the secret: what goes into the handshake's prologue, so that nodes
  * whose files differ can't connect. */
 void ring_file_hash(const struct ring_file *file, struct address *out);
 

@@ -35,8 +35,9 @@ enum wire_type {
 	WIRE_PROBE = 3,		/* ping ${target} for me; answered by an ACK or NACK with my seq.  seq, target */
 	WIRE_NACK = 4,		/* seq: ${target} did not answer me in time; I am well */
 	WIRE_GOSSIP = 5,	/* [records] [statements] [suspicions] */
-	WIRE_COMPARE = 6,	/* hash: of all that I know of members.  Same: nothing comes back */
-	WIRE_SUMMARY = 7,	/* summary; [more] */
+	WIRE_COMPARE = 6,	/* hash, [hashes]: of all that I know of members; of each of its 64 parts (by the first 6 bits of
+				 * the id).  Same: nothing comes back */
+	WIRE_SUMMARY = 7,	/* summary, [have]: what I have; bit i: part i is told whole */
 	WIRE_RECORDS = 8,	/* [records] [statements] */
 	WIRE_WANT = 9,		/* ids: send me what you know of these.  addresses */
 	WIRE_MAINTENANCE = 10,	/* target (zeros: anyone), seconds: make no spares for it so long, if it is down */
@@ -58,9 +59,10 @@ enum wire_type {
 	WIRE_RETIRE = 41,	/* placement, statement: signed by the volume.  -> status */
 	WIRE_LEASES = 42,	/* placement, slot, [volume: after it].  -> status, blobs (leases), [statements], [more] */
 	WIRE_LEASED = 43,	/* placement, slot, volume, [address: after it].  -> status, lease, addresses, [more] */
-	WIRE_HEAD = 56,		/* placement, volume.  -> status, [head], [evidence] */
-	WIRE_SWAP = 57,		/* placement, volume, hash (of the head before; zeros: none), head, [evidence].
-				 * -> status, [head], [evidence] */
+	/* -> status, [head], [evidence], [blobs: the heads from ${seq} on to before that one, rising, as far as known] */
+	WIRE_HEAD = 56,		/* placement, volume, [seq] */
+	WIRE_SWAP = 57,		/* placement, volume, hash (of the head before; zeros: none), head, [evidence], [blobs: heads
+				 * before it that you may lack, rising].  -> status, [head], [evidence] */
 	WIRE_HEADS = 58,	/* placement, slot (of volumes), [volume: after it].  -> status, blobs (heads; two of one seq:
 				 * both), [more] */
 	WIRE_ANSWER = 64,	/* status, and what the request asks for; with WIRE_PLACEMENT: placement */

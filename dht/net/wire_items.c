@@ -1,0 +1,91 @@
+/* The items of the lists of a message. */
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "chunker/bytes.h"
+#include "dht/net/wire.h"
+
+void wire_suspicion(const struct message *m, unsigned int i, struct wire_suspicion *out)
+{
+	const uint8_t *p = m->suspicions_bytes + (size_t)i * WIRE_SUSPICION_LEN;
+
+	assert(i < m->suspicions);
+	memcpy(out->id.b, p, ADDRESS_LEN);
+	out->incarnation = get_le64(p + 32);
+	memcpy(out->from.b, p + 40, ADDRESS_LEN);
+	out->dead = p[72];
+}
+
+void wire_suspicion_put(const struct wire_suspicion *s, uint8_t out[WIRE_SUSPICION_LEN])
+{
+	memcpy(out, s->id.b, ADDRESS_LEN);
+	put_le64(out + 32, s->incarnation);
+	memcpy(out + 40, s->from.b, ADDRESS_LEN);
+	out[72] = s->dead;
+}
+
+void wire_summary(const struct message *m, unsigned int i, struct wire_summary *out)
+{
+	const uint8_t *p = m->summary_bytes + (size_t)i * WIRE_SUMMARY_LEN;
+
+	assert(i < m->summaries);
+	memcpy(out->id.b, p, ADDRESS_LEN);
+	out->incarnation = get_le64(p + 32);
+	memcpy(out->hash, p + 40, sizeof(out->hash));
+}
+
+void wire_summary_put(const struct wire_summary *s, uint8_t out[WIRE_SUMMARY_LEN])
+{
+	memcpy(out, s->id.b, ADDRESS_LEN);
+	put_le64(out + 32, s->incarnation);
+	memcpy(out + 40, s->hash, sizeof(s->hash));
+}
+
+void wire_path(const struct message *m, unsigned int i, struct wire_path *out)
+{
+	const uint8_t *p = m->paths_bytes + (size_t)i * WIRE_PATH_LEN;
+
+	assert(i < m->path_count);
+	out->depth = p[0];
+	memcpy(out->nibbles, p + 1, sizeof(out->nibbles));
+}
+
+void wire_path_put(const struct wire_path *p, uint8_t out[WIRE_PATH_LEN])
+{
+	out[0] = p->depth;
+	memcpy(out + 1, p->nibbles, sizeof(p->nibbles));
+}
+
+uint32_t wire_count(const struct message *m, unsigned int i)
+{
+	assert(i < m->count_count);
+	return get_le32(m->counts_bytes + (size_t)i * WIRE_COUNT_LEN);
+}
+
+void wire_count_put(uint32_t n, uint8_t out[WIRE_COUNT_LEN])
+{
+	put_le32(out, n);
+}
+
+bool wire_blob(const struct wire_slice *list, uint32_t *at, struct wire_slice *out)
+{
+	if (*at >= list->len)
+		return false;
+	assert(list->len - *at > 2);
+	out->len = get_le16(list->data + *at);
+	out->data = list->data + *at + 2;
+	*at += 2 + out->len;
+	assert(*at <= list->len);
+	return true;
+}
+
+int wire_blob_put(const void *blob, size_t len, uint8_t *out, size_t size)
+{
+	assert(len > 0 && len <= WIRE_BLOB_MAX);
+	if (size < 2 + len)
+		return -EMSGSIZE;
+	put_le16(out, (uint16_t)len);
+	memcpy(out + 2, blob, len);
+	return (int)(2 + len);
+}
