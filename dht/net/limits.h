@@ -48,6 +48,12 @@
 #define AGAIN_MIN	     (250 * MS)	/* asked again after WIRE_BUSY, another placement, a cut link; doubled ... */
 #define AGAIN_MAX	     (2 * S)	/* ... up to this */
 #define REPAIRS_MAX	     4u		/* pairs that are reconciled at a time */
+#define REPAIR_WANTS	     2048u	/* chunks that we know to lack; the rest is found again: it covers a second at 2000/s */
+#define REPAIR_PULLS	     16u	/* of them under way: 4 MiB in memory, and a round trip of 50 ms still gives 20 MB/s */
+#define REPAIR_READS	     4096u	/* of the catalogue for tries in one event: some milliseconds */
+#define REPAIR_STACK	     8192u	/* places of a trie that are still to be looked at, per pair: 64 asked x 16 x 8 depths */
+#define REPAIR_SERVED	     16u	/* peers' questions that wait for our own tries; beyond: WIRE_BUSY */
+#define REPAIR_LEASES	     8u		/* slots of a pair whose leases are fetched at a time */
 
 #define PROBE_EVERY	     (1 * S)	/* SWIM: one member each, in a shuffled round */
 #define PROBE_TIMEOUT	     (500 * MS)
@@ -57,10 +63,36 @@
 #define EXCHANGE_EVERY	     (30u * S)
 #define SUSPICION_FACTOR     4u		/* x log10(members) seconds, at least 2 s */
 #define HEALTH_MAX	     8u		/* Lifeguard's local health multiplier */
+#define SUSPICION_CONFIRMATIONS 3u	/* independent ones after which it is as short as it gets (Lifeguard's K) */
+#define SUSPICION_LEAST	     (2 * S)	/* the shortest: time for the suspected to hear of it and to say no */
+#define RELAYS_MAX	     32u	/* pings on others' behalf at a time: ten times what is usual; beyond: no detour here */
+#define GOSSIP_BYTES	     4096u	/* of records with a ping or gossip: about 14 of them */
+#define GOSSIP_FACTOR	     4u		/* x decimal digits of the number of members: how often one thing is told */
+#define GOSSIP_SENT_MAX	     (GOSSIP_FACTOR * 4)	/* of MEMBERS_MAX members */
+#define GOSSIP_DOWN_MAX	     64u	/* members that are down, told with an exchange */
+#define MAINTENANCE_MAX	     64u	/* members under maintenance at a time */
+#define MAINTENANCE_LONGEST  (24u * 3600u)	/* seconds; so that a liar does not stop spares for ever */
+#define EXCHANGE_BATCH	     120u	/* records asked for at a time: fit WIRE_BLOBS_MAX, and the allowance of control */
+#define EXCHANGE_NEWS	     16u	/* so few that one exchange brought are gossiped on: others lack them too */
+#define EXCHANGE_PULL	     (5 * S)	/* for a batch; then another peer's turn */
+#define JOIN_QUIET	     (1 * S)	/* after a digest was sent: equal views are not answered */
+#define REFUTE_EVERY	     (500 * MS)	/* our own new records: a liar's doubts cost one signature each */
+#define INCARNATION_BLOCK    64u	/* reserved on disk at a time: a refutation does not wait for the disk */
+#define INCARNATION_LEAP     (1u << 20)	/* beyond a record of ours that we don't know: more than any life of ours refuted */
+#define SELF_LEAPS	     4u		/* lives of ours that a lost row may have hidden */
+#define SELF_WAITING_MAX     8u		/* commands that wait for our row */
+#define SELF_ENDING	     (5 * S)	/* our end is gossiped for so long at most */
+#define SAVES_MAX	     16u	/* rows of members being written at a time */
+#define SAVE_AGAIN	     (30 * S)	/* after a row could not be written */
 #define SPARE_AFTER	     (900u * S)	/* down that long: the next on the walk makes spares */
 #define SPARE_DOWN_MAX	     4u		/* none while more than 1/4 of the members are down */
 
 #define REPAIR_EVERY	     (600u * S)
+#define REPAIR_AGAIN	     (30u * S)	/* where not all was got; busy peers sooner */
+#define REPAIR_RECONNECT     (2 * S)	/* a pair is compared within this of a new link: not all at once after a cut */
+#define HANDOVER_POLL	     (10 * S)	/* a slot's old owner asks its new ones whether they are complete ... */
+#define HANDOVER_PUSH	     (900u * S)	/* ... and after this gives them what they lack all the same */
+#define RELABEL_BATCH	     256u	/* records whose state is changed at a time */
 #define AUDIT_EVERY	     (10 * S)	/* an owner checks one record at one other owner */
 #define DELETE_AFTER	     (24u * 3600u * (uint64_t)S)	/* of our own uptime since the last touch or put */
 #define DELETE_EPOCH	     (6u * 3600u * (uint64_t)S)	/* touches are remembered by these ... */

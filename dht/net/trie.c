@@ -7,7 +7,7 @@
 
 #include "chunker/bytes.h"
 
-#define STATES (STATE_LEASED | STATE_ANY)
+#define STATES (STATE_LEASED | STATE_OWNED | STATE_FOREIGN)
 
 /*
  * One remembered path.  Above the slots only ${child} means something.  Invariants:

@@ -1,6 +1,6 @@
 /*
- * trie: the leased addresses that are here, as a Merkle trie, so that two nodes find in few bytes what one of
- * them lacks.  It holds hashes, no addresses: those it reads from the catalogue.  Pure.
+ * trie: the leased addresses that are here, and not only cached, as a Merkle trie, so that two nodes find in few
+ * bytes what one of them lacks.  It holds hashes, no addresses: those it reads from the catalogue.  Pure.
  *
  * Steps.  Put two zero bits before an address and read it in steps of four bits.  The first four steps are its slot
  * (0000 to 3fff), each further one divides what is below into 16.  A path is the first steps of an address;

@@ -52,7 +52,9 @@ enum wire_type {
 	 * they are few, else the hashes of its 16 children. */
 	WIRE_TRIE = 32,		/* placement, [hashes (one)] or [paths].  -> status, [counts], [hashes], [addresses] */
 	WIRE_LIST = 33,		/* placement, paths (one), [address: after it].  -> status, addresses, [more] */
-	WIRE_OFFER = 34,	/* placement, addresses: these you lack and I have.  -> status: WIRE_BUSY: no more of them now */
+	/* placement, addresses, [more]: these you lack and I have (more: and others: compare with me).  -> status: WIRE_BUSY:
+	 * not all were noted */
+	WIRE_OFFER = 34,
 	WIRE_SLOTS = 35,	/* placement, paths (each a slot): which are complete at you?  -> status, have (a bit each) */
 	WIRE_LEASE = 40,	/* placement, lease, count (of addresses in the parts before), addresses, [more]: one part of a
 				 * lease.  -> status; WIRE_ENDED: statement */

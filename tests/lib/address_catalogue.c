@@ -33,6 +33,7 @@ static size_t list(struct catalogue *catalogue, const struct address *from, unsi
 	size_t at = from ? find(c, from) : 0, got = c->n - at < n ? c->n - at : n;
 
 	(void)states;
+	if (got)
 	memcpy(out, c->a + at, got * sizeof(*out));
 	c->reads += got + 1;
 	return got;
