@@ -229,8 +229,7 @@ static int fill(struct link *l)
 		l->out_len += h->out_len;
 		h->out_len = 0;
 	}
-	if (l->failed)
-		return 0;
+	/* Also to one that we won't have: it knows the secret, and our hello tells it why. */
 	if (h && h->ready && !h->sent) {
 		int rc = link_hello_write(l);
 
@@ -238,7 +237,7 @@ static int fill(struct link *l)
 			return rc;
 	}
 	/* Not a frame before the hello, and none to a peer that is not known. */
-	if (!l->handshake)
+	if (!l->handshake && !l->failed)
 		while (l->out_len < LINK_AHEAD && link_frame_write(l))
 			;
 	return 0;
