@@ -41,5 +41,6 @@ void fetch_heal(struct node *n, const struct address *a);
 
 void confirm_command(struct node *n, const struct command *c);		/* confirm.c */
 void confirm_end(struct node *n);
+struct list *fetch_confirms(struct node *n);				/* those under way */
 
 #endif
