@@ -14,7 +14,8 @@ CHUNKER := \
 DHT := \
 	io record scan segment ledger ledger_rows ledger_write marks recent format lock \
 	append tail sync commit recover pace check gc dead clean listing get put store open work dht
-NET := ring noise link link_frames link_hello link_credit wire wire_items domain member member_table signed ringfile
+NET := ring noise link link_frames link_hello link_credit wire wire_items domain member member_table signed ringfile \
+	timers random effects work commands latency peers links dials calls serve node
 FS := \
 	log now size options place remount jobs grace roots uploads lookups cache fetch \
 	acl tree tree_view tree_change tree_names tree_rename tree_attr tree_xattr \
@@ -28,7 +29,7 @@ UNIT_CHUNKER := \
 	test_address test_cut test_codec test_xattrs test_snapshot test_entry test_directory test_directory_update \
 	test_directory_diff test_node test_index test_splice
 UNIT_DHT     := test_record test_store test_dht test_gc test_gc_race
-UNIT_NET     := test_trie test_noise test_link
+UNIT_NET     := test_trie test_noise test_link test_wire
 FAULT        := test_power test_disk test_tail test_open test_heal test_collect test_crash
 UNIT_FS := \
 	test_options test_cache test_fetch test_jobs test_gate test_extents test_file test_file_memory test_files \
@@ -110,7 +111,7 @@ $(B)/nullfs: LIBS = -lfuse3
 $(PROGRAMS) $(BENCHES) $(addprefix $(B)/tests/mount/,exercise/exercise posix/posix):
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-$(B)/libtest.a: $(call objs,tests/lib,address_catalogue change_list chunkset crash crash_check dhttest disk faultio filekit powercut)
+$(B)/libtest.a: $(call objs,tests/lib,address_catalogue change_list chunkset crash crash_check dhttest disk faultio filekit golden powercut wire_golden wire_sample)
 $(addprefix $(B)/tests/unit/,$(UNIT_FAKE)): $(B)/tests/lib/fakedht.o
 $(TESTS): $(B)/libtest.a
 $(addprefix $(B)/tests/unit/,$(UNIT_FS)) $(B)/tests/fault/test_crash: $(B)/libfs.a

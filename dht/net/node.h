@@ -45,7 +45,7 @@ enum event_kind {
 	EVENT_START,		/* the first: rows of the catalogue are read (members, our incarnation) */
 	EVENT_TIME,		/* node_deadline() has come */
 	EVENT_LINK_UP,		/* link, key, [dial: the ticket of the EFFECT_DIAL that made it; 0: they came to us] */
-	EVENT_LINK_DOWN,	/* link, result: why */
+	EVENT_LINK_DOWN,	/* link, result: why; -EEXIST also of one that never came up */
 	EVENT_LINK_FULL,	/* link: link_full() has become true: requests wait here, answers and control still go out ... */
 	EVENT_LINK_ROOM,	/* link: ... and false again */
 	EVENT_MESSAGE,		/* link, message */

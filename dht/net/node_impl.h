@@ -57,12 +57,13 @@ struct peer {
 	unsigned int calls, served;	/* under way: ours there (sent or in line), theirs here */
 	struct view_entry *entry;	/* membership's: who it is in the view; NULL: not looked up */
 	/* the rest is private to peers.c and calls.c */
-	struct peer_link *links;
+	struct peer_link *links;		/* those that are closing among them: ask ${link} */
+	bool up;				/* and who wanted to know was told */
 	struct peer_dial *dial;
 	struct peer_flight *flight;
 	struct latency *samples;
-	uint64_t used, again, differed, forgive;
-	unsigned int failures;
+	uint64_t used, again, differs, forgive;	/* last use; when to dial, exchange records, forgive next */
+	unsigned int failures;			/* dials in a row */
 };
 
 struct peer *peer_find(struct node *n, const struct address *id);	/* NULL: neither a member nor linked; or ourselves */
@@ -99,6 +100,7 @@ struct call {
 	uint32_t request, via;		/* via: the link that it went by; 0: in line still */
 	uint64_t sent;
 	bool busy;
+	int refused;			/* it was never in line */
 	struct timer timer;
 	struct chunk *head, *tail;
 	unsigned int type;
@@ -293,6 +295,8 @@ struct node {
 	struct placement *placement;
 	struct peers *peers;
 	struct calls *calls;
+	struct links *links;
+	struct dials *dials;
 	struct works *works;
 	struct serve *serve;
 	struct effects *effects;

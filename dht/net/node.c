@@ -1,0 +1,278 @@
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dht/net/node_core.h"
+
+/* In the order in which they are told of what happens. */
+const struct machine *const machines[] = {
+	NULL
+};
+
+/* ---- its options, copied ---- */
+
+static void options_free(struct node_options *o)
+{
+	for (unsigned int i = 0; o->seeds && o->seeds[i]; i++)
+		free((void *)(uintptr_t)o->seeds[i]);
+	free((void *)(uintptr_t)o->seeds);
+	for (unsigned int i = 0; i < MEMBER_ADDRESSES; i++)
+		free((void *)(uintptr_t)o->address[i]);
+	free((void *)(uintptr_t)o->zone);
+	explicit_bzero(o->secret, sizeof(o->secret));
+}
+
+static bool options_valid(const struct node_options *o)
+{
+	if (!o->file || !o->catalogue || o->weight < 1 || o->weight > RING_WEIGHT_MAX)
+		return false;
+	if (o->zone && strlen(o->zone) > RING_ZONE_LEN)
+		return false;
+	for (unsigned int i = 0; i < MEMBER_ADDRESSES; i++)
+		if (o->address[i] && strlen(o->address[i]) > MEMBER_ADDRESS_LEN)
+			return false;
+	for (unsigned int i = 0; o->seeds && o->seeds[i]; i++)
+		if (strlen(o->seeds[i]) >= sizeof(((struct effect *)0)->text))
+			return false;
+	return true;
+}
+
+static int options_copy(struct node *n, const struct node_options *o)
+{
+	struct node_options *to = &n->options;
+	const char **seeds;
+	size_t count = 0;
+
+	*to = *o;
+	n->file = *o->file;
+	to->file = &n->file;
+	memset(to->address, 0, sizeof(to->address));
+	to->seeds = NULL;
+	to->zone = strdup(o->zone ? o->zone : "");
+	if (!to->zone)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < MEMBER_ADDRESSES && o->address[i]; i++) {
+		to->address[i] = strdup(o->address[i]);
+		if (!to->address[i])
+			return -ENOMEM;
+	}
+	while (o->seeds && o->seeds[count])
+		count++;
+	seeds = calloc(count + 1, sizeof(*seeds));
+	to->seeds = seeds;
+	if (!seeds)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++) {
+		seeds[i] = strdup(o->seeds[i]);
+		if (!seeds[i])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* ---- its life ---- */
+
+int node_new(const struct node_options *o, struct node **out)
+{
+	int (*const parts[])(struct node *) = {
+		effects_new, works_new, commands_new, peers_new, links_new, dials_new, calls_new, serve_new,
+	};
+	struct node *n;
+	int r;
+
+	if (!options_valid(o))
+		return -EINVAL;
+	n = calloc(1, sizeof(*n));
+	if (!n)
+		return -ENOMEM;
+	r = options_copy(n, o);
+	for (size_t i = 0; r == 0 && i < sizeof(parts) / sizeof(*parts); i++)
+		r = parts[i](n);
+	if (r != 0) {
+		node_free(n);
+		return r;
+	}
+	member_id(o->key, &n->id);
+	random_seed(n, o->seed);
+	*out = n;
+	return 0;
+}
+
+void node_free(struct node *n)
+{
+	if (!n)
+		return;
+	if (n->running) {
+		n->stopped = true;
+		commands_stop(n);
+		for (unsigned int i = 0; machines[i]; i++)
+			if (machines[i]->end)
+				machines[i]->end(n);
+		placement_end(n);
+		membership_end(n);
+	}
+	serve_free(n);
+	calls_free(n);
+	peers_free(n);
+	links_free(n);
+	dials_free(n);
+	commands_free(n);
+	works_free(n);
+	effects_free(n);
+	options_free(&n->options);
+	free(n);
+}
+
+static void start(struct node *n)
+{
+	assert(!n->running);
+	n->running = true;
+	n->started = n->now;
+	peers_start(n);
+	membership_start(n);
+	placement_start(n);
+	for (unsigned int i = 0; machines[i]; i++)
+		if (machines[i]->start)
+			machines[i]->start(n);
+	dials_start(n);
+}
+
+void machines_table(struct node *n)
+{
+	for (unsigned int i = 0; machines[i]; i++)
+		if (machines[i]->table)
+			machines[i]->table(n);
+}
+
+void machines_peer(struct node *n, struct peer *p, bool up)
+{
+	for (unsigned int i = 0; machines[i]; i++)
+		if (machines[i]->peer)
+			machines[i]->peer(n, p, up);
+}
+
+static void message(struct node *n, const struct event *e)
+{
+	struct link_message m = e->message;
+	struct peer_link *l = links_find(n, e->link);
+
+	/* What still comes by one that we closed. */
+	if (!l || l->closing)
+		chunk_drop(m.body);
+	else
+		serve_message(n, l, &m);
+}
+
+/* A node that has stopped only gives back what it is given. */
+static void input_stopped(struct node *n, const struct event *e)
+{
+	struct effect close = { .kind = EFFECT_CLOSE, .link = e->link, .text = "stopped" };
+
+	switch (e->kind) {
+	case EVENT_MESSAGE:
+		chunk_drop(e->message.body);
+		break;
+	case EVENT_LINK_UP:
+		effects_put(n, &close);
+		break;
+	case EVENT_DONE:
+		works_done(n, e);
+		break;
+	case EVENT_COMMAND:
+		commands_input(n, e->command);
+		break;
+	default:
+		break;
+	}
+}
+
+static void input(struct node *n, const struct event *e)
+{
+	switch (e->kind) {
+	case EVENT_START:
+		start(n);
+		break;
+	case EVENT_TIME:
+		break;
+	case EVENT_LINK_UP:
+		links_up(n, e);
+		break;
+	case EVENT_LINK_DOWN:
+		links_down(n, e);
+		break;
+	case EVENT_LINK_FULL:
+	case EVENT_LINK_ROOM:
+		links_room(n, e->link, e->kind == EVENT_LINK_FULL);
+		break;
+	case EVENT_MESSAGE:
+		message(n, e);
+		break;
+	case EVENT_DONE:
+		works_done(n, e);
+		break;
+	case EVENT_COMMAND:
+		commands_input(n, e->command);
+		break;
+	}
+}
+
+void node_input(struct node *n, const struct event *e, uint64_t now)
+{
+	assert(n->running || e->kind == EVENT_START);
+	/* A clock that steps back stands still here. */
+	if (now > n->now)
+		n->now = now;
+	if (n->stopped) {
+		input_stopped(n, e);
+		return;
+	}
+	input(n, e);
+	if (!n->stopped)
+		timers_run(n);
+	if (n->stopped)
+		commands_stop(n);
+}
+
+bool node_poll(struct node *n, struct effect *out)
+{
+	return effects_poll(n, out);
+}
+
+uint64_t node_deadline(const struct node *n)
+{
+	return n->stopped ? UINT64_MAX : timers_next(n);
+}
+
+static size_t memory(struct node *n)
+{
+	size_t sum = sizeof(*n) + effects_memory(n) + works_memory(n) + commands_memory(n) + peers_memory(n) +
+	    links_memory(n) + dials_memory(n) + calls_memory(n) + serve_memory(n) + membership_memory(n) +
+	    placement_memory(n);
+
+	for (unsigned int i = 0; machines[i]; i++)
+		if (machines[i]->memory)
+			sum += machines[i]->memory(n);
+	return sum;
+}
+
+void node_status(const struct node *n, struct node_status *out)
+{
+	/* Those who are asked take a node that they may change, but don't. */
+	struct node *asked = (struct node *)(uintptr_t)n;
+	const struct address *hash = n->running ? placement_hash(asked) : NULL;
+
+	*out = n->status;
+	out->links = links_count(n);
+	out->calls = calls_count(n);
+	out->commands = commands_count(n);
+	out->timers = n->timer_count;
+	if (!n->running)
+		return;
+	if (hash)
+		out->placement = *hash;
+	membership_status(asked, out);
+	out->foreign = foreign_count(asked);
+	out->memory = memory(asked);
+	out->complete = placement(asked) && !placement_before(asked);
+}

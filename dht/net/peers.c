@@ -1,0 +1,199 @@
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "dht/net/node_core.h"
+
+#define SWEEP_EVERY	(PEER_KEEP / 8)
+#define LATENCY_UNKNOWN (10 * MS)	/* of a peer that was never asked: it is worth a try */
+#define DIAL_COST	(10 * MS)	/* a handshake more */
+#define SUSPECT_COST	(1 * S)		/* behind all that are well */
+#define WRONG_MAX	8u		/* doublings of the cost */
+
+/* In the order of their ids. */
+struct peers {
+	struct peer **peer;
+	unsigned int count, size;
+	struct timer sweep;
+};
+
+/* Where ${id} is, or would be. */
+static unsigned int place(const struct peers *s, const struct address *id)
+{
+	unsigned int low = 0, high = s->count;
+
+	while (low < high) {
+		unsigned int middle = (low + high) / 2;
+
+		if (address_compare(&s->peer[middle]->id, id) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static struct peer *find(const struct peers *s, const struct address *id)
+{
+	unsigned int i = place(s, id);
+
+	return i < s->count && address_equal(&s->peer[i]->id, id) ? s->peer[i] : NULL;
+}
+
+static void forget(struct node *n, struct peer *p)
+{
+	dial_free(n, p);
+	latency_free(p);
+	free(p);
+}
+
+/* Nothing but the time that passes makes a peer go: whoever holds a pointer to one is safe for PEER_KEEP. */
+static void sweep(struct node *n, struct timer *t)
+{
+	struct peers *s = list_item(t, struct peers, sweep);
+	unsigned int kept = 0;
+
+	for (unsigned int i = 0; i < s->count; i++) {
+		struct peer *p = s->peer[i];
+
+		if (p->wrong > 0 && p->forgive <= n->now) {
+			p->wrong /= 2;
+			p->forgive = n->now + WRONG_FORGIVE;
+		}
+		if (p->links || p->dial || p->calls || p->served || p->wrong || p->used + PEER_KEEP > n->now)
+			s->peer[kept++] = p;
+		else
+			forget(n, p);
+	}
+	s->count = kept;
+	timer_set(n, t, n->now + SWEEP_EVERY);
+}
+
+int peers_new(struct node *n)
+{
+	n->peers = calloc(1, sizeof(*n->peers));
+	if (!n->peers)
+		return -ENOMEM;
+	n->peers->sweep.due = sweep;
+	return 0;
+}
+
+void peers_start(struct node *n)
+{
+	timer_set(n, &n->peers->sweep, n->now + SWEEP_EVERY);
+}
+
+void peers_free(struct node *n)
+{
+	struct peers *s = n->peers;
+
+	if (!s)
+		return;
+	for (unsigned int i = 0; i < s->count; i++)
+		forget(n, s->peer[i]);
+	timer_stop(n, &s->sweep);
+	free(s->peer);
+	free(s);
+	n->peers = NULL;
+}
+
+size_t peers_memory(const struct node *n)
+{
+	const struct peers *s = n->peers;
+	size_t sum = sizeof(*s) + s->size * sizeof(*s->peer) + s->count * sizeof(struct peer);
+
+	for (unsigned int i = 0; i < s->count; i++)
+		sum += s->peer[i]->samples ? 100 * sizeof(uint32_t) : 0;
+	return sum;
+}
+
+struct peer *peers_make(struct node *n, const struct address *id)
+{
+	struct peers *s = n->peers;
+	unsigned int i = place(s, id);
+	struct peer *p;
+
+	if (i < s->count && address_equal(&s->peer[i]->id, id))
+		return s->peer[i];
+	if (s->count == s->size) {
+		unsigned int size = s->size > 0 ? 2 * s->size : 4;
+		struct peer **more = realloc(s->peer, size * sizeof(struct peer *));
+
+		if (!more)
+			return NULL;
+		s->peer = more;
+		s->size = size;
+	}
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return NULL;
+	p->id = *id;
+	p->oldest = UINT64_MAX;
+	p->used = n->now;
+	memmove(&s->peer[i + 1], &s->peer[i], (s->count++ - i) * sizeof(struct peer *));
+	s->peer[i] = p;
+	return p;
+}
+
+struct peer *peer_find(struct node *n, const struct address *id)
+{
+	struct peer *p = find(n->peers, id);
+
+	if (!p && !address_equal(id, &n->id) && membership_find(n, id))
+		p = peers_make(n, id);
+	if (p)
+		p->used = n->now;
+	return p;
+}
+
+struct peer *peer_next(struct node *n, const struct address *id)
+{
+	const struct peers *s = n->peers;
+	unsigned int i = id ? place(s, id) : 0;
+
+	if (i < s->count && id && address_equal(&s->peer[i]->id, id))
+		i++;
+	return i < s->count ? s->peer[i] : NULL;
+}
+
+bool peer_reachable(struct node *n, const struct peer *p)
+{
+	return (p->link != 0 || dial_possible(n, p)) && membership_health(n, &p->id) != PEER_DOWN;
+}
+
+uint64_t peer_cost(struct node *n, const struct peer *p)
+{
+	uint64_t cost = p->latency > 0 ? p->latency : LATENCY_UNKNOWN;
+	enum health health = membership_health(n, &p->id);
+
+	if (health == PEER_DOWN || (p->link == 0 && !dial_possible(n, p)))
+		return UINT64_MAX;
+	if (p->oldest != UINT64_MAX && n->now - p->oldest > cost)
+		cost = n->now - p->oldest;
+	if (p->link == 0)
+		cost += DIAL_COST;
+	if (health == PEER_SUSPECT)
+		cost += SUSPECT_COST;
+	return cost << (p->wrong < WRONG_MAX ? p->wrong : WRONG_MAX);
+}
+
+void peer_wrong(struct node *n, struct peer *p, const char *what)
+{
+	char id[ADDRESS_TEXT_LEN + 1];
+
+	p->wrong++;
+	p->forgive = n->now + WRONG_FORGIVE;
+	n->status.wrong_answers++;
+	address_format(&p->id, id);
+	node_log(n, LOG_WARNING, "%s: a wrong answer: %s", id, what);
+}
+
+void peer_differs(struct node *n, struct peer *p)
+{
+	if (n->now < p->differs)
+		return;
+	p->differs = n->now + DIFFERS_EVERY;
+	membership_differs(n, p);
+}
