@@ -29,7 +29,7 @@ UNIT_CHUNKER := \
 	test_address test_cut test_codec test_xattrs test_snapshot test_entry test_directory test_directory_update \
 	test_directory_diff test_node test_index test_splice
 UNIT_DHT     := test_record test_store test_dht test_gc test_gc_race
-UNIT_NET     := test_trie test_noise test_link test_wire
+UNIT_NET     := test_trie test_noise test_link test_link_frames test_wire
 FAULT        := test_power test_disk test_tail test_open test_heal test_collect test_crash
 UNIT_FS := \
 	test_options test_cache test_fetch test_jobs test_gate test_extents test_file test_file_memory test_files \

@@ -150,13 +150,11 @@ static void account(struct link *l, unsigned int priority, uint32_t n)
 
 	if (priority == LINK_REPAIR)
 		l->owed -= paid < l->owed ? paid : l->owed;
-	else
+	else if (!list_empty(&l->queue[LINK_REPAIR]))
 		l->owed += (uint64_t)n * LINK_REPAIR_SHARE;
 	/* Without credit it can't go, and what control sends meanwhile is not to be paid back in one go. */
 	if (l->owed > 2 * OWED_DUE)
 		l->owed = 2 * OWED_DUE;
-	if (list_empty(&l->queue[LINK_REPAIR]))
-		l->owed = 0;
 }
 
 static bool write_grant(struct link *l)

@@ -536,14 +536,11 @@ static void keys_are_wiped_when_they_are_no_longer_wanted(void **state)
 	carry_all(&p);
 	for (int i = 0; i < 2; i++) {
 		struct link *l = p.end[i].link;
-		uint8_t key[NOISE_KEY];
 
 		assert_null(l->handshake);
 		assert_true(was_zeroed(h[i], sizeof(*h[i])));
-		memcpy(key, l->send.key, NOISE_KEY);
-		assert_non_null(memmem(l, sizeof(*l), key, NOISE_KEY));
+		assert_true(l->send.keyed && l->receive.keyed);
 		link_wipe(l);
-		assert_null(memmem(l, sizeof(*l), key, 8));
 		for (size_t j = 0; j < sizeof(*l); j++)
 			assert_int_equal(((const uint8_t *)l)[j], 0);
 		free(l);
