@@ -15,7 +15,8 @@ DHT := \
 	io record scan segment ledger ledger_rows ledger_write marks recent format lock \
 	append tail sync commit recover pace check gc dead clean listing get put store open work dht
 NET := ring noise link link_frames link_hello link_credit wire wire_items domain member member_table signed ringfile \
-	timers random effects work commands latency peers links dials calls serve node
+	timers random effects work commands latency peers links dials calls serve node \
+	proof chunkserve insert fetch fetch_ask confirm audit foreign foreign_touch move
 FS := \
 	log now size options place remount jobs grace roots uploads lookups cache fetch \
 	acl tree tree_view tree_change tree_names tree_rename tree_attr tree_xattr \

@@ -35,6 +35,12 @@ void proof_stop(struct node *n, struct proof *p);
 
 /* ---- between the machines ---- */
 
+/** chunk_state(n, a): enum catalogue_state. */
+static inline unsigned int chunk_state(struct node *n, const struct address *a)
+{
+	return n->options.catalogue->state(n->options.catalogue, a);
+}
+
 /** fetch_heal(n, a): our copy of ${a} can't be read: get it from the others again, in the background.  Forgotten where
  * HEALS_MAX are under way: what is bad is found again. */
 void fetch_heal(struct node *n, const struct address *a);

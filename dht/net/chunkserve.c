@@ -72,9 +72,10 @@ static struct serving *serving(struct node *n, struct served *s, struct effect *
 	return v;
 }
 
-static unsigned int state_of(struct node *n, const struct address *a)
+/* Is it here, and not to go soon? */
+static bool stays(struct node *n, const struct address *a)
 {
-	return n->options.catalogue->state(n->options.catalogue, a);
+	return chunk_state(n, a) & (STATE_OWNED | STATE_FOREIGN) && !deleting(n, a);
 }
 
 static void touch(struct node *n, struct served *s, const struct message *m)
@@ -91,7 +92,7 @@ static void touch(struct node *n, struct served *s, const struct message *m)
 		if (!placement_mine(n, ring_slot(a)))
 			continue;
 		ours = true;
-		if (!(state_of(n, a) & (STATE_OWNED | STATE_FOREIGN)))
+		if (!stays(n, a))
 			continue;
 		touched(n, a);
 		have[i / 8] |= (uint8_t)(1u << i % 8);
@@ -131,7 +132,7 @@ static void get(struct node *n, struct served *s, const struct message *m)
 	struct effect e = { .kind = EFFECT_READ, .address = m->address };
 	unsigned int slot = ring_slot(&m->address);
 
-	if (state_of(n, &m->address) & STATE_ANY)
+	if (chunk_state(n, &m->address) & STATE_ANY)
 		serving(n, s, &e, got);
 	else
 		miss(n, s, placement_mine(n, slot) && placement_complete(n, slot));
@@ -154,7 +155,7 @@ static void audit(struct node *n, struct served *s, const struct message *m)
 {
 	struct effect e = { .kind = EFFECT_PROVE, .address = m->address, .hash = m->nonce };
 
-	if (state_of(n, &m->address) & (STATE_OWNED | STATE_FOREIGN))
+	if (stays(n, &m->address))
 		serving(n, s, &e, proved);
 	else
 		miss(n, s, false);
@@ -168,7 +169,7 @@ static bool has_room(struct node *n, const struct message *m)
 	const struct address *volume = m->has & WIRE_HAS(FIELD_VOLUME) ? &m->volume : &nobody;
 	uint64_t sum;
 
-	if (state_of(n, &m->address) & STATE_ANY)
+	if (chunk_state(n, &m->address) & STATE_ANY)
 		return true;
 	if (c->space(c) < n->chunkserve->writing + m->bytes.len)
 		return false;
@@ -205,8 +206,7 @@ static void written(struct node *n, struct work *w, const struct event *e)
 	case 0:
 		break;
 	case -EBADMSG:
-		if (v->served->peer)
-			peer_wrong(n, v->served->peer, "put bytes that are not those of the address");
+		peer_wrong(n, v->served->peer, "put bytes that are not those of the address");
 		answer(n, v, WIRE_BAD);
 		return;
 	case -ENOSPC:

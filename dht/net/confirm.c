@@ -85,10 +85,9 @@ static void expired(struct node *n, struct pending *p)
 
 void confirm_command(struct node *n, const struct command *c)
 {
-	struct catalogue *cat = n->options.catalogue;
 	struct confirm *f = calloc(1, sizeof *f);
 
-	if (!f || !(cat->state(cat, &c->address) & STATE_ANY)) {
+	if (!f || !(chunk_state(n, &c->address) & STATE_ANY)) {
 		command_result(n, c->ticket, f ? -ENODATA : -ENOMEM);
 		free(f);
 		return;

@@ -40,11 +40,6 @@ static bool is_moving(struct node *n, const struct address *a)
 	return false;
 }
 
-static unsigned int state_of(struct node *n, const struct address *a)
-{
-	return n->options.catalogue->state(n->options.catalogue, a);
-}
-
 /* ---- when to sweep ---- */
 
 static void sweep_soon(struct node *n, uint64_t after)
@@ -125,7 +120,7 @@ static bool take(struct node *n, const struct address *a, bool swept)
 	struct peer *owner[RING_REPLICAS_MAX];
 	struct move *m;
 
-	if (is_moving(n, a) || !(state_of(n, a) & STATE_ANY))
+	if (is_moving(n, a) || !(chunk_state(n, a) & STATE_ANY))
 		return true;
 	if (f->count >= FOREIGN_WINDOW || !(m = calloc(1, sizeof *m)))
 		return false;
@@ -235,7 +230,7 @@ void foreign_over(struct node *n, struct move *m, bool left)
 		move_stop(n, m);
 	f->done += !left && m->swept;
 	/* What is not FOREIGN was pushed for the good of others: whoever finds it lacking again says so again. */
-	if (left && state_of(n, &m->address) & STATE_FOREIGN) {
+	if (left && chunk_state(n, &m->address) & STATE_FOREIGN) {
 		f->left++;
 		if (!f->sweeping)
 			sweep_soon(n, f->pause);

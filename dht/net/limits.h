@@ -65,6 +65,7 @@
 #define HEALTH_MAX	     8u		/* Lifeguard's local health multiplier */
 #define SUSPICION_CONFIRMATIONS 3u	/* independent ones after which it is as short as it gets (Lifeguard's K) */
 #define SUSPICION_LEAST	     (2 * S)	/* the shortest: time for the suspected to hear of it and to say no */
+#define SUSPICION_ECHO	     (3 * S)	/* doubts about one that was heard meanwhile go round for so long, and don't count */
 #define RELAYS_MAX	     32u	/* pings on others' behalf at a time: ten times what is usual; beyond: no detour here */
 #define GOSSIP_BYTES	     4096u	/* of records with a ping or gossip: about 14 of them */
 #define GOSSIP_FACTOR	     4u		/* x decimal digits of the number of members: how often one thing is told */
@@ -81,7 +82,7 @@
 #define INCARNATION_LEAP     (1u << 20)	/* beyond a record of ours that we don't know: more than any life of ours refuted */
 #define SELF_LEAPS	     4u		/* lives of ours that a lost row may have hidden */
 #define SELF_WAITING_MAX     8u		/* commands that wait for our row */
-#define SELF_ENDING	     (5 * S)	/* our end is gossiped for so long at most */
+#define SELF_ENDING_MAX	     (5 * S)	/* our end is gossiped for so long at most */
 #define SAVES_MAX	     16u	/* rows of members being written at a time */
 #define SAVE_AGAIN	     (30 * S)	/* after a row could not be written */
 #define SPARE_AFTER	     (900u * S)	/* down that long: the next on the walk makes spares */
@@ -101,7 +102,7 @@
 #define DELETE_WALK	     1024u	/* ... looks at so many: a million in 17 minutes */
 #define DELETE_REST	     (3600u * (uint64_t)S)	/* between two walks */
 #define DELETES_MAX	     64u	/* under way at a time */
-#define TOUCHED_MAX	     (16u << 20)	/* bytes to remember an epoch's touches: 16 million; beyond, nothing is deleted */
+#define TOUCHED_MAX	     (22u << 20)	/* bytes to remember the touches of one epoch: 14 million, 670 a second; beyond, all is kept */
 #define LEASE_ADDRESSES_MAX  65536u	/* in one slot of one volume: 64 TiB a volume; 2 MiB to collect */
 #define LEASE_VOLUMES_MAX    1024u	/* with a lease in one slot: counted when one comes anew */
 #define LEASES_COLLECTED_MAX 8u		/* leases of more than one part that come in at a time: 16 MiB */
@@ -118,6 +119,7 @@
 #define HEAD_PULLS_MAX	     8u		/* slots whose heads are asked of their owners before, at a time */
 #define HEDGE_SHARE	     5u		/* per cent of reads that may ask a second owner early ... */
 #define HEDGE_FREE	     4u		/* ... but this many in any case: a node that has just started knows no latency */
+#define HEDGE_UNKNOWN	     (100 * MS)	/* when a peer never answered a read yet */
 #define HEDGE_MIN	     (2 * MS)	/* no second request sooner: timers and disks are not finer */
 
 #endif

@@ -189,11 +189,10 @@ static void settled(struct node *n, struct work *w, const struct event *e)
 
 static void settle(struct node *n, struct move *m)
 {
-	struct catalogue *c = n->options.catalogue;
 	struct effect e = { .kind = EFFECT_STATES, .address = m->address,
 		.states = placement_mine(n, ring_slot(&m->address)) ? STATE_OWNED : STATE_CACHED };
 
-	if (m->tables != n->foreign->tables || !(c->state(c, &m->address) & STATE_FOREIGN)) {
+	if (m->tables != n->foreign->tables || !(chunk_state(n, &m->address) & STATE_FOREIGN)) {
 		over(n, m, true);
 		return;
 	}
