@@ -15,7 +15,7 @@
 #define DOMAIN_RECORD "dhtfs member"
 #define DOMAIN_EVICT  "dhtfs evict"
 
-/* The first byte of the bytes. */
+/* The first byte of the bytes; signed.h goes on from here. */
 enum statement { STATEMENT_RECORD = 1, STATEMENT_EVICT = 2 };
 
 void member_id(const uint8_t key[MEMBER_KEY], struct address *out)

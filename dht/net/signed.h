@@ -12,7 +12,8 @@
 
 #define SIGNED_MAX 512u			/* bytes of any of them */
 
-enum signed_kind { SIGNED_LEASE = 1, SIGNED_RETIRE = 2, SIGNED_HEAD = 3 };
+/* The first byte of each; 1 and 2 are those of member.h, so that none is taken for another. */
+enum signed_kind { SIGNED_LEASE = 3, SIGNED_RETIRE = 4, SIGNED_HEAD = 5 };
 
 /* What a volume keeps alive in one slot: nothing ends it but a later one, or the volume's retirement. */
 struct lease {
@@ -39,6 +40,9 @@ struct head {
 };
 
 void volume_id(const uint8_t key[MEMBER_KEY], struct address *out);
+
+/** signed_volume(bytes, len, out): whose it says it is: nothing is verified.  -EBADMSG: too short. */
+int signed_volume(const uint8_t *bytes, size_t len, struct address *out);
 
 /** *_sign(x, ring, secret, out): the signed bytes into ${out} (volume follows from the key; not read).  Their length. */
 size_t lease_sign(const struct lease *l, const struct address *ring, const uint8_t secret[MEMBER_SECRET],

@@ -7,7 +7,6 @@
 #include "chunker/bytes.h"
 #include "dht/net/ring.h"
 
-#define LENGTH_MAX  ((1u << 21) - 1)	/* what three bytes of a length can say */
 #define LENGTH_MORE 0x80u		/* another byte of it follows */
 #define HAVE_MAX    ((WIRE_ADDRESSES_MAX + 7) / 8)
 #define PATH_DEPTH  16u
@@ -110,7 +109,7 @@ static const struct shape shapes[WIRE_ANSWER + 1] = {
 	ASKS(AUDIT, F(NONCE) | F(ADDRESS), 0),
 	ASKS(TRIE, 0, F(HASHES) | F(PATHS)),
 	ASKS(LIST, F(PATHS), F(ADDRESS)),
-	ASKS(OFFER, F(ADDRESSES), 0),
+	ASKS(OFFER, F(ADDRESSES), F(MORE)),
 	ASKS(SLOTS, F(PATHS), 0),
 	ASKS(LEASE, F(LEASE) | F(COUNT) | F(ADDRESSES), F(MORE)),
 	ASKS(RETIRE, F(STATEMENT), 0),
@@ -178,7 +177,8 @@ static bool path_good(const uint8_t *item)
 {
 	unsigned int depth = item[0];
 
-	if (depth > PATH_DEPTH)
+	/* The first step has two bits of an address: 16 bits tell a slot of 14. */
+	if (depth > PATH_DEPTH || item[1] > 0x3f)
 		return false;
 	for (unsigned int i = depth; i < PATH_DEPTH; i++)
 		if (item[1 + i / 2] & (i % 2 ? 0x0f : 0xf0))
