@@ -41,6 +41,25 @@ void sodium_memzero(void *const p, const size_t len)
 	real(p, len);
 }
 
+/* The last signature that was made, and what to put in the place of the next. */
+static uint8_t signature[MEMBER_SIGNATURE];
+static const uint8_t *forged;
+
+int crypto_sign_detached(unsigned char *out, unsigned long long *len, const unsigned char *m, unsigned long long m_len,
+    const unsigned char *secret)
+{
+	int (*real)(unsigned char *, unsigned long long *, const unsigned char *, unsigned long long, const unsigned char *);
+	int rc;
+
+	*(void **)&real = dlsym(RTLD_NEXT, "crypto_sign_detached");
+	rc = real(out, len, m, m_len, secret);
+	if (forged)
+		memcpy(out, forged, MEMBER_SIGNATURE);
+	else
+		memcpy(signature, out, MEMBER_SIGNATURE);
+	return rc;
+}
+
 static bool was_zeroed(const void *p, size_t len)
 {
 	for (unsigned int i = 0; i < REMEMBERED; i++)
@@ -376,6 +395,46 @@ static void a_key_that_is_not_its_own_proves_nothing(void **state)
 	pair_close(&p);
 }
 
+/* A member that another one greeted says that it is that one. */
+static void a_signature_is_good_for_one_handshake_only(void **state)
+{
+	uint8_t old[MEMBER_SIGNATURE];
+	struct pair p;
+
+	(void)state;
+	pair_init(&p, LINK_NOISE);
+	end_open(&p, 0);
+	end_open(&p, 1);
+	/* The initiator's: it is the first to sign. */
+	while (carry(&p, 0) && !link_peer(p.end[1].link))
+		carry(&p, 1);
+	memcpy(old, signature, sizeof(old));
+	pair_close(&p);
+	forged = old;
+	pair_open(&p);
+	forged = NULL;
+	assert_int_equal(p.end[1].rc, -EBADMSG);
+	pair_close(&p);
+}
+
+/* Else any member could make any other believe that it met its clone, and stop. */
+static void our_own_signature_can_not_be_sent_back_to_us(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	pair_init(&p, LINK_NOISE);
+	memcpy(p.end[1].key, p.end[0].key, MEMBER_KEY);
+	end_open(&p, 0);
+	end_open(&p, 1);
+	assert_true(carry(&p, 0) && carry(&p, 1) && carry(&p, 0));
+	forged = signature;
+	assert_true(carry(&p, 1));
+	forged = NULL;
+	assert_int_equal(p.end[0].rc, -EBADMSG);
+	pair_close(&p);
+}
+
 /* A hello of a plain link as a stranger would write it, from the fields of the table in link_hello.c. */
 struct hello {
 	uint8_t bytes[2 + LINK_FRAME_HEAD + LINK_HELLO_MAX + 1];
@@ -597,6 +656,8 @@ int main(void)
 		cmocka_unit_test(an_open_ring_has_zeros_for_a_secret),
 		cmocka_unit_test(our_own_key_is_a_clone_or_ourselves),
 		cmocka_unit_test(a_key_that_is_not_its_own_proves_nothing),
+		cmocka_unit_test(a_signature_is_good_for_one_handshake_only),
+		cmocka_unit_test(our_own_signature_can_not_be_sent_back_to_us),
 		cmocka_unit_test(a_hello_is_read_as_it_is_written_down),
 		cmocka_unit_test(a_hello_is_bounded_and_comes_once),
 		cmocka_unit_test(lengths_of_the_handshake_are_exact),
