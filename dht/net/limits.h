@@ -83,6 +83,11 @@
 #define SELF_LEAPS	     4u		/* lives of ours that a lost row may have hidden */
 #define SELF_WAITING_MAX     8u		/* commands that wait for our row */
 #define SELF_ENDING_MAX	     (5 * S)	/* our end is gossiped for so long at most */
+#define PLACEMENT_GATHER     (200 * MS)	/* changes that come together make one table */
+#define PLACEMENTS_MAX	     4u		/* tables since all was in its place: reads look there, too; 2 MB each at 1000 */
+#define PLACEMENT_LINGER     (600u * S)	/* they are kept so long after our own slots are complete: others may be behind */
+#define PLACEMENT_WALK_MAX   64u	/* members that anyone asks for on one walk */
+#define COMPLETE_GATHER	     (1 * S)	/* slots that become complete together make one row */
 #define SAVES_MAX	     16u	/* rows of members being written at a time */
 #define SAVE_AGAIN	     (30 * S)	/* after a row could not be written */
 #define SPARE_AFTER	     (900u * S)	/* down that long: the next on the walk makes spares */
@@ -93,7 +98,7 @@
 #define REPAIR_RECONNECT     (2 * S)	/* a pair is compared within this of a new link: not all at once after a cut */
 #define HANDOVER_POLL	     (10 * S)	/* a slot's old owner asks its new ones whether they are complete ... */
 #define HANDOVER_PUSH	     (900u * S)	/* ... and after this gives them what they lack all the same */
-#define RELABEL_BATCH	     256u	/* records whose state is changed at a time */
+#define RELABEL_BATCH	     64u	/* records whose state is changed at a time */
 #define AUDIT_EVERY	     (10 * S)	/* an owner checks one record at one other owner */
 #define DELETE_AFTER	     (24u * 3600u * (uint64_t)S)	/* of our own uptime since the last touch or put */
 #define DELETE_EPOCH	     (6u * 3600u * (uint64_t)S)	/* touches are remembered by these ... */

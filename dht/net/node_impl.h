@@ -223,11 +223,12 @@ void foreign_add(struct node *n, const struct address *a);
 unsigned int foreign_count(struct node *n);
 
 /* Make the leases of ${slot} here and at ${peer} agree: what is newer there comes here, what is newer here, or lacks
- * there, goes there (lease.c). */
+ * there, goes there (lease.h). */
 struct lease_pull {
 	struct peer *peer;
 	uint16_t slot;
 	void (*done)(struct node *n, struct lease_pull *p, int result);	/* 0, -ETIMEDOUT, -EHOSTUNREACH, -EIO */
+	bool conflict;			/* result: two leases of one number (lease.h, rule 2), here and there */
 	struct lease_pull_private *private;	/* lease.c's own; NULL: not under way */
 };
 void leases_pull(struct node *n, struct lease_pull *p);		/* ${peer}, ${slot} and ${done} are set by the caller */
@@ -309,6 +310,7 @@ struct node {
 	struct audit *audit;
 	struct repair *repair;
 	struct rebalance *rebalance;
+	struct leave *leave;
 	struct leases *leases;
 	struct heads *heads;
 	struct deletion *deletion;

@@ -148,14 +148,15 @@ static void hash_addresses(const struct address *a, size_t n, unsigned int depth
 		hash_personal(a, n * sizeof(*a), "dhtfs leaf", &out->hash);
 }
 
-/* The least address that is greater; all ones has none, and stays (nobody finds what hashes to it). */
-static void address_after(const struct address *a, struct address *out)
+bool trie_after(const struct address *a, struct address *out)
 {
+	unsigned int i = ADDRESS_LEN;
+
 	*out = *a;
-	for (unsigned int i = ADDRESS_LEN; i-- > 0 && ++out->b[i] == 0;)
-		;
-	if (sodium_is_zero(out->b, ADDRESS_LEN))
-		*out = *a;
+	while (i-- > 0)
+		if (++out->b[i])
+			return true;
+	return false;
 }
 
 /* Up to ${n} addresses from ${from} on, as long as they lie below the path.  The catalogue does not know where that ends:
@@ -171,9 +172,8 @@ static size_t read_below(struct trie *t, uint64_t steps, unsigned int depth, con
 		got = t->catalogue->list(t->catalogue, &next, STATES, want, out + have);
 		t->allowed -= got + 1 < t->allowed ? got + 1 : t->allowed;
 		have += got;
-		if (got < want || (steps_of(&out[have - 1]) & ~steps_below(depth)) != steps)
+		if (got < want || (steps_of(&out[have - 1]) & ~steps_below(depth)) != steps || !trie_after(&out[have - 1], &next))
 			break;
-		address_after(&out[have - 1], &next);
 	}
 	while (have && (steps_of(&out[have - 1]) & ~steps_below(depth)) != steps)
 		have--;
@@ -233,7 +233,8 @@ static void fill_deepest(struct trie *t, struct place *p, uint64_t steps)
 	while ((got = read_below(t, steps, TRIE_DEPTH, &from, 64, some))) {
 		crypto_generichash_blake2b_update(&state, some[0].b, got * sizeof(some[0]));
 		part.count += (uint32_t)got;
-		address_after(&some[got - 1], &from);
+		if (!trie_after(&some[got - 1], &from))
+			break;
 	}
 	crypto_generichash_blake2b_final(&state, part.hash.b, WIRE_HASH);
 	place_set(p, &part);
@@ -418,11 +419,10 @@ size_t trie_list(struct trie *t, const struct wire_path *path, const struct addr
 
 	assert(trie_path_valid(path) && path->depth >= TRIE_SLOT_DEPTH);
 	first_below(path_steps(path), &from);
-	if (after) {
-		address_after(after, &next);
-		if (address_compare(&next, &from) > 0)
-			from = next;
-	}
+	if (after && !trie_after(after, &next))
+		return 0;
+	if (after && address_compare(&next, &from) > 0)
+		from = next;
 	return read_below(t, path_steps(path), path->depth, &from, n, out);
 }
 

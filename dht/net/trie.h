@@ -67,6 +67,9 @@ size_t trie_list(struct trie *t, const struct wire_path *path, const struct addr
 
 size_t trie_memory(const struct trie *t);
 
+/** trie_after(a, out): the least address that is greater.  False: there is none. */
+bool trie_after(const struct address *a, struct address *out);
+
 /* Paths.  trie_path_of(a, depth, out); trie_path_slot(slot, out); trie_path_child(path, i, out); trie_path_valid(path): can an
  * address have it?  trie_path_has(path, a): does ${a} lie below?  trie_slot(path): the slot that it is in (of depth 4 or more). */
 void trie_path_of(const struct address *a, unsigned int depth, struct wire_path *out);

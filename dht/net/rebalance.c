@@ -1,0 +1,371 @@
+/*
+ * When slots move: what lies here is labelled anew, and what we no longer own is given up only when its new owners have it.
+ * (They fetch it: repair.c.  What they still lack then goes to them one by one: foreign.c.)
+ *
+ * Two walks over the records, each in pieces, after each new table; one runs at a time.
+ *
+ * walk   | a record                              | function    | becomes
+ * GAINED | FOREIGN or CACHED, in a slot of ours  | gained()    | OWNED (and FOREIGN still, if it was)
+ * LOST   | OWNED, in another's slot, released    | lost()      | FOREIGN, and foreign_add()
+ *        | OWNED, in another's slot, held        | lost()      | as it is: we go on serving it
+ *
+ * slot     | event                               | function    | next
+ * -        | the walk met a record of it         | lost()      | held
+ * held     | all its owners say that it is complete at them | polled() | released
+ *          | HANDOVER_PUSH is over               | poll()      | released
+ * released | the walk has passed                 | walk_over() | -
+ * any      | a new table                         | table()     | -
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "chunker/bytes.h"
+#include "dht/net/rebalance.h"
+
+enum walk { GAINED, LOST, OVER };
+
+struct relabel {
+	struct work work;		/* not busy: free */
+	struct address address;
+	bool foreign;
+};
+
+struct rebalance {
+	enum walk walk;
+	struct address at;		/* where the walk goes on */
+	struct relabel relabel[RELABEL_BATCH];
+	unsigned int busy;
+	struct timer timer;		/* of the walk */
+	struct trie_slots held, released;
+	uint8_t *complete;		/* by slot: bit i: the owner of rank i has said so.  NULL: nobody was asked yet */
+	uint64_t since;			/* of the table */
+	struct timer poll_timer;
+	struct call poll;
+	struct wire_path asked[WIRE_PATHS_MAX];
+	unsigned int asked_count;
+	unsigned int member, slot;	/* where the round of questions goes on */
+	bool again;			/* something was released while a walk ran */
+};
+
+static const struct trie_slots no_slots;
+
+static bool none(const struct trie_slots *s)
+{
+	return !memcmp(s, &no_slots, sizeof(*s));
+}
+
+/* ---- the walks ---- */
+
+static void walk_on(struct node *n)
+{
+	timer_set(n, &n->rebalance->timer, n->now);
+}
+
+static void walk_from(struct node *n, enum walk walk)
+{
+	n->rebalance->walk = walk;
+	memset(&n->rebalance->at, 0, sizeof(n->rebalance->at));
+	walk_on(n);
+}
+
+static void walk_over(struct node *n)
+{
+	struct rebalance *r = n->rebalance;
+
+	if (r->walk == GAINED) {
+		walk_from(n, LOST);
+		return;
+	}
+	r->walk = OVER;
+	r->released = no_slots;
+	if (r->again) {
+		r->again = false;
+		walk_from(n, LOST);
+	} else if (!none(&r->held) && !timer_busy(&r->poll_timer) && !call_busy(&r->poll)) {
+		timer_set(n, &r->poll_timer, n->now + node_jitter(n, HANDOVER_POLL / 4));
+	}
+}
+
+static void relabelled(struct node *n, struct work *w, const struct event *e)
+{
+	struct relabel *l = list_item(w, struct relabel, work);
+
+	n->rebalance->busy--;
+	if (!e->result && l->foreign)
+		foreign_add(n, &l->address);
+	if (!n->rebalance->busy)
+		walk_on(n);
+}
+
+static void relabel(struct node *n, const struct address *a, unsigned int states)
+{
+	struct effect e = { .kind = EFFECT_STATES, .address = *a, .states = states };
+	struct relabel *l = &n->rebalance->relabel[n->rebalance->busy++];
+
+	l->address = *a;
+	l->foreign = states == STATE_FOREIGN;
+	l->work.done = relabelled;
+	work_start(n, &l->work, &e);
+}
+
+static void slot_start(unsigned int slot, struct address *out)
+{
+	memset(out, 0, sizeof(*out));
+	put_be64(out->b, (uint64_t)slot << (64 - RING_SLOT_BITS));
+}
+
+/* Go on at the first slot from ${slot} that concerns this walk.  False: there is none. */
+static bool skip_to(struct node *n, unsigned int slot)
+{
+	struct rebalance *r = n->rebalance;
+	struct address start;
+
+	while (slot < RING_SLOTS && placement_mine(n, slot) != (r->walk == GAINED))
+		slot++;
+	if (slot == RING_SLOTS)
+		return false;
+	slot_start(slot, &start);
+	if (address_compare(&r->at, &start) < 0)
+		r->at = start;
+	return true;
+}
+
+static void gained(struct node *n, const struct address *a)
+{
+	unsigned int states = n->options.catalogue->state(n->options.catalogue, a);
+
+	if (!(states & STATE_OWNED))
+		relabel(n, a, STATE_OWNED | (states & STATE_FOREIGN));
+}
+
+/* False: this slot is held, go on behind it. */
+static bool lost(struct node *n, const struct address *a)
+{
+	struct rebalance *r = n->rebalance;
+	unsigned int slot = ring_slot(a);
+
+	if (trie_slots_have(&r->released, slot)) {
+		relabel(n, a, STATE_FOREIGN);
+		return true;
+	}
+	trie_slots_add(&r->held, slot);
+	return false;
+}
+
+/* One look at the catalogue.  False: the walk is over. */
+static bool walk_some(struct node *n)
+{
+	struct rebalance *r = n->rebalance;
+	struct catalogue *c = n->options.catalogue;
+	unsigned int states = r->walk == GAINED ? STATE_FOREIGN | STATE_CACHED : STATE_OWNED;
+	struct address some[RELABEL_BATCH];
+	size_t got, want = RELABEL_BATCH;
+
+	if (!skip_to(n, ring_slot(&r->at)))
+		return false;
+	if (r->walk == LOST && !trie_slots_have(&r->released, ring_slot(&r->at)))
+		want = 1;		/* one is enough to see that a slot is held */
+	got = c->list(c, &r->at, states, want, some);
+	for (size_t i = 0; i < got; i++) {
+		unsigned int slot = ring_slot(&some[i]);
+
+		if (placement_mine(n, slot) != (r->walk == GAINED)) {
+			r->at = some[i];	/* skip_to() finds the next slot from here */
+			return true;
+		}
+		if (r->walk == GAINED) {
+			gained(n, &some[i]);
+		} else if (!lost(n, &some[i])) {
+			r->at = some[i];
+			return skip_to(n, slot + 1);
+		}
+	}
+	return got == want && trie_after(&some[got - 1], &r->at);
+}
+
+static void walk(struct node *n, struct timer *t)
+{
+	struct rebalance *r = list_item(t, struct rebalance, timer);
+
+	for (unsigned int reads = 0; reads < REPAIR_READS && !r->busy; reads += RELABEL_BATCH)
+		if (!walk_some(n)) {
+			/* the last ones of it may be under way still: the walk after it must find them done */
+			if (!r->busy)
+				walk_over(n);
+			else
+				memset(&r->at, 0xff, sizeof(r->at));
+			return;
+		}
+	if (!r->busy)
+		walk_on(n);
+}
+
+/* ---- are the new owners complete? ---- */
+
+static void release(struct node *n, unsigned int slot)
+{
+	struct rebalance *r = n->rebalance;
+
+	trie_slots_remove(&r->held, slot);
+	trie_slots_add(&r->released, slot);
+	if (r->walk == OVER)
+		walk_from(n, LOST);
+	else
+		r->again = true;
+}
+
+/* The next member, from where the round is, that has not yet said of some held slots that they are complete: asks for them.
+ * NULL: the round is over. */
+static struct peer *next_asked(struct node *n)
+{
+	struct rebalance *r = n->rebalance;
+	const struct ring *ring = placement(n);
+
+	for (; r->member < ring->members; r->member++, r->slot = 0) {
+		struct peer *p = peer_find(n, &ring->member[r->member].id);
+
+		for (r->asked_count = 0; p && r->slot < RING_SLOTS && r->asked_count < WIRE_PATHS_MAX; r->slot++)
+			for (unsigned int rank = 0; rank < ring->replicas && trie_slots_have(&r->held, r->slot); rank++)
+				if (ring_owners(ring, r->slot)[rank] == r->member && !(r->complete[r->slot] >> rank & 1))
+					trie_path_slot(r->slot, &r->asked[r->asked_count++]);
+		if (p && r->asked_count && peer_reachable(n, p))
+			return p;
+	}
+	return NULL;
+}
+
+static void ask(struct node *n);
+
+static void note_complete(struct node *n, unsigned int slot)
+{
+	struct rebalance *r = n->rebalance;
+	const struct ring *ring = placement(n);
+
+	for (unsigned int rank = 0; rank < ring->replicas; rank++)
+		if (ring_owners(ring, slot)[rank] == r->member)
+			r->complete[slot] |= (uint8_t)(1u << rank);
+	if (r->complete[slot] == (1u << ring->replicas) - 1)
+		release(n, slot);
+}
+
+static void polled(struct node *n, struct call *c, int result, const struct message *m, struct chunk *body)
+{
+	struct rebalance *r = list_item(c, struct rebalance, poll);
+
+	(void)body;
+	if (result || m->status != WIRE_OK) {
+		r->member++;			/* another time */
+		r->slot = 0;
+	} else {
+		for (unsigned int i = 0; i < r->asked_count && i / 8 < m->have.len; i++)
+			if (m->have.data[i / 8] >> i % 8 & 1)
+				note_complete(n, trie_slot(&r->asked[i]));
+	}
+	ask(n);
+}
+
+static void ask(struct node *n)
+{
+	struct rebalance *r = n->rebalance;
+	uint8_t paths[WIRE_PATHS_MAX * WIRE_PATH_LEN];
+	struct message m = { .type = WIRE_SLOTS, .paths_bytes = paths };
+	struct peer *p = next_asked(n);
+
+	if (!p) {
+		if (!none(&r->held))
+			timer_set(n, &r->poll_timer, n->now + node_jitter(n, HANDOVER_POLL));
+		return;
+	}
+	for (unsigned int i = 0; i < r->asked_count; i++)
+		wire_path_put(&r->asked[i], paths + i * WIRE_PATH_LEN);
+	m.path_count = r->asked_count;
+	r->poll.done = polled;
+	call_start(n, &r->poll, p, &m, NULL, LINK_REPAIR, CALL_QUICK);
+}
+
+static void poll(struct node *n, struct timer *t)
+{
+	struct rebalance *r = list_item(t, struct rebalance, poll_timer);
+
+	if (!r->complete)
+		r->complete = calloc(RING_SLOTS, 1);
+	if (!r->complete || n->now - r->since >= HANDOVER_PUSH) {
+		for (unsigned int slot = 0; slot < RING_SLOTS; slot++)
+			if (trie_slots_have(&r->held, slot))
+				release(n, slot);
+		return;
+	}
+	r->member = r->slot = 0;
+	ask(n);
+}
+
+/* ---- from table to table ---- */
+
+static void table(struct node *n)
+{
+	struct rebalance *r = n->rebalance;
+
+	call_stop(n, &r->poll);
+	timer_stop(n, &r->poll_timer);
+	free(r->complete);
+	r->complete = NULL;
+	r->held = r->released = no_slots;
+	r->again = false;
+	r->since = n->now;
+	walk_from(n, GAINED);
+}
+
+bool rebalance_over(struct node *n)
+{
+	struct catalogue *c = n->options.catalogue;
+	struct address any;
+
+	return n->rebalance->walk == OVER && !n->rebalance->busy && !foreign_count(n) &&
+	    !c->list(c, NULL, STATE_OWNED | STATE_FOREIGN, 1, &any);
+}
+
+static void start(struct node *n)
+{
+	struct rebalance *r = calloc(1, sizeof(*r));
+
+	n->rebalance = r;
+	if (!r) {
+		node_stop(n, "no memory");
+		return;
+	}
+	r->walk = OVER;
+	r->timer.due = walk;
+	r->poll_timer.due = poll;
+	leave_start(n);
+}
+
+static void end(struct node *n)
+{
+	struct rebalance *r = n->rebalance;
+
+	if (!r)
+		return;
+	leave_end(n);
+	timer_stop(n, &r->timer);
+	timer_stop(n, &r->poll_timer);
+	call_stop(n, &r->poll);
+	for (unsigned int i = 0; i < RELABEL_BATCH; i++)
+		work_stop(n, &r->relabel[i].work);
+	free(r->complete);
+	free(r);
+	n->rebalance = NULL;
+}
+
+static size_t memory(struct node *n)
+{
+	return sizeof(*n->rebalance) + (n->rebalance->complete ? RING_SLOTS : 0);
+}
+
+const struct machine rebalance_machine = {
+	.name = "rebalance",
+	.start = start,
+	.table = table,
+	.end = end,
+	.memory = memory,
+};

@@ -1,0 +1,375 @@
+/*
+ * Which pairs are reconciled, and when; and which of our slots are incomplete, until each peer that could know more
+ * has been reconciled with.
+ *
+ * A slot is incomplete when it has just become ours, or our store is a new one.  It is in the duty of each pair whose peer owns
+ * it, or owned it in a table from which slots still move.  When no pair has it in its duty any more it is complete.
+ *
+ * pair    | event                                  | function      | next
+ * resting | REPAIR_EVERY is over; its link is new  | due()         | running, or waiting while REPAIRS_MAX are
+ *         | a new table gives it a duty            | table()       | running soon
+ *         | the peer has compared with us          | repair_compared() | resting, REPAIR_EVERY from now
+ *         | it offers what we can't place          | repair_due()  | running soon
+ * running | over, and all was got                  | repair_done() | resting; its duty is done
+ *         | over, something is missed              | repair_done() | resting, REPAIR_AGAIN; the rest of its duty is done
+ *         | the peer was lost                      | repair_done() | resting, REPAIR_AGAIN
+ *         | a new table                            | table()       | resting: it begins anew
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dht/net/repair_impl.h"
+
+struct pair *repair_pair(struct node *n, const struct address *id)
+{
+	struct repair *r = n->repair;
+	unsigned int low = 0, high = r->pairs;
+
+	while (low < high) {
+		unsigned int middle = (low + high) / 2;
+		int order = address_compare(&r->pair[middle].id, id);
+
+		if (order == 0)
+			return &r->pair[middle];
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
+bool repair_shared(struct node *n, const struct address *id, struct trie_slots *out)
+{
+	const struct ring *ring = placement(n);
+	int we = ring ? ring_find(ring, &n->id) : -1, they = ring ? ring_find(ring, id) : -1;
+	bool any = false;
+
+	memset(out, 0, sizeof(*out));
+	if (we < 0 || they < 0)
+		return false;
+	for (unsigned int slot = 0; slot < RING_SLOTS; slot++)
+		if (ring_owns(ring, slot, (unsigned int)we) && ring_owns(ring, slot, (unsigned int)they)) {
+			trie_slots_add(out, slot);
+			any = true;
+		}
+	return any;
+}
+
+/* ---- when ---- */
+
+static void arm(struct node *n)
+{
+	struct repair *r = n->repair;
+	uint64_t next = UINT64_MAX;
+
+	timer_stop(n, &r->timer);
+	for (unsigned int i = 0; i < r->pairs; i++)
+		if (!r->pair[i].reconcile && r->pair[i].due < next)
+			next = r->pair[i].due;
+	if (next != UINT64_MAX && r->running < REPAIRS_MAX)
+		timer_set(n, &r->timer, next);
+}
+
+/* The one that waits for the longest time; of equal ones the first. */
+static struct pair *longest_due(struct node *n)
+{
+	struct repair *r = n->repair;
+	struct pair *best = NULL;
+
+	for (unsigned int i = 0; i < r->pairs; i++) {
+		struct pair *p = &r->pair[i];
+
+		if (!p->reconcile && p->due <= n->now && (!best || p->due < best->due))
+			best = p;
+	}
+	return best;
+}
+
+static void due(struct node *n, struct timer *t)
+{
+	struct repair *r = n->repair;
+	struct pair *pair;
+
+	(void)t;
+	while (r->running < REPAIRS_MAX && (pair = longest_due(n))) {
+		struct peer *p = peer_find(n, &pair->id);
+
+		if (!p || !peer_reachable(n, p) || reconcile_start(n, pair, p))
+			pair->due = n->now + node_jitter(n, REPAIR_AGAIN);
+		else
+			r->running++;
+	}
+	arm(n);
+}
+
+void repair_due(struct node *n, struct pair *pair, uint64_t at)
+{
+	if (at < pair->due)
+		pair->due = at;
+	arm(n);
+}
+
+void repair_compared(struct node *n, const struct address *id)
+{
+	struct pair *pair = repair_pair(n, id);
+
+	if (pair && !pair->duty && !pair->reconcile) {
+		pair->due = n->now + node_jitter(n, REPAIR_EVERY);
+		arm(n);
+	}
+}
+
+/* ---- what is complete ---- */
+
+static bool waits(const struct repair *r, unsigned int slot)
+{
+	for (unsigned int i = 0; i < r->pairs; i++)
+		if (r->pair[i].duty && trie_slots_have(r->pair[i].duty, slot))
+			return true;
+	return false;
+}
+
+static void duty_done(struct node *n, struct pair *pair, const struct trie_slots *missed)
+{
+	bool left = false;
+
+	for (unsigned int slot = 0; slot < RING_SLOTS; slot++) {
+		if (!trie_slots_have(pair->duty, slot))
+			continue;
+		if (trie_slots_have(missed, slot)) {
+			left = true;
+			continue;
+		}
+		trie_slots_remove(pair->duty, slot);
+		if (!waits(n->repair, slot))
+			placement_set_complete(n, slot);
+	}
+	if (!left) {
+		free(pair->duty);
+		pair->duty = NULL;
+	}
+}
+
+void repair_done(struct node *n, struct pair *pair, int result, const struct trie_slots *missed)
+{
+	static const struct trie_slots none;
+	bool all = !result && !memcmp(missed, &none, sizeof(none));
+
+	assert(n->repair->running);
+	n->repair->running--;
+	if (!result && pair->duty)
+		duty_done(n, pair, missed);
+	if (all)
+		pair->due = n->now + node_jitter(n, REPAIR_EVERY);
+	else
+		pair->due = n->now + node_jitter(n, result == -EAGAIN ? REPAIR_RECONNECT : REPAIR_AGAIN);
+	arm(n);
+}
+
+/* ---- a new table ---- */
+
+static int pair_compare(const void *a, const void *b)
+{
+	return address_compare(&((const struct pair *)a)->id, &((const struct pair *)b)->id);
+}
+
+/* The members who own, in ${ring}, one of the slots that are ours now. */
+static int add_owners(struct node *n, const struct ring *ring, struct pair **pair, unsigned int *pairs)
+{
+	bool *owner = calloc(ring->members, sizeof(*owner));
+	struct pair *more;
+
+	if (!owner)
+		return -ENOMEM;
+	for (unsigned int slot = 0; slot < RING_SLOTS; slot++)
+		if (placement_mine(n, slot))
+			for (unsigned int rank = 0; rank < ring->replicas; rank++)
+				owner[ring_owners(ring, slot)[rank]] = true;
+	more = realloc(*pair, (*pairs + ring->members) * sizeof(*more));
+	if (!more) {
+		free(owner);
+		return -ENOMEM;
+	}
+	*pair = more;
+	for (unsigned int i = 0; i < ring->members; i++) {
+		const struct member *m = membership_find(n, &ring->member[i].id);
+
+		if (owner[i] && m && (m->state == MEMBER_HERE || m->state == MEMBER_DRAINING) && !address_equal(&m->id, &n->id))
+			more[(*pairs)++] = (struct pair){ .id = m->id, .due = UINT64_MAX };
+	}
+	free(owner);
+	return 0;
+}
+
+static void drop_pairs(struct node *n, struct pair *pair, unsigned int pairs)
+{
+	for (unsigned int i = 0; i < pairs; i++) {
+		if (pair[i].reconcile)
+			reconcile_stop(n, pair[i].reconcile);
+		free(pair[i].duty);
+	}
+	free(pair);
+}
+
+/* All whom we may have to reconcile with, in order, each once; those that were known keep their time. */
+static int new_pairs(struct node *n)
+{
+	struct repair *r = n->repair;
+	struct pair *pair = NULL;
+	const struct ring *before;
+	unsigned int pairs = 0, kept = 0;
+	int result = add_owners(n, placement(n), &pair, &pairs);
+
+	for (unsigned int i = 0; !result && (before = placement_earlier(n, i)); i++)
+		result = add_owners(n, before, &pair, &pairs);
+	if (result) {
+		free(pair);
+		return result;
+	}
+	if (pairs)
+		qsort(pair, pairs, sizeof(*pair), pair_compare);
+	for (unsigned int i = 0; i < pairs; i++) {
+		const struct pair *old = repair_pair(n, &pair[i].id);
+
+		if (kept && address_equal(&pair[kept - 1].id, &pair[i].id))
+			continue;
+		pair[kept] = pair[i];
+		pair[kept++].due = old ? old->due : n->now + node_random(n, REPAIR_EVERY);
+	}
+	drop_pairs(n, r->pair, r->pairs);
+	r->running = 0;
+	r->pair = pair;
+	r->pairs = kept;
+	return 0;
+}
+
+static int add_duty(struct node *n, const struct ring *ring, unsigned int slot)
+{
+	for (unsigned int rank = 0; rank < ring->replicas; rank++) {
+		struct pair *p = repair_pair(n, &ring->member[ring_owners(ring, slot)[rank]].id);
+
+		if (!p)
+			continue;
+		if (!p->duty)
+			p->duty = calloc(1, sizeof(*p->duty));
+		if (!p->duty)
+			return -ENOMEM;
+		trie_slots_add(p->duty, slot);
+	}
+	return 0;
+}
+
+/* A node that has not yet met the ring that it was told of can't say that nobody has anything for it. */
+static bool met_others(struct node *n)
+{
+	return placement(n)->members > 1 || placement_earlier(n, 0);
+}
+
+static int new_duties(struct node *n)
+{
+	const struct ring *before;
+	int result = 0;
+
+	for (unsigned int slot = 0; slot < RING_SLOTS && !result; slot++) {
+		if (!placement_mine(n, slot) || placement_complete(n, slot))
+			continue;
+		result = add_duty(n, placement(n), slot);
+		for (unsigned int i = 0; !result && (before = placement_earlier(n, i)); i++)
+			result = add_duty(n, before, slot);
+		if (!result && !waits(n->repair, slot) && met_others(n))
+			placement_set_complete(n, slot);
+	}
+	for (unsigned int i = 0; i < n->repair->pairs; i++)
+		if (n->repair->pair[i].duty)
+			n->repair->pair[i].due = n->now + node_random(n, S);
+	return result;
+}
+
+static void table(struct node *n)
+{
+	int result;
+
+	for (unsigned int slot = 0; slot < RING_SLOTS; slot++)
+		if (!placement_mine(n, slot))
+			trie_forget(n->repair->trie, slot);
+	result = new_pairs(n);
+	if (!result)
+		result = new_duties(n);
+	if (result)
+		node_log(n, 3, "repair: no memory for a new table; nothing is repaired until the next one");
+	arm(n);
+}
+
+/* ---- what comes in ---- */
+
+void leases_changed(struct node *n, const struct address *addresses, uint32_t count)
+{
+	for (uint32_t i = 0; n->repair && i < count; i++)
+		trie_changed(n->repair->trie, &addresses[i]);
+}
+
+static void peer(struct node *n, struct peer *p, bool up)
+{
+	struct pair *pair = repair_pair(n, &p->id);
+
+	if (up && pair)
+		repair_due(n, pair, n->now + node_random(n, REPAIR_RECONNECT));
+}
+
+static void start(struct node *n)
+{
+	struct repair *r = calloc(1, sizeof(*r));
+
+	n->repair = r;
+	if (!r || trie_new(n->options.catalogue, &r->trie) || pulls_start(n)) {
+		node_stop(n, "no memory");
+		return;
+	}
+	list_init(&r->serving);
+	r->timer.due = due;
+	r->serve_timer.due = repair_serve_due;
+}
+
+static void end(struct node *n)
+{
+	struct repair *r = n->repair;
+
+	if (!r)
+		return;
+	if (r->pulls) {
+		timer_stop(n, &r->timer);
+		drop_pairs(n, r->pair, r->pairs);
+		repair_serve_end(n);
+		pulls_end(n);
+	}
+	trie_free(r->trie);
+	free(r);
+	n->repair = NULL;
+}
+
+static size_t memory(struct node *n)
+{
+	const struct repair *r = n->repair;
+	size_t sum = sizeof(*r) + r->pairs * sizeof(*r->pair) + trie_memory(r->trie) + pulls_memory(n) + repair_serve_memory(r);
+
+	for (unsigned int i = 0; i < r->pairs; i++) {
+		if (r->pair[i].duty)
+			sum += sizeof(*r->pair[i].duty);
+		if (r->pair[i].reconcile)
+			sum += reconcile_memory(r->pair[i].reconcile);
+	}
+	return sum;
+}
+
+const struct machine repair_machine = {
+	.name = "repair",
+	.start = start,
+	.table = table,
+	.peer = peer,
+	.request = repair_request,
+	.end = end,
+	.memory = memory,
+};

@@ -1,0 +1,289 @@
+/*
+ * Answering what peers ask about our trie.
+ *
+ * type  | what is there                         | function        | then
+ * TRIE  | one hash: of all that we share        | serve_compare() | OK: it is ours too; MISS
+ *       | paths                                 | serve_places()  | counts, and hashes or addresses
+ * LIST  | a path                                | serve_list()    | a page of addresses
+ * OFFER | addresses that we may lack            | offer()         | pulled, as far as there is room; answered at once
+ * SLOTS | slots                                 | slots()         | which are complete; answered at once
+ *
+ * The first three wait, and go on in pieces, while the trie has to be read from the catalogue.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dht/net/repair_impl.h"
+
+struct repair_serving {
+	struct list link;
+	struct served *served;
+	struct address id;
+	struct message m;		/* the question */
+	struct trie_slots shared;
+	unsigned int at;		/* places, or slots, that are done */
+	unsigned int hashes, addresses;
+	bool more;
+	uint8_t count[WIRE_PATHS_MAX * WIRE_COUNT_LEN];
+	struct wire_hash hash[WIRE_HASHES_MAX];
+	struct address address[WIRE_ADDRESSES_MAX];
+};
+
+_Static_assert(WIRE_PATHS_MAX * TRIE_CHILDREN <= WIRE_HASHES_MAX, "an answer has room for all hashes");
+_Static_assert(WIRE_PATHS_MAX * TRIE_LEAF <= WIRE_ADDRESSES_MAX, "and for all addresses");
+
+static int serve_compare(struct node *n, struct repair_serving *v, struct message *out)
+{
+	static const struct wire_path root;
+	struct trie_part part;
+	int r = trie_part(n->repair->trie, &root, &v->shared, &part);
+
+	if (r)
+		return r;
+	out->status = memcmp(&part.hash, v->m.hashes, sizeof(part.hash)) ? WIRE_MISS : WIRE_OK;
+	repair_compared(n, &v->id);
+	return 0;
+}
+
+static int serve_place(struct node *n, struct repair_serving *v, const struct wire_path *path)
+{
+	struct trie *t = n->repair->trie;
+	struct trie_part part, parts[TRIE_CHILDREN];
+	int r = trie_part(t, path, &v->shared, &part);
+
+	if (r)
+		return r;
+	if (path->depth >= TRIE_SLOT_DEPTH && part.count <= TRIE_LEAF) {
+		part.count = (uint32_t)trie_list(t, path, NULL, part.count, v->address + v->addresses);
+		v->addresses += part.count;
+	} else if (part.count && path->depth < TRIE_DEPTH) {
+		r = trie_parts(t, path, &v->shared, parts);
+		for (unsigned int i = 0; i < TRIE_CHILDREN && !r; i++)
+			v->hash[v->hashes++] = parts[i].hash;
+	}
+	if (!r)
+		wire_count_put(part.count, v->count + v->at * WIRE_COUNT_LEN);
+	return r;
+}
+
+static int serve_places(struct node *n, struct repair_serving *v, struct message *out)
+{
+	struct wire_path path;
+	int r;
+
+	for (; v->at < v->m.path_count; v->at++) {
+		wire_path(&v->m, v->at, &path);
+		r = serve_place(n, v, &path);
+		if (r)
+			return r;
+	}
+	out->has = WIRE_HAS(FIELD_COUNTS);
+	out->counts_bytes = v->count;
+	out->count_count = v->m.path_count;
+	if (v->hashes) {
+		out->has |= WIRE_HAS(FIELD_HASHES);
+		out->hashes = v->hash;
+		out->hash_count = v->hashes;
+	}
+	if (v->addresses) {
+		out->has |= WIRE_HAS(FIELD_ADDRESSES);
+		out->addresses = v->address;
+		out->address_count = v->addresses;
+	}
+	return 0;
+}
+
+/* The page goes from slot to slot above depth 4; v->at counts them, from the first one below the path. */
+static int list_slots(struct node *n, struct repair_serving *v, const struct wire_path *path, const struct address *after)
+{
+	struct trie *t = n->repair->trie;
+	unsigned int first = (unsigned int)(path->nibbles[0] << 8 | path->nibbles[1]);
+	unsigned int slots = path->depth ? 1u << 4 * (TRIE_SLOT_DEPTH - path->depth) : RING_SLOTS;
+	struct wire_path slot;
+	struct trie_part part;
+	int r;
+
+	if (after && ring_slot(after) > first + v->at)
+		v->at = ring_slot(after) - first;
+	for (; v->at < slots && v->addresses < WIRE_ADDRESSES_MAX; v->at++) {
+		unsigned int room = WIRE_ADDRESSES_MAX - v->addresses;
+
+		trie_path_slot(first + v->at, &slot);
+		r = trie_slots_have(&v->shared, first + v->at) ? trie_part(t, &slot, &v->shared, &part) : 1;
+		if (r < 0)
+			return r;
+		if (r || !part.count)
+			continue;
+		v->addresses += (unsigned int)trie_list(t, &slot, after, room, v->address + v->addresses);
+	}
+	return 0;
+}
+
+static int serve_list(struct node *n, struct repair_serving *v, struct message *out)
+{
+	const struct address *after = v->m.has & WIRE_HAS(FIELD_ADDRESS) ? &v->m.address : NULL;
+	struct wire_path path;
+	int r = 0;
+
+	wire_path(&v->m, 0, &path);
+	if (path.depth < TRIE_SLOT_DEPTH)
+		r = list_slots(n, v, &path, after);
+	else
+		v->addresses = (unsigned int)trie_list(n->repair->trie, &path, after, WIRE_ADDRESSES_MAX, v->address);
+	if (r)
+		return r;
+	out->has = WIRE_HAS(FIELD_ADDRESSES);
+	out->addresses = v->address;
+	out->address_count = v->addresses;
+	out->more = v->addresses == WIRE_ADDRESSES_MAX;
+	return 0;
+}
+
+/* False: it waits for the trie. */
+static bool serve(struct node *n, struct repair_serving *v)
+{
+	struct message m = { .status = WIRE_OK };
+	int r;
+
+	if (v->m.type == WIRE_LIST)
+		r = serve_list(n, v, &m);
+	else if (v->m.has & WIRE_HAS(FIELD_PATHS))
+		r = serve_places(n, v, &m);
+	else
+		r = serve_compare(n, v, &m);
+	if (r == -EAGAIN)
+		return false;
+	if (r)
+		serve_status(n, v->served, WIRE_BUSY);
+	else
+		serve_answer(n, v->served, &m, NULL);
+	return true;
+}
+
+void repair_serve_due(struct node *n, struct timer *t)
+{
+	struct repair *repair = n->repair;
+
+	trie_allow(repair->trie, REPAIR_READS);
+	while (!list_empty(&repair->serving)) {
+		struct repair_serving *v = list_item(repair->serving.next, struct repair_serving, link);
+
+		if (!serve(n, v)) {
+			timer_set(n, t, n->now);
+			return;
+		}
+		list_remove(&v->link);
+		repair->serving_count--;
+		free(v);
+	}
+}
+
+static bool paths_valid(const struct message *m)
+{
+	struct wire_path path;
+
+	for (unsigned int i = 0; i < m->path_count; i++) {
+		wire_path(m, i, &path);
+		if (!trie_path_valid(&path) || (m->type == WIRE_SLOTS && path.depth != TRIE_SLOT_DEPTH))
+			return false;
+	}
+	return m->type == WIRE_LIST ? m->path_count == 1 : true;
+}
+
+/* Of two kinds of questions in one message, or none at all, nothing can be made. */
+static bool trie_valid(const struct message *m)
+{
+	bool paths = m->has & WIRE_HAS(FIELD_PATHS), hashes = m->has & WIRE_HAS(FIELD_HASHES);
+
+	return paths != hashes && (!hashes || m->hash_count == 1);
+}
+
+static void wait_for_trie(struct node *n, struct served *s, const struct message *m)
+{
+	struct repair *repair = n->repair;
+	struct repair_serving *v = repair->serving_count < REPAIR_SERVED ? calloc(1, sizeof(*v)) : NULL;
+
+	if (!v) {
+		serve_status(n, s, WIRE_BUSY);
+		return;
+	}
+	v->served = s;
+	v->id = s->peer->id;
+	v->m = *m;
+	repair_shared(n, &v->id, &v->shared);
+	list_append(&repair->serving, &v->link);
+	repair->serving_count++;
+	timer_set(n, &repair->serve_timer, n->now);
+}
+
+static void offer(struct node *n, struct served *s, const struct message *m)
+{
+	struct catalogue *c = n->options.catalogue;
+	const struct address id = s->peer->id;
+	struct pair *pair = repair_pair(n, &id);
+	bool room = true, unknown = m->more;
+
+	for (unsigned int i = 0; i < m->address_count && room; i++) {
+		const struct address *a = &m->addresses[i];
+
+		if (!placement_mine(n, ring_slot(a)) || c->state(c, a) & (STATE_OWNED | STATE_FOREIGN))
+			continue;
+		if (!c->leased(c, a))
+			unknown = true;		/* their lease is newer, or ours is: comparing will tell */
+		else
+			room = pull_add(n, a, &id, NULL) >= 0;
+	}
+	if (pair && (unknown || !room))
+		repair_due(n, pair, n->now + S);
+	serve_status(n, s, room ? WIRE_OK : WIRE_BUSY);
+}
+
+static void slots(struct node *n, struct served *s, const struct message *m)
+{
+	uint8_t have[WIRE_PATHS_MAX / 8] = { 0 };
+	struct message answer = { .status = WIRE_OK, .has = WIRE_HAS(FIELD_HAVE),
+		.have = { have, (m->path_count + 7) / 8 } };
+	struct wire_path path;
+
+	for (unsigned int i = 0; i < m->path_count; i++) {
+		wire_path(m, i, &path);
+		if (placement_mine(n, trie_slot(&path)) && placement_complete(n, trie_slot(&path)))
+			have[i / 8] |= (uint8_t)(1u << i % 8);
+	}
+	serve_answer(n, s, &answer, NULL);
+}
+
+bool repair_request(struct node *n, struct served *s, const struct message *m)
+{
+	if (m->type != WIRE_TRIE && m->type != WIRE_LIST && m->type != WIRE_OFFER && m->type != WIRE_SLOTS)
+		return false;
+	if (!paths_valid(m) || (m->type == WIRE_TRIE && !trie_valid(m)))
+		serve_status(n, s, WIRE_BAD);
+	else if (m->type == WIRE_OFFER)
+		offer(n, s, m);
+	else if (m->type == WIRE_SLOTS)
+		slots(n, s, m);
+	else
+		wait_for_trie(n, s, m);
+	return true;
+}
+
+void repair_serve_end(struct node *n)
+{
+	struct repair *repair = n->repair;
+
+	timer_stop(n, &repair->serve_timer);
+	while (!list_empty(&repair->serving)) {
+		struct repair_serving *v = list_item(repair->serving.next, struct repair_serving, link);
+
+		list_remove(&v->link);
+		free(v);
+	}
+	repair->serving_count = 0;
+}
+
+size_t repair_serve_memory(const struct repair *r)
+{
+	return r->serving_count * sizeof(struct repair_serving);
+}
