@@ -38,6 +38,7 @@ struct node_options {
 	uint64_t instance, generation;
 	uint64_t seed;				/* of its random choices: jitter, probe order */
 	struct catalogue *catalogue;
+	struct member_table *records;		/* shared by the nodes of one process, or NULL; must outlive them */
 	uint64_t volume_max;			/* bytes that we keep for one volume; 0: no limit */
 };
 
@@ -122,7 +123,7 @@ enum effect_kind {
 	EFFECT_PROVE,		/* ticket, address, hash (the nonce).  -> hash: BLAKE2b-256(nonce || stored raw bytes) */
 	EFFECT_SAVE,		/* ticket, row key, chunk (NULL: remove): durable when done */
 	EFFECT_LEASE,		/* ticket, lease: replace a volume's lease of a slot, with its addresses.  Durable when done */
-	EFFECT_TABLE,		/* ticket, members, count, replicas: build the ring's table off the loop.  -> table */
+	EFFECT_TABLE,		/* ticket, members, count: build their table with the R of the ring file, off the loop.  -> table */
 	EFFECT_TABLE_FREE,	/* table */
 	EFFECT_REPLY,		/* ticket of the command, result, chunk, chunk_kind, blob, count */
 	EFFECT_LOG,		/* level (syslog), text */
@@ -148,7 +149,7 @@ struct effect {
 };
 
 int node_new(const struct node_options *o, struct node **out);	/* 0, -EINVAL, -ENOMEM; copies all of ${o} */
-void node_free(struct node *n);
+void node_free(struct node *n);	/* tables that were not given back are the driver's to free */
 void node_input(struct node *n, const struct event *e, uint64_t now);
 bool node_poll(struct node *n, struct effect *out);
 void effect_done(struct effect *e);

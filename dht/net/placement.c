@@ -1,0 +1,433 @@
+/*
+ * The table:
+ *
+ * state	| event					| function		| next state
+ * resting	| a member changed what placement knows	| placement_changed()	| gathering
+ * gathering	| PLACEMENT_GATHER			| build()		| building; resting where the hash is the same
+ * building	| the table is there			| built()		| resting: all machines are told
+ * building	| another change			| placement_changed()	| building, and gathering after it
+ * building	| it failed				| built()		| gathering, for longer
+ *
+ * The old table goes on to serve until the new one is there.  Behind the present table stand those since all our slots
+ * were complete: what is not yet where the present one says is where one of them said.
+ *
+ * A slot of ours, under the present table:
+ *
+ * state	| event					| function		| next state
+ * not ours	| a new table gives it to us		| take_over()		| incomplete
+ * incomplete	| all that the other owners have is here | placement_set_complete() | complete
+ * any		| a new table takes it away		| take_over()		| not ours
+ * complete	| a table that leaves it to us		| take_over()		| complete: it got all that was put meanwhile
+ * complete	| another store generation		| read_row()		| incomplete: what was here is gone
+ *
+ * The founder of a ring begins with all slots complete, for there is nobody who could have anything else: who has no
+ * seeds, knows no member, never had a row of slots, and whose first table is of himself alone.  Should a record of
+ * ours with another store generation turn up, this was a mistake: placement_store_lost().
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "chunker/bytes.h"
+#include "dht/net/node_impl.h"
+
+#define ROW_FORMAT 1u
+#define ROW_HEAD   9u			/* format, generation */
+#define BITS_LEN   (RING_SLOTS / 8)
+#define NOT_THERE  (-1)
+
+struct placement {
+	struct ring *table;
+	struct ring *earlier[PLACEMENTS_MAX];	/* newest first */
+	unsigned int earlier_count;
+	int self;			/* our number in the table */
+	struct ring_member *members;	/* of the table that is being built */
+	struct work building;
+	struct timer gather, linger;
+	bool changed;			/* while one is built */
+
+	uint8_t complete[BITS_LEN];
+	unsigned int incomplete;	/* slots of ours */
+	bool founder;			/* could be */
+	struct work saving;
+	struct timer save_timer;
+	bool unsaved;
+};
+
+static const struct catalogue_row_key row_key = { .table = ROW_COMPLETE };
+
+/* ---- which slots are complete, and its row ---- */
+
+static bool bit(const struct placement *p, unsigned int slot)
+{
+	return p->complete[slot / 8] >> slot % 8 & 1;
+}
+
+static bool mine_in(const struct ring *r, int self, unsigned int slot)
+{
+	return r && self != NOT_THERE && ring_owns(r, slot, (unsigned int)self);
+}
+
+static void save_later(struct node *n, uint64_t us)
+{
+	struct placement *p = n->placement;
+
+	p->unsaved = true;
+	if (!work_busy(&p->saving) && !timer_busy(&p->save_timer))
+		timer_set(n, &p->save_timer, n->now + us);
+}
+
+static void save(struct node *n, struct timer *t)
+{
+	struct placement *p = n->placement;
+	struct effect e = { .kind = EFFECT_SAVE, .row = row_key };
+	uint8_t *bytes;
+
+	(void)t;
+	e.chunk = chunk_new(ROW_HEAD + BITS_LEN, &bytes);
+	if (!e.chunk) {
+		save_later(n, S);
+		return;
+	}
+	bytes[0] = ROW_FORMAT;
+	put_le64(bytes + 1, n->options.generation);
+	memcpy(bytes + ROW_HEAD, p->complete, BITS_LEN);
+	p->unsaved = false;
+	work_start(n, &p->saving, &e);
+}
+
+static void saved(struct node *n, struct work *w, const struct event *e)
+{
+	struct placement *p = n->placement;
+
+	(void)w;
+	if (e->result)
+		node_log(n, LOG_ERR, "the row of complete slots can't be written: %s", strerror(-e->result));
+	if (e->result || p->unsaved)
+		save_later(n, e->result ? SAVE_AGAIN : COMPLETE_GATHER);
+}
+
+static void read_row(struct node *n)
+{
+	struct catalogue *c = n->options.catalogue;
+	struct placement *p = n->placement;
+	struct chunk *row = c->row(c, &row_key);
+	struct address id;
+
+	p->founder = !row && !(n->options.seeds && n->options.seeds[0]) && !c->rows(c, ROW_MEMBER, NULL, &id);
+	if (!row)
+		return;
+	/* Of another generation: it speaks of a store that is no more. */
+	if (row->len == ROW_HEAD + BITS_LEN && row->data[0] == ROW_FORMAT &&
+	    get_le64(row->data + 1) == n->options.generation)
+		memcpy(p->complete, row->data + ROW_HEAD, BITS_LEN);
+	chunk_drop(row);
+}
+
+bool placement_complete(struct node *n, unsigned int slot)
+{
+	assert(slot < RING_SLOTS);
+	return placement_mine(n, slot) && bit(n->placement, slot);
+}
+
+/* All is where it should be, as far as we know; others may be behind. */
+static void settled(struct node *n)
+{
+	struct placement *p = n->placement;
+
+	if (p->earlier_count > 0)
+		timer_set(n, &p->linger, n->now + PLACEMENT_LINGER);
+}
+
+void placement_set_complete(struct node *n, unsigned int slot)
+{
+	struct placement *p = n->placement;
+
+	assert(slot < RING_SLOTS);
+	if (!placement_mine(n, slot) || bit(p, slot))
+		return;
+	p->complete[slot / 8] |= (uint8_t)(1u << slot % 8);
+	p->incomplete--;
+	save_later(n, COMPLETE_GATHER);
+	if (p->incomplete == 0)
+		settled(n);
+}
+
+void placement_store_lost(struct node *n)
+{
+	struct placement *p = n->placement;
+
+	/* Membership may meet it before we have started. */
+	if (!p || !p->founder)
+		return;
+	p->founder = false;
+	memset(p->complete, 0, sizeof(p->complete));
+	p->incomplete = 0;
+	for (unsigned int slot = 0; slot < RING_SLOTS; slot++)
+		p->incomplete += placement_mine(n, slot);
+	timer_stop(n, &p->linger);
+	save_later(n, 0);
+	node_log(n, LOG_WARNING, "this node's store was another one before: its slots are filled anew");
+}
+
+/* ---- tables ---- */
+
+static void give_back(struct node *n, struct ring *r)
+{
+	struct effect e = { .kind = EFFECT_TABLE_FREE, .table = r };
+
+	node_effect(n, &e);
+}
+
+static void drop_earlier(struct node *n)
+{
+	struct placement *p = n->placement;
+
+	while (p->earlier_count > 0)
+		give_back(n, p->earlier[--p->earlier_count]);
+	timer_stop(n, &p->linger);
+}
+
+static void linger_over(struct node *n, struct timer *t)
+{
+	(void)t;
+	drop_earlier(n);
+}
+
+/* The present table becomes an earlier one.  The last of them stays in any case: by it nearly all was in its place. */
+static void step_back(struct node *n)
+{
+	struct placement *p = n->placement;
+
+	if (p->incomplete == 0)
+		drop_earlier(n);
+	timer_stop(n, &p->linger);
+	if (p->earlier_count == PLACEMENTS_MAX) {
+		give_back(n, p->earlier[PLACEMENTS_MAX - 2]);
+		p->earlier[PLACEMENTS_MAX - 2] = p->earlier[PLACEMENTS_MAX - 1];
+		p->earlier_count--;
+	}
+	memmove(p->earlier + 1, p->earlier, p->earlier_count * sizeof(struct ring *));
+	p->earlier[0] = p->table;
+	p->earlier_count++;
+}
+
+static void take_over(struct node *n, struct ring *table)
+{
+	struct placement *p = n->placement;
+	bool first = !p->table;
+
+	if (!first)
+		step_back(n);
+	p->table = table;
+	p->self = ring_find(table, &n->id);
+	if (first && p->founder && p->self != NOT_THERE && table->members == 1) {
+		memset(p->complete, 0xff, sizeof(p->complete));
+		p->unsaved = true;
+	} else if (first) {
+		p->founder = false;
+	}
+	p->incomplete = 0;
+	for (unsigned int slot = 0; slot < RING_SLOTS; slot++) {
+		if (mine_in(table, p->self, slot)) {
+			p->incomplete += !bit(p, slot);
+		} else if (bit(p, slot)) {
+			p->complete[slot / 8] &= (uint8_t)~(1u << slot % 8);
+			p->unsaved = true;
+		}
+	}
+	if (p->unsaved)
+		save_later(n, 0);
+	if (p->incomplete == 0)
+		settled(n);
+	machines_table(n);
+}
+
+static void built(struct node *n, struct work *w, const struct event *e)
+{
+	struct placement *p = n->placement;
+
+	(void)w;
+	free(p->members);
+	p->members = NULL;
+	if (e->result || !e->table) {
+		node_log(n, LOG_ERR, "the ring's table can't be built: %s", strerror(-e->result));
+		timer_set(n, &p->gather, n->now + S);
+		return;
+	}
+	take_over(n, e->table);
+	if (p->changed)
+		timer_set(n, &p->gather, n->now + PLACEMENT_GATHER);
+	p->changed = false;
+}
+
+static size_t collect(struct node *n, struct ring_member *out)
+{
+	size_t count = 0;
+	const struct member *m;
+
+	for (m = membership_next(n, NULL); m; m = membership_next(n, &m->id)) {
+		if (m->state != MEMBER_HERE)
+			continue;
+		if (out)
+			member_place(m, &out[count]);
+		count++;
+	}
+	return count;
+}
+
+static void build(struct node *n, struct timer *t)
+{
+	struct placement *p = n->placement;
+	struct effect e = { .kind = EFFECT_TABLE };
+	size_t count = collect(n, NULL);
+	struct address hash;
+	int rc;
+
+	if (count == 0)
+		return;		/* not even we: the last table goes on to serve */
+	p->members = malloc(count * sizeof(*p->members));
+	if (!p->members) {
+		timer_set(n, t, n->now + S);
+		return;
+	}
+	collect(n, p->members);
+	rc = ring_placement(p->members, count, n->file.replicas, &hash);
+	if (rc == 0 && !(p->table && address_equal(&p->table->placement, &hash))) {
+		e.members = p->members;
+		e.count = (uint32_t)count;
+		e.hash = hash;
+		work_start(n, &p->building, &e);
+		return;
+	}
+	if (rc)
+		node_log(n, LOG_ERR, "the ring can't be placed: %s", strerror(-rc));
+	free(p->members);
+	p->members = NULL;
+}
+
+void placement_changed(struct node *n)
+{
+	struct placement *p = n->placement;
+
+	if (!p)
+		return;		/* not started: placement_start() looks at what is there */
+	if (work_busy(&p->building))
+		p->changed = true;
+	else if (!timer_busy(&p->gather))
+		timer_set(n, &p->gather, n->now + PLACEMENT_GATHER);
+}
+
+/* ---- what others ask ---- */
+
+const struct ring *placement(struct node *n)
+{
+	return n->placement->table;
+}
+
+const struct address *placement_hash(struct node *n)
+{
+	static const struct address none;
+
+	return n->placement->table ? &n->placement->table->placement : &none;
+}
+
+const struct ring *placement_earlier(struct node *n, unsigned int i)
+{
+	return i < n->placement->earlier_count ? n->placement->earlier[i] : NULL;
+}
+
+const struct ring *placement_before(struct node *n)
+{
+	const struct placement *p = n->placement;
+
+	return p->incomplete > 0 && p->earlier_count > 0 ? p->earlier[p->earlier_count - 1] : NULL;
+}
+
+bool placement_mine(struct node *n, unsigned int slot)
+{
+	return mine_in(n->placement->table, n->placement->self, slot);
+}
+
+static bool add_peer(struct node *n, unsigned int member, struct peer **out)
+{
+	struct placement *p = n->placement;
+
+	if ((int)member == p->self)
+		return false;
+	*out = peer_find(n, &p->table->member[member].id);
+	return *out != NULL;
+}
+
+unsigned int placement_owners(struct node *n, unsigned int slot, struct peer **out)
+{
+	const struct ring *r = n->placement->table;
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; r && i < r->replicas; i++)
+		count += add_peer(n, ring_owners(r, slot)[i], &out[count]);
+	return count;
+}
+
+unsigned int placement_walk(struct node *n, unsigned int slot, struct peer **out, unsigned int max)
+{
+	const struct ring *r = n->placement->table;
+	uint16_t walk[PLACEMENT_WALK_MAX + 1];
+	unsigned int on_walk, count = 0;
+
+	if (!r)
+		return 0;
+	assert(max <= PLACEMENT_WALK_MAX);
+	on_walk = ring_walk(r, slot, walk, max + 1);	/* we may be one of them */
+	for (unsigned int i = 0; i < on_walk && count < max; i++)
+		count += add_peer(n, walk[i], &out[count]);
+	return count;
+}
+
+size_t placement_memory(struct node *n)
+{
+	const struct placement *p = n->placement;
+
+	/* Tables are the driver's, which may share them; they are counted as if each were ours alone. */
+	return sizeof(*p) + (p->table ? 1 + p->earlier_count : 0) * (size_t)RING_SLOTS * RING_REPLICAS_MAX;
+}
+
+/* ---- start and end ---- */
+
+void placement_start(struct node *n)
+{
+	struct placement *p = calloc(1, sizeof(*p));
+
+	n->placement = p;
+	if (!p) {
+		node_stop(n, "no memory");
+		return;
+	}
+	p->self = NOT_THERE;
+	p->building.done = built;
+	p->saving.done = saved;
+	p->gather.due = build;
+	p->linger.due = linger_over;
+	p->save_timer.due = save;
+	read_row(n);
+	if (n->membership && membership_next(n, NULL))
+		timer_set(n, &p->gather, n->now);
+}
+
+void placement_end(struct node *n)
+{
+	struct placement *p = n->placement;
+
+	if (!p)
+		return;
+	timer_stop(n, &p->gather);
+	timer_stop(n, &p->linger);
+	timer_stop(n, &p->save_timer);
+	work_stop(n, &p->building);
+	work_stop(n, &p->saving);
+	free(p->members);
+	free(p);
+	n->placement = NULL;
+}
