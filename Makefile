@@ -15,7 +15,7 @@ DHT := \
 	io record scan segment ledger ledger_rows ledger_write marks recent format lock \
 	append tail sync commit recover pace check gc dead clean listing get put store open work dht
 NET := ring noise link link_frames link_hello link_credit wire wire_items domain member member_table signed ringfile \
-	timers random effects work commands latency peers links dials calls serve node \
+	timers random effects work commands latency peers links dials calls serve node machines \
 	view membership gossip swim suspicion exchange self placement \
 	proof chunkserve insert fetch fetch_ask confirm audit foreign foreign_touch move \
 	trie repair reconcile pull repair_serve rebalance leave
@@ -42,7 +42,7 @@ UNIT_FS := \
 UNIT_FAKE := \
 	test_cache test_fetch test_file test_file_memory test_files test_files_bound test_files_threads test_checkpoint \
 	test_snapshots test_collect
-FUZZ         := fuzz_codec fuzz_snapshot fuzz_directory fuzz_index fuzz_segment
+FUZZ         := fuzz_codec fuzz_snapshot fuzz_directory fuzz_index fuzz_segment fuzz_link
 EXERCISE     := plan make model model_names model_data real real_data scan common crash worker run shrink main
 MOUNT_HELPERS := exercise/exercise helpers/stall.so helpers/powerlog.so helpers/nomem.so
 POSIX := \
@@ -114,7 +114,7 @@ $(B)/nullfs: LIBS = -lfuse3
 $(PROGRAMS) $(BENCHES) $(addprefix $(B)/tests/mount/,exercise/exercise posix/posix):
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-$(B)/libtest.a: $(call objs,tests/lib,address_catalogue change_list chunkset crash crash_check dhttest disk faultio filekit golden powercut wire_golden wire_sample)
+$(B)/libtest.a: $(call objs,tests/lib,address_catalogue change_list chunkset crash crash_check dhttest disk faultio filekit golden memory_catalogue netkit powercut wire_golden wire_sample)
 $(addprefix $(B)/tests/unit/,$(UNIT_FAKE)): $(B)/tests/lib/fakedht.o
 $(TESTS): $(B)/libtest.a
 $(addprefix $(B)/tests/unit/,$(UNIT_FS)) $(B)/tests/fault/test_crash: $(B)/libfs.a

@@ -5,11 +5,6 @@
 
 #include "dht/net/node_core.h"
 
-/* In the order in which they are told of what happens. */
-const struct machine *const machines[] = {
-	NULL
-};
-
 /* ---- its options, copied ---- */
 
 static void options_free(struct node_options *o)
@@ -106,9 +101,7 @@ void node_free(struct node *n)
 	if (n->running) {
 		n->stopped = true;
 		commands_stop(n);
-		for (unsigned int i = 0; machines[i]; i++)
-			if (machines[i]->end)
-				machines[i]->end(n);
+		machines_end(n);
 		placement_end(n);
 		membership_end(n);
 	}
@@ -132,24 +125,8 @@ static void start(struct node *n)
 	peers_start(n);
 	membership_start(n);
 	placement_start(n);
-	for (unsigned int i = 0; machines[i]; i++)
-		if (machines[i]->start)
-			machines[i]->start(n);
+	machines_start(n);
 	dials_start(n);
-}
-
-void machines_table(struct node *n)
-{
-	for (unsigned int i = 0; machines[i]; i++)
-		if (machines[i]->table)
-			machines[i]->table(n);
-}
-
-void machines_peer(struct node *n, struct peer *p, bool up)
-{
-	for (unsigned int i = 0; machines[i]; i++)
-		if (machines[i]->peer)
-			machines[i]->peer(n, p, up);
 }
 
 static void message(struct node *n, const struct event *e)
@@ -246,14 +223,9 @@ uint64_t node_deadline(const struct node *n)
 
 static size_t memory(struct node *n)
 {
-	size_t sum = sizeof(*n) + effects_memory(n) + works_memory(n) + commands_memory(n) + peers_memory(n) +
+	return sizeof(*n) + effects_memory(n) + works_memory(n) + commands_memory(n) + peers_memory(n) +
 	    links_memory(n) + dials_memory(n) + calls_memory(n) + serve_memory(n) + membership_memory(n) +
-	    placement_memory(n);
-
-	for (unsigned int i = 0; machines[i]; i++)
-		if (machines[i]->memory)
-			sum += machines[i]->memory(n);
-	return sum;
+	    placement_memory(n) + machines_memory(n);
 }
 
 void node_status(const struct node *n, struct node_status *out)

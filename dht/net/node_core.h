@@ -154,9 +154,12 @@ void serve_free(struct node *n);
 size_t serve_memory(const struct node *n);
 void serve_message(struct node *n, struct peer_link *l, struct link_message *m);
 
-/* ---- node.c ---- */
+/* ---- machines.c: all of them, in one order ---- */
 
-extern const struct machine *const machines[];	/* NULL behind the last */
+void machines_start(struct node *n);
 void machines_peer(struct node *n, struct peer *p, bool up);
+bool machines_request(struct node *n, struct served *s, const struct message *m);
+void machines_end(struct node *n);
+size_t machines_memory(struct node *n);
 
 #endif

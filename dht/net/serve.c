@@ -138,10 +138,8 @@ static void work_on(struct node *n, struct peer_link *l, struct link_message *in
 	l->peer->served++;
 	l->served++;
 	l->used = n->now;
-	for (unsigned int i = 0; machines[i]; i++)
-		if (machines[i]->request && machines[i]->request(n, s, m))
-			return;
-	serve_status(n, s, WIRE_BAD);
+	if (!machines_request(n, s, m))
+		serve_status(n, s, WIRE_BAD);
 }
 
 static void broken(struct node *n, struct peer_link *l, const struct link_message *m, const char *what)
