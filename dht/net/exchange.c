@@ -286,7 +286,7 @@ static void on_records(struct node *n, struct peer *from, const struct message *
 	bool news = x->count <= EXCHANGE_NEWS;
 	bool pulled = x->wanted && address_equal(&x->from, &from->id);
 
-	if (adopt_all(n, &m->records, news) || adopt_all(n, &m->statements, news)) {
+	if (adopt_all(n, &m->records, news)) {
 		peer_wrong(n, from, "a member's record that is malformed or forged");
 		if (pulled)
 			pull_stop(n);

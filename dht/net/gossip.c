@@ -293,7 +293,6 @@ void gossip_heard(struct node *n, const struct message *m)
 	struct membership *ms = n->membership;
 
 	hear_records(n, &m->records);
-	hear_records(n, &m->statements);
 	for (unsigned int i = 0; i < m->suspicions; i++) {
 		struct wire_suspicion s;
 		struct view_entry *e;

@@ -48,7 +48,6 @@ static const struct field fields[FIELD_END] = {
 	[FIELD_SEQ] = NUMBER(seq, 0, UINT32_MAX),	/* a number of 64 bits has no bounds */
 	[FIELD_TARGET] = ADDRESS(target),
 	[FIELD_RECORDS] = BLOBS(records),
-	[FIELD_STATEMENTS] = BLOBS(statements),
 	[FIELD_SUSPICIONS] = LIST_CHECKED(suspicions_bytes, suspicions, WIRE_SUSPICION_LEN, 0, WIRE_GOSSIP_MAX,
 	    suspicion_good),
 	[FIELD_HASH] = ADDRESS(hash),
@@ -93,14 +92,14 @@ struct shape {
 #define ASKS(name, must, may) [WIRE_##name] = { #name, F(PLACEMENT) | must, may, true, true }
 
 static const struct shape shapes[WIRE_ANSWER + 1] = {
-	SAYS(PING, F(SEQ), F(RECORDS) | F(STATEMENTS) | F(SUSPICIONS)),
-	SAYS(ACK, F(SEQ), F(RECORDS) | F(STATEMENTS) | F(SUSPICIONS)),
+	SAYS(PING, F(SEQ), F(RECORDS) | F(SUSPICIONS)),
+	SAYS(ACK, F(SEQ), F(RECORDS) | F(SUSPICIONS)),
 	SAYS(PROBE, F(SEQ) | F(TARGET), 0),
 	SAYS(NACK, F(SEQ), 0),
-	SAYS(GOSSIP, 0, F(RECORDS) | F(STATEMENTS) | F(SUSPICIONS)),
+	SAYS(GOSSIP, 0, F(RECORDS) | F(SUSPICIONS)),
 	SAYS(COMPARE, F(HASH), F(HASHES)),
 	SAYS(SUMMARY, F(SUMMARY), F(HAVE)),
-	SAYS(RECORDS, 0, F(RECORDS) | F(STATEMENTS)),
+	SAYS(RECORDS, F(RECORDS), 0),
 	SAYS(WANT, F(ADDRESSES), 0),
 	SAYS(MAINTENANCE, F(TARGET) | F(SECONDS), 0),
 	ASKS(TOUCH, F(ADDRESSES), F(VOLUME)),
@@ -120,7 +119,7 @@ static const struct shape shapes[WIRE_ANSWER + 1] = {
 	ASKS(HEADS, F(SLOT), F(VOLUME)),
 	[WIRE_ANSWER] = { "ANSWER", F(STATUS),
 		F(PLACEMENT) | F(HAVE) | F(KIND) | F(BYTES) | F(COMPLETE) | F(HASH) | F(HASHES) | F(COUNTS) | F(ADDRESSES) |
-		F(LEASE) | F(BLOBS) | F(STATEMENT) | F(STATEMENTS) | F(HEAD) | F(EVIDENCE) | F(MORE),
+		F(LEASE) | F(BLOBS) | F(STATEMENT) | F(HEAD) | F(EVIDENCE) | F(MORE),
 		false, true },
 };
 

@@ -17,7 +17,8 @@
 
 #define WIRE_VERSION	   1u
 #define WIRE_HASH	   20u		/* bytes of a hash of repair's tries: BLAKE2b-160 */
-#define WIRE_BYTES_MAX	   (CHUNK_MAX + 64u)	/* of a chunk as it travels: its stored form */
+#define WIRE_CHUNK_HEAD	   6u		/* bytes before those of a chunk as it travels */
+#define WIRE_BYTES_MAX	   (CHUNK_MAX + WIRE_CHUNK_HEAD)	/* of such a chunk */
 #define WIRE_ADDRESSES_MAX 1024u	/* in one message */
 #define WIRE_BLOB_MAX	   1024u	/* bytes of a signed record, head, lease or statement */
 #define WIRE_BLOBS_MAX	   65536u	/* bytes of many of them */
@@ -34,11 +35,11 @@ enum wire_type {
 	WIRE_ACK = 2,		/* seq [records] [suspicions] */
 	WIRE_PROBE = 3,		/* ping ${target} for me; answered by an ACK or NACK with my seq.  seq, target */
 	WIRE_NACK = 4,		/* seq: ${target} did not answer me in time; I am well */
-	WIRE_GOSSIP = 5,	/* [records] [statements] [suspicions] */
+	WIRE_GOSSIP = 5,	/* [records] [suspicions] */
 	WIRE_COMPARE = 6,	/* hash, [hashes]: of all that I know of members; of each of its 64 parts (by the first 6 bits of
 				 * the id).  Same: nothing comes back */
 	WIRE_SUMMARY = 7,	/* summary, [have]: what I have; bit i: part i is told whole */
-	WIRE_RECORDS = 8,	/* [records] [statements] */
+	WIRE_RECORDS = 8,	/* records */
 	WIRE_WANT = 9,		/* ids: send me what you know of these.  addresses */
 	WIRE_MAINTENANCE = 10,	/* target (zeros: anyone), seconds: make no spares for it so long, if it is down */
 	/* requests; each is answered by WIRE_ANSWER of the same number */
@@ -59,7 +60,7 @@ enum wire_type {
 	WIRE_LEASE = 40,	/* placement, lease, count (of addresses in the parts before), addresses, [more]: one part of a
 				 * lease.  -> status; WIRE_ENDED: statement */
 	WIRE_RETIRE = 41,	/* placement, statement: signed by the volume.  -> status */
-	WIRE_LEASES = 42,	/* placement, slot, [volume: after it].  -> status, blobs (leases), [statements], [more] */
+	WIRE_LEASES = 42,	/* placement, slot, [volume: after it].  -> status, blobs (leases), [more] */
 	WIRE_LEASED = 43,	/* placement, slot, volume, [address: after it].  -> status, lease, addresses, [more] */
 	/* -> status, [head], [evidence], [blobs: the heads from ${seq} on to before that one, rising, as far as known] */
 	WIRE_HEAD = 56,		/* placement, volume, [seq] */
@@ -117,7 +118,7 @@ struct wire_slice {
 
 /* The numbers are part of the protocol.  FIELD_BYTES is the highest that there can be: the last of its message. */
 enum wire_field {
-	FIELD_SEQ = 1, FIELD_TARGET, FIELD_RECORDS, FIELD_STATEMENTS, FIELD_SUSPICIONS, FIELD_HASH, FIELD_SUMMARY,
+	FIELD_SEQ = 1, FIELD_TARGET, FIELD_RECORDS, FIELD_SUSPICIONS, FIELD_HASH, FIELD_SUMMARY,
 	FIELD_MORE, FIELD_PLACEMENT, FIELD_ADDRESS, FIELD_ADDRESSES, FIELD_VOLUME, FIELD_KIND, FIELD_SPARE,
 	FIELD_STATUS, FIELD_HAVE, FIELD_COMPLETE, FIELD_NONCE, FIELD_PATHS, FIELD_HASHES, FIELD_COUNTS, FIELD_LEASE,
 	FIELD_COUNT, FIELD_STATEMENT, FIELD_SLOT, FIELD_HEAD, FIELD_EVIDENCE, FIELD_BLOBS, FIELD_SECONDS,
@@ -136,8 +137,7 @@ struct message {
 	uint64_t has;			/* WIRE_HAS() of the fields that are there */
 	uint64_t seq;
 	struct address target, hash, placement, address, volume, nonce;
-	struct wire_slice records;	/* wire_blob(); each one of member.h */
-	struct wire_slice statements;	/* likewise: evictions (member.h), ends of volumes (signed.h) */
+	struct wire_slice records;	/* wire_blob(); each one of member.h: records and evictions */
 	struct wire_slice blobs;	/* likewise: leases or heads */
 	struct wire_slice bytes, lease, statement, head, evidence;
 	struct wire_slice have;		/* bit i (of byte i / 8, lowest first): the i-th address is there */
@@ -190,10 +190,26 @@ void wire_summary_put(const struct wire_summary *s, uint8_t out[WIRE_SUMMARY_LEN
 void wire_path_put(const struct wire_path *p, uint8_t out[WIRE_PATH_LEN]);
 void wire_count_put(uint32_t n, uint8_t out[WIRE_COUNT_LEN]);
 
-/** wire_blob(list, at, out): the next of a list of blobs (records, statements) from *${at}, which moves on.
+/** wire_blob(list, at, out): the next of a list of blobs (records, blobs) from *${at}, which moves on.
  * False: no more.  wire_blob_put(): appends; its length, or -EMSGSIZE. */
 bool wire_blob(const struct wire_slice *list, uint32_t *at, struct wire_slice *out);
 int wire_blob_put(const void *blob, size_t len, uint8_t *out, size_t size);
+
+/*
+ * A chunk as it travels, in FIELD_BYTES, and as the effects of a node have it: hash id, codec, le32 raw length, and the
+ * bytes that the codec made of it, fewer than the raw ones; or those.  Nothing here looks into it: who stores, checks
+ * or reads it does (EFFECT_WRITE, EFFECT_CHECK).
+ */
+struct wire_chunk {
+	uint8_t codec;		/* enum codec_id */
+	uint32_t raw_len;
+	struct wire_slice stored;
+};
+
+/** wire_chunk_read(bytes, len, out): -EBADMSG: another hash id or codec, or lengths that don't agree.  Only the address tells whether
+ * these are its bytes.  wire_chunk_head(c, out): what goes before c->stored. */
+int wire_chunk_read(const uint8_t *bytes, size_t len, struct wire_chunk *out);
+void wire_chunk_head(const struct wire_chunk *c, uint8_t out[WIRE_CHUNK_HEAD]);
 
 /** wire_type_name(), wire_status_name(): for the log and the trace. */
 const char *wire_type_name(unsigned int type);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "chunker/bytes.h"
+#include "chunker/codec.h"
 #include "dht/net/wire.h"
 
 void wire_suspicion(const struct message *m, unsigned int i, struct wire_suspicion *out)
@@ -88,4 +89,26 @@ int wire_blob_put(const void *blob, size_t len, uint8_t *out, size_t size)
 	put_le16(out, (uint16_t)len);
 	memcpy(out + 2, blob, len);
 	return (int)(2 + len);
+}
+
+int wire_chunk_read(const uint8_t *bytes, size_t len, struct wire_chunk *out)
+{
+	if (len < WIRE_CHUNK_HEAD || bytes[0] != HASH_BLAKE2B_256)
+		return -EBADMSG;
+	out->codec = bytes[1];
+	out->raw_len = get_le32(bytes + 2);
+	out->stored = (struct wire_slice){ bytes + WIRE_CHUNK_HEAD, (uint32_t)(len - WIRE_CHUNK_HEAD) };
+	if (out->raw_len > CHUNK_MAX)
+		return -EBADMSG;
+	if (out->codec == CODEC_RAW)
+		return out->stored.len == out->raw_len ? 0 : -EBADMSG;
+	return out->codec == CODEC_ZLIB && out->stored.len > 0 && out->stored.len < out->raw_len ? 0 : -EBADMSG;
+}
+
+void wire_chunk_head(const struct wire_chunk *c, uint8_t out[WIRE_CHUNK_HEAD])
+{
+	assert(c->raw_len <= CHUNK_MAX);
+	out[0] = HASH_BLAKE2B_256;
+	out[1] = c->codec;
+	put_le32(out + 2, c->raw_len);
 }
