@@ -66,9 +66,13 @@ int message_encode(struct node *n, struct message *m, struct chunk *tail, struct
 	uint8_t *data;
 	int r;
 
-	if (wire_is_request(m->type) && wire_takes(m->type, FIELD_PLACEMENT)) {
-		m->placement = *placement_hash(n);
-		m->has |= WIRE_HAS(FIELD_PLACEMENT);
+	if (wire_is_request(m->type)) {
+		/* Its number is not known before it is sent, and no part of these bytes. */
+		m->request = 1;
+		if (wire_takes(m->type, FIELD_PLACEMENT)) {
+			m->placement = *placement_hash(n);
+			m->has |= WIRE_HAS(FIELD_PLACEMENT);
+		}
 	}
 	if (tail) {
 		m->bytes = (struct wire_slice){ tail->data, tail->len };
