@@ -111,6 +111,11 @@ static bool length_is_sane(const struct link *l, size_t len)
 	return len >= LINK_FRAME_HEAD + tag && len <= most + tag;
 }
 
+static int insane(struct link *l)
+{
+	return link_fail(l, -EPROTO, "a length that nothing has at this point");
+}
+
 static int take(struct link *l, const uint8_t *bytes, size_t len)
 {
 	uint8_t plain[LINK_FRAME_PLAIN];
@@ -135,6 +140,8 @@ static int keep(struct link *l, const uint8_t *bytes, size_t len)
 
 	if (l->in_have < 2) {
 		l->in_head[l->in_have++] = bytes[0];
+		if (l->in_have == 2 && !length_is_sane(l, get_le16(l->in_head)))
+			return insane(l);
 		return 1;
 	}
 	whole = get_le16(l->in_head);
@@ -165,9 +172,8 @@ int link_input(struct link *l, const uint8_t *bytes, size_t len)
 		size_t n = whole ? 2u + get_le16(bytes) : 0;
 		int rc;
 
-		if ((whole && !length_is_sane(l, n - 2)) ||
-		    (l->in_have == 2 && !l->in && !length_is_sane(l, get_le16(l->in_head))))
-			return link_fail(l, -EPROTO, "a length that nothing has at this point");
+		if (whole && !length_is_sane(l, n - 2))
+			return insane(l);
 		rc = whole ? take(l, bytes + 2, n - 2) : keep(l, bytes, len);
 		if (rc < 0)
 			return rc;
@@ -247,8 +253,10 @@ bool link_output(struct link *l, struct wire_slice *out)
 {
 	if (l->out_at == l->out_len && fill(l) < 0 && !l->failed)
 		link_fail(l, -ENOMEM, "no memory");
+	if (l->out_at == l->out_len)
+		return false;
 	*out = (struct wire_slice){ l->out + l->out_at, l->out_len - l->out_at };
-	return out->len > 0;
+	return true;
 }
 
 void link_sent(struct link *l, size_t n)

@@ -25,6 +25,14 @@ void volume_id(const uint8_t key[MEMBER_KEY], struct address *out)
 	domain_id("dhtfs volume", key, out);
 }
 
+int signed_volume(const uint8_t *bytes, size_t len, struct address *out)
+{
+	if (len < START)
+		return -EBADMSG;
+	volume_id(bytes + 2 + ADDRESS_LEN, out);
+	return 0;
+}
+
 /* What all of them begin with.  Returns where the rest goes. */
 static uint8_t *put_start(uint8_t *p, enum signed_kind kind, const struct address *ring,
     const uint8_t secret[MEMBER_SECRET])

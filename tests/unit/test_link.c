@@ -570,10 +570,9 @@ static void lengths_of_the_handshake_are_exact(void **state)
 			end_open(&p, i);
 			put_le16(head, (uint16_t)len);
 			assert_int_equal(link_input(p.end[i].link, head, 1), 0);
-			/* Known with its first byte behind the length, before memory is taken. */
-			assert_int_equal(link_input(p.end[i].link, head + 1, 1), 0);
-			assert_int_equal(link_input(p.end[i].link, head, 1), fits ? 0 : -EPROTO);
-			assert_true(fits || !p.end[i].link->in);
+			/* Known at once, before memory is taken. */
+			assert_int_equal(link_input(p.end[i].link, head + 1, 1), fits ? 0 : -EPROTO);
+			assert_null(p.end[i].link->in);
 			link_free(p.end[i].link);
 		}
 	}
