@@ -36,7 +36,7 @@ enum catalogue_table {
 	ROW_COMPLETE = 5,	/* key zeros: which slots are complete since when */
 	ROW_RETIRED = 6,	/* by volume: its signed end */
 	ROW_VOLUME = 7,		/* by volume: its leases were made here, so they stay here too, whoever owns their slots */
-	ROW_LEASING = 8,	/* by hash of volume and slot: a lease that not all its owners have yet (lease.c) */
+	ROW_LEASING = 8,	/* by volume, the slot xored into its end: a lease that not all its owners have yet (lease.c) */
 };
 
 struct catalogue_lease {

@@ -216,6 +216,9 @@ void fetch_command(struct node *n, const struct command *c);		/* fetch.c: FETCH,
 void lease_command(struct node *n, const struct command *c);		/* lease.c: LEASE, RETIRE */
 void head_command(struct node *n, const struct command *c);		/* heads.c: HEAD, SWAP */
 void leave_command(struct node *n, const struct command *c);		/* rebalance.c: LEAVE; DRAIN by membership */
+/** rebalance_holds(n, slot): not ours any more, but its new owners may not have all of it yet: we go on answering for it
+ * (rebalance.c). */
+bool rebalance_holds(struct node *n, unsigned int slot);
 /** foreign_add(n, a): ${a} lies here: see that its other owners have it, and have proved it.  What is FOREIGN becomes
  * OWNED or CACHED then; set that state first, or the wish is lost in a crash.
  * foreign_count(n): records on their way or waiting, about; 0 only where none here is FOREIGN. */

@@ -316,6 +316,13 @@ static void table(struct node *n)
 	walk_from(n, GAINED);
 }
 
+bool rebalance_holds(struct node *n, unsigned int slot)
+{
+	const struct rebalance *r = n->rebalance;
+
+	return r && !placement_mine(n, slot) && (r->walk != OVER || trie_slots_have(&r->held, slot));
+}
+
 bool rebalance_over(struct node *n)
 {
 	struct catalogue *c = n->options.catalogue;

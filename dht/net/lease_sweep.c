@@ -1,0 +1,180 @@
+/*
+ * The walk over our slots, for leases that are to go: of volumes that have ended, and of slots that went to others.
+ *
+ *	state	  event					function	next state
+ *	RESTING	  the start, an end, another table		lease_sweep_again	WALKING, at the first slot
+ *	WALKING	  a lease of a volume that has ended		look		REMOVING
+ *	WALKING	  one of a slot that others own, not ours	look		SENDING it to them
+ *	WALKING	  behind the last slot				walk		RESTING
+ *	SENDING	  all of them have it				sent		REMOVING
+ *	SENDING	  not all					sent		WALKING, behind it; the walk is done again later
+ *	REMOVING  done						removed		WALKING, behind it
+ */
+#include "dht/net/lease.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct lease_sweep {
+	struct timer timer;
+	unsigned int slot;
+	struct address volume;		/* walked over last in ${slot} */
+	bool any;			/* ${volume} is one */
+	bool walking, busy;		/* busy: SENDING or REMOVING */
+	bool ended;			/* this walk looks for ends too, so at all slots */
+	bool left;			/* it could not finish */
+	uint8_t strange[RING_SLOTS / 8];	/* slots that may have leases though they are not ours */
+};
+
+static void go_on(struct node *n, struct lease_sweep *w)
+{
+	w->busy = false;
+	timer_set(n, &w->timer, n->now + 1);
+}
+
+static void removed(struct node *n, void *user, int result)
+{
+	struct lease_sweep *w = user;
+
+	w->left |= result != 0;
+	go_on(n, w);
+}
+
+static void remove_it(struct node *n, struct lease_sweep *w)
+{
+	int err = lease_remove(n, &w->volume, w->slot, removed, w, NULL);
+
+	w->busy = true;
+	if (err)
+		removed(n, w, err);
+}
+
+static void sent(struct node *n, void *user, int result)
+{
+	struct lease_sweep *w = user;
+
+	if (result == 0 && !placement_mine(n, w->slot)) {
+		remove_it(n, w);
+		return;
+	}
+	w->left = true;
+	go_on(n, w);
+}
+
+/* What is to be done with the lease of w->volume?  True: nothing, or it can't be done now. */
+static bool look(struct node *n, struct lease_sweep *w)
+{
+	struct chunk *end = lease_ended(n, &w->volume);
+
+	chunk_drop(end);
+	if (end) {
+		remove_it(n, w);
+		return false;
+	}
+	if (placement_mine(n, w->slot) || lease_is_ours(n, &w->volume))
+		return true;
+	/* While slots move, the new owners ask the old ones. */
+	if (placement_before(n) || rebalance_holds(n, w->slot) || !lease_resend(n, &w->volume, w->slot, sent, w)) {
+		w->left = true;
+		return true;
+	}
+	w->busy = true;
+	return false;
+}
+
+static bool is_strange(const struct lease_sweep *w, unsigned int slot)
+{
+	return w->strange[slot / 8] >> slot % 8 & 1;
+}
+
+/* The leases of one slot.  False: one of them takes time. */
+static bool walk_slot(struct node *n, struct lease_sweep *w)
+{
+	struct catalogue *c = n->options.catalogue;
+	bool mine = placement_mine(n, w->slot), left = w->left;
+	struct address next;
+
+	if (!w->ended && (mine || !is_strange(w, w->slot)))
+		return true;
+	w->left = false;
+	while (c->lease_next(c, w->slot, w->any ? &w->volume : NULL, &next)) {
+		w->volume = next;
+		w->any = true;
+		if (!look(n, w)) {
+			w->left |= left;
+			return false;
+		}
+	}
+	if (!mine && !w->left)
+		w->strange[w->slot / 8] &= (uint8_t)~(1u << w->slot % 8);
+	w->left |= left;
+	return true;
+}
+
+static void walk(struct node *n, struct timer *t)
+{
+	struct lease_sweep *w = list_item(t, struct lease_sweep, timer);
+
+	if (w->busy)
+		return;
+	if (!placement(n)) {
+		timer_set(n, t, n->now + LEASES_AGAIN_MIN);
+		return;
+	}
+	if (!w->walking) {
+		w->walking = true;
+		w->slot = 0;
+		w->any = w->left = false;
+	}
+	for (unsigned int i = 0; i < LEASES_SWEPT; i++) {
+		if (!walk_slot(n, w))
+			return;
+		w->any = false;
+		if (++w->slot < RING_SLOTS)
+			continue;
+		w->walking = false;
+		w->ended &= w->left;
+		if (w->left)
+			timer_set(n, t, n->now + LEASES_AGAIN_MAX);
+		return;
+	}
+	timer_set(n, t, n->now + 1 * MS);
+}
+
+void lease_sweep_again(struct node *n)
+{
+	struct lease_sweep *w = n->leases->sweep;
+
+	if (placement(n))
+		for (unsigned int slot = 0; slot < RING_SLOTS; slot++)
+			if (placement_mine(n, slot))
+				w->strange[slot / 8] |= (uint8_t)(1u << slot % 8);
+	w->ended |= n->leases->retired > 0;
+	w->walking = false;
+	if (!w->busy)
+		timer_set(n, &w->timer, n->now + 1);
+}
+
+void lease_sweep_start(struct node *n)
+{
+	struct lease_sweep *w = calloc(1, sizeof(*w));
+
+	if (!w) {
+		node_stop(n, "no memory");
+		return;
+	}
+	/* What lies here from before is not known. */
+	for (unsigned int i = 0; i < sizeof(w->strange); i++)
+		w->strange[i] = 0xff;
+	w->timer.due = walk;
+	n->leases->sweep = w;
+	lease_sweep_again(n);
+}
+
+void lease_sweep_end(struct node *n)
+{
+	if (n->leases->sweep)
+		timer_stop(n, &n->leases->sweep->timer);
+	free(n->leases->sweep);
+	n->leases->sweep = NULL;
+}
