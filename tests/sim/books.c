@@ -1,0 +1,235 @@
+#include "tests/sim/books.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/sim/host.h"
+#include "tests/sim/liar.h"
+#include "tests/sim/sorted.h"
+#include "tests/sim/tables.h"
+#include "tests/sim/trace.h"
+
+struct books {
+	struct sorted by_address;
+	struct item **item;
+	unsigned int count, size;
+	struct ring *table;		/* NULL: to be asked for */
+};
+
+void books_open(struct world *w)
+{
+	w->books = must(calloc(1, sizeof(*w->books)));
+	sorted_init(&w->books->by_address, ADDRESS_LEN);
+}
+
+void books_close(struct world *w)
+{
+	struct books *b = w->books;
+
+	sorted_free(&b->by_address, NULL);
+	for (unsigned int i = 0; i < b->count; i++) {
+		chunk_drop(b->item[i]->chunk);
+		free(b->item[i]->holder);
+		free(b->item[i]);
+	}
+	free(b->item);
+	free(b);
+	w->books = NULL;
+}
+
+struct item *books_find(struct world *w, const struct address *a)
+{
+	return w->books ? sorted_find(&w->books->by_address, a->b) : NULL;
+}
+
+struct item *books_item(struct world *w, unsigned int i)
+{
+	return w->books->item[i];
+}
+
+unsigned int books_count(const struct world *w)
+{
+	return w->books->count;
+}
+
+struct item *books_add(struct world *w, const void *bytes, size_t len)
+{
+	struct books *b = w->books;
+	struct address a;
+	struct item *i;
+
+	address_of(KIND_DATA, bytes, len, &a);
+	i = books_find(w, &a);
+	if (i)
+		return i;
+	if (b->count == b->size) {
+		b->size = b->size ? 2 * b->size : 256;
+		b->item = must(realloc(b->item, b->size * sizeof(struct item *)));
+	}
+	i = must(calloc(1, sizeof(*i)));
+	i->address = a;
+	i->chunk = must(chunk_copy(bytes, len));
+	i->number = b->count;
+	b->item[b->count++] = i;
+	sorted_add(&b->by_address, i);
+	return i;
+}
+
+static unsigned int place_of(const struct item *i, const struct host *h)
+{
+	unsigned int n;
+
+	for (n = 0; n < i->holders && i->holder[n] != h->index; n++)
+		;
+	return n;
+}
+
+bool books_has(const struct item *i, const struct host *h)
+{
+	return place_of(i, h) < i->holders;
+}
+
+static unsigned int honest_holders(struct world *w, const struct item *i)
+{
+	unsigned int n = 0;
+
+	for (unsigned int k = 0; k < i->holders; k++)
+		n += !w->host[i->holder[k]]->liar;
+	return n;
+}
+
+static unsigned int copies_wanted(struct world *w)
+{
+	const struct ring *r = books_table(w);
+
+	return r && r->members < w->file.replicas ? r->members : w->file.replicas;
+}
+
+void books_stored(struct world *w, struct host *h, const struct address *a)
+{
+	struct item *i = books_find(w, a);
+	unsigned int wanted;
+
+	if (!i || books_has(i, h))
+		return;
+	if (i->holders == i->holders_size) {
+		i->holders_size = i->holders_size ? 2 * i->holders_size : 4;
+		i->holder = must(realloc(i->holder, i->holders_size * sizeof(*i->holder)));
+	}
+	i->holder[i->holders++] = (uint16_t)h->index;
+	if (i->dropped && w->now > i->dropped + DELETE_AFTER && i->holders == 1)
+		world_fail(w, "deletion", "%s came back on %s after it had gone", short_of(a), h->name);
+	/* All R: from now on it takes R losses. */
+	wanted = i->holders >= 2 ? copies_wanted(w) : UINT32_MAX;
+	if (i->holders >= wanted && honest_holders(w, i) >= wanted) {
+		i->promised = wanted;
+		i->hits = 0;
+	}
+}
+
+void books_lost(struct world *w, struct host *h, const struct address *a, enum loss how)
+{
+	struct item *i = books_find(w, a);
+	unsigned int at;
+
+	if (!i || (at = place_of(i, h)) == i->holders)
+		return;
+	i->holder[at] = i->holder[--i->holders];
+	if (how == LOST_BY_FAULT) {
+		i->hits++;
+		i->losses++;
+		return;
+	}
+	/* Of what a lease holds, nobody gives a copy away that is not one too many. */
+	if (i->leased && !h->liar && !h->gone && i->holders + books_false(w, i) + i->hits < copies_wanted(w))
+		world_fail(w, "deletion", "%s deletes %s, which is leased; %u copies are left", h->name, short_of(a),
+		    i->holders);
+}
+
+void books_gone(struct world *w, struct host *h, bool by_fault)
+{
+	for (unsigned int n = 0; n < w->books->count; n++) {
+		struct item *i = w->books->item[n];
+		unsigned int at = place_of(i, h);
+
+		if (at < i->holders)
+			i->holder[at] = i->holder[--i->holders];
+		else if (!h->liar)
+			continue;
+		if (by_fault) {
+			i->hits++;
+			i->losses++;
+		}
+	}
+	h->member = false;
+	books_changed(w);
+}
+
+unsigned int books_false(struct world *w, const struct item *i)
+{
+	unsigned int n = 0;
+
+	for (unsigned int k = 0; k < w->hosts; k++)
+		n += w->host[k]->liar && w->host[k]->member && !books_has(i, w->host[k]);
+	return n;
+}
+
+bool books_excused(struct world *w, const struct item *i)
+{
+	return i->hits + books_false(w, i) >= i->promised;
+}
+
+void books_acked(struct world *w, struct item *i, struct host *by, unsigned int acks, unsigned int losses)
+{
+	struct node_status s;
+	unsigned int others, have, lied = books_false(w, i), lost = i->losses - losses;
+
+	node_status(by->node, &s);
+	others = s.members > 0 ? s.members - 1 : 0;
+	if (acks > others)
+		acks = others;
+	have = i->holders - books_has(i, by);
+	if (have + lied + lost < acks)
+		world_fail(w, "loss", "%s says that %s is on %u others; it is on %u, %u may lie, %u lost it", by->name,
+		    short_of(&i->address), acks, have, lied, lost);
+	i->acked = w->now;
+	if (acks > i->promised) {
+		i->promised = acks;
+		i->hits = lost;
+	}
+}
+
+void books_changed(struct world *w)
+{
+	if (w->books->table)
+		tables_put(w, w->books->table);
+	w->books->table = NULL;
+}
+
+const struct ring *books_table(struct world *w)
+{
+	struct ring_member *m;
+	size_t n = 0;
+
+	if (w->books->table)
+		return w->books->table;
+	m = must(calloc(w->hosts + 1, sizeof(*m)));
+	for (unsigned int i = 0; i < w->hosts; i++) {
+		struct host *h = w->host[i];
+
+		if (!h->member || h->draining)
+			continue;
+		m[n].id = h->id;
+		m[n].weight = h->weight;
+		strcpy(m[n++].zone, h->zone);
+	}
+	if (n > 0)
+		w->books->table = tables_get(w, m, n, w->file.replicas);
+	free(m);
+	return w->books->table;
+}
+
+struct host *books_owner(struct world *w, const struct ring *r, const struct address *a, unsigned int rank)
+{
+	return host_by_id(w, &r->member[ring_owners(r, ring_slot(a))[rank]].id);
+}

@@ -1,0 +1,641 @@
+#include "tests/sim/disk.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sodium.h>
+
+#include "tests/sim/books.h"
+#include "tests/sim/host.h"
+#include "tests/sim/trace.h"
+
+#define READ_US	 150u			/* the usual: a solid-state disk ... */
+#define SYNC_US	 1500u			/* ... and its fdatasync */
+#define ROW_KEY	 (1 + ADDRESS_LEN)
+#define LEASE_KEY (2 + ADDRESS_LEN)
+
+struct row {
+	uint8_t key[ROW_KEY];		/* table, key */
+	struct chunk *chunk;
+};
+
+struct lease_row {
+	uint8_t key[LEASE_KEY];		/* slot big-endian, volume */
+	struct chunk *blob;
+	struct address *addresses;
+	uint32_t count;
+};
+
+/* An address that some lease has. */
+struct leased {
+	struct address address;
+	unsigned int leases;
+};
+
+struct operation {
+	struct list link;
+	struct disk *disk;
+	uint64_t boot, at;
+	struct effect effect;		/* its chunks are held here */
+	struct address *addresses;	/* of a lease, and the lease itself: the node may go before they are done */
+	struct catalogue_lease lease;
+	bool dead;			/* its process has gone, and it was decided upon */
+};
+
+/* ---- the catalogue ---- */
+
+static struct disk *disk_of(struct catalogue *c)
+{
+	return (struct disk *)c;
+}
+
+struct record *disk_find(const struct disk *d, const struct address *a)
+{
+	return sorted_find(&d->records, a->b);
+}
+
+static bool has_lease(struct catalogue *c, const struct address *a)
+{
+	return sorted_find(&disk_of(c)->leased, a->b) != NULL;
+}
+
+static unsigned int state(struct catalogue *c, const struct address *a)
+{
+	struct disk *d = disk_of(c);
+	struct record *r = disk_find(d, a);
+
+	if (!r)
+		r = sorted_find(&d->forgotten, a->b);
+	return r ? r->states | (has_lease(c, a) ? STATE_LEASED : 0u) : 0;
+}
+
+static size_t list(struct catalogue *c, const struct address *from, unsigned int states, size_t n, struct address *out)
+{
+	struct disk *d = disk_of(c);
+	const struct sorted *s = states == STATE_LEASED ? &d->leased : &d->records;
+	struct sorted_place p;
+	struct record *r;
+	size_t got = 0;
+
+	sorted_from(s, from ? from->b : NULL, &p);
+	while (got < n && (r = sorted_next(s, &p))) {
+		if (states != STATE_LEASED) {
+			if (!(r->states & states & STATE_ANY))
+				continue;
+			if ((states & STATE_LEASED) && !has_lease(c, &r->address))
+				continue;
+		}
+		out[got++] = r->address;
+	}
+	return got;
+}
+
+static void row_key(uint8_t table, const struct address *key, uint8_t out[ROW_KEY])
+{
+	out[0] = table;
+	memcpy(out + 1, key->b, ADDRESS_LEN);
+}
+
+static struct chunk *row(struct catalogue *c, const struct catalogue_row_key *key)
+{
+	uint8_t k[ROW_KEY];
+	struct row *r;
+
+	row_key(key->table, &key->key, k);
+	r = sorted_find(&disk_of(c)->rows, k);
+	return r ? chunk_hold(r->chunk) : NULL;
+}
+
+static bool rows(struct catalogue *c, uint8_t table, const struct address *after, struct address *out)
+{
+	uint8_t k[ROW_KEY] = { table };
+	struct sorted_place p;
+	struct row *r;
+
+	if (after)
+		row_key(table, after, k);
+	sorted_from(&disk_of(c)->rows, k, &p);
+	r = sorted_next(&disk_of(c)->rows, &p);
+	if (r && after && memcmp(r->key, k, ROW_KEY) == 0)
+		r = sorted_next(&disk_of(c)->rows, &p);
+	if (!r || r->key[0] != table)
+		return false;
+	memcpy(out->b, r->key + 1, ADDRESS_LEN);
+	return true;
+}
+
+static void lease_key(unsigned int slot, const struct address *volume, uint8_t out[LEASE_KEY])
+{
+	out[0] = (uint8_t)(slot >> 8);
+	out[1] = (uint8_t)slot;
+	if (volume)
+		memcpy(out + 2, volume->b, ADDRESS_LEN);
+	else
+		memset(out + 2, 0, ADDRESS_LEN);
+}
+
+static struct lease_row *find_lease(struct disk *d, const struct address *volume, unsigned int slot)
+{
+	uint8_t k[LEASE_KEY];
+
+	lease_key(slot, volume, k);
+	return sorted_find(&d->leases, k);
+}
+
+static struct chunk *lease(struct catalogue *c, const struct address *volume, unsigned int slot)
+{
+	struct lease_row *l = find_lease(disk_of(c), volume, slot);
+
+	return l ? chunk_hold(l->blob) : NULL;
+}
+
+static bool lease_next(struct catalogue *c, unsigned int slot, const struct address *after, struct address *volume)
+{
+	uint8_t k[LEASE_KEY];
+	struct sorted_place p;
+	struct lease_row *l;
+
+	lease_key(slot, after, k);
+	sorted_from(&disk_of(c)->leases, k, &p);
+	l = sorted_next(&disk_of(c)->leases, &p);
+	if (l && after && memcmp(l->key, k, LEASE_KEY) == 0)
+		l = sorted_next(&disk_of(c)->leases, &p);
+	if (!l || memcmp(l->key, k, 2) != 0)
+		return false;
+	memcpy(volume->b, l->key + 2, ADDRESS_LEN);
+	return true;
+}
+
+static size_t lease_list(struct catalogue *c, const struct address *volume, unsigned int slot,
+    const struct address *from, size_t n, struct address *out)
+{
+	struct lease_row *l = find_lease(disk_of(c), volume, slot);
+	size_t got = 0;
+
+	for (uint32_t i = 0; l && i < l->count && got < n; i++)
+		if (!from || address_compare(&l->addresses[i], from) >= 0)
+			out[got++] = l->addresses[i];
+	return got;
+}
+
+static uint64_t space(struct catalogue *c)
+{
+	struct disk *d = disk_of(c);
+
+	return d->used < d->capacity ? d->capacity - d->used : 0;
+}
+
+static uint64_t volume_bytes(struct catalogue *c, const struct address *volume)
+{
+	struct disk *d = disk_of(c);
+	struct sorted_place p;
+	struct record *r;
+	uint64_t bytes = 0;
+
+	sorted_from(&d->records, NULL, &p);
+	while ((r = sorted_next(&d->records, &p)))
+		if (address_equal(&r->volume, volume))
+			bytes += r->chunk->len;
+	return bytes;
+}
+
+/* ---- what changes it ---- */
+
+static void release_record(void *item)
+{
+	struct record *r = item;
+
+	chunk_drop(r->chunk);
+	free(r);
+}
+
+static void release_row(void *item)
+{
+	struct row *r = item;
+
+	chunk_drop(r->chunk);
+	free(r);
+}
+
+static void release_lease(void *item)
+{
+	struct lease_row *l = item;
+
+	chunk_drop(l->blob);
+	free(l->addresses);
+	free(l);
+}
+
+static void forget_record(struct disk *d, struct record *r, enum loss how)
+{
+	sorted_take(&d->records, r->address.b);
+	d->used -= r->chunk->len;
+	if (!r->rotten)
+		books_lost(d->host->world, d->host, &r->address, how);
+	release_record(r);
+}
+
+void disk_put(struct disk *d, const struct address *a, enum kind kind, struct chunk *c, unsigned int states)
+{
+	struct world *w = d->host->world;
+	struct record *r = disk_find(d, a);
+	struct item *i = books_find(w, a);
+
+	if (r && r->rotten) {
+		r->rotten = false;
+		chunk_drop(r->chunk);
+		r->chunk = NULL;
+	} else if (!r) {
+		r = must(calloc(1, sizeof(*r)));
+		r->address = *a;
+		sorted_add(&d->records, r);
+		d->used += c->len;
+	}
+	if (!r->chunk) {
+		/* The same bytes, once for all who have them. */
+		r->chunk = chunk_hold(i ? i->chunk : c);
+		r->kind = (uint8_t)kind;
+		books_stored(w, d->host, a);
+	}
+	r->states |= states & STATE_ANY;
+	if (r->states & (STATE_OWNED | STATE_FOREIGN))
+		r->states &= (uint8_t)~STATE_CACHED;
+}
+
+void disk_drop(struct disk *d, const struct address *a)
+{
+	struct record *r = disk_find(d, a);
+
+	if (r)
+		forget_record(d, r, LOST_BY_FAULT);
+}
+
+static bool make_room(struct disk *d, size_t len)
+{
+	struct sorted_place p;
+	struct record *r;
+
+	while (space(&d->catalogue) < len) {
+		sorted_from(&d->records, NULL, &p);
+		while ((r = sorted_next(&d->records, &p)) && !(r->states & STATE_CACHED))
+			;
+		if (!r)
+			return false;
+		forget_record(d, r, LOST_BY_SPACE);
+	}
+	return true;
+}
+
+static bool good_bytes(const struct address *a, enum kind kind, const struct chunk *c)
+{
+	struct address is;
+
+	if (!kind_valid(kind))
+		return false;
+	address_of(kind, c->data, c->len, &is);
+	return address_equal(&is, a);
+}
+
+static int do_write(struct disk *d, const struct effect *e)
+{
+	bool new;
+
+	if (!good_bytes(&e->address, e->chunk_kind, e->chunk))
+		return -EBADMSG;
+	if (d->forgets && !disk_find(d, &e->address)) {
+		if (!sorted_find(&d->forgotten, e->address.b)) {
+			struct record *r = must(calloc(1, sizeof(*r)));
+
+			r->address = e->address;
+			r->states = (uint8_t)(e->states & STATE_ANY);
+			sorted_add(&d->forgotten, r);
+		}
+		return 0;
+	}
+	new = !disk_find(d, &e->address);
+	if (new && !make_room(d, e->chunk->len))
+		return -ENOSPC;
+	disk_put(d, &e->address, e->chunk_kind, e->chunk, e->states);
+	if (new)
+		disk_find(d, &e->address)->volume = e->hash;
+	return 0;
+}
+
+static int do_read(struct disk *d, const struct effect *e, struct event *done)
+{
+	struct record *r = disk_find(d, &e->address);
+
+	if (!r)
+		return -ENOENT;
+	if (r->rotten) {
+		/* Set aside: not there from now on. */
+		forget_record(d, r, LOST_BY_FAULT);
+		return -EBADMSG;
+	}
+	done->chunk = r->chunk;
+	done->chunk_kind = r->kind;
+	return 0;
+}
+
+static int do_states(struct disk *d, const struct effect *e)
+{
+	struct record *r = disk_find(d, &e->address);
+
+	if (!r)
+		r = sorted_find(&d->forgotten, e->address.b);
+	if (!r)
+		return -ENOENT;
+	if (e->states & STATE_ANY)
+		r->states = (uint8_t)(e->states & STATE_ANY);
+	else if (disk_find(d, &e->address))
+		forget_record(d, r, LOST_BY_NODE);
+	else
+		free(sorted_take(&d->forgotten, e->address.b));
+	return 0;
+}
+
+static int do_prove(struct disk *d, const struct effect *e, struct event *done)
+{
+	struct record *r = disk_find(d, &e->address);
+	crypto_generichash_state state_of;
+	int rc;
+
+	if (!r || r->rotten) {
+		rc = do_read(d, e, done);
+		return rc;
+	}
+	crypto_generichash_init(&state_of, NULL, 0, ADDRESS_LEN);
+	crypto_generichash_update(&state_of, e->hash.b, ADDRESS_LEN);
+	crypto_generichash_update(&state_of, r->chunk->data, r->chunk->len);
+	crypto_generichash_final(&state_of, done->hash.b, ADDRESS_LEN);
+	return 0;
+}
+
+static void do_save(struct disk *d, const struct effect *e)
+{
+	uint8_t k[ROW_KEY];
+	struct row *r;
+
+	row_key(e->row.table, &e->row.key, k);
+	r = sorted_take(&d->rows, k);
+	if (r)
+		release_row(r);
+	if (!e->chunk)
+		return;
+	r = must(calloc(1, sizeof(*r)));
+	memcpy(r->key, k, ROW_KEY);
+	/* Its own copy: a row may be a slice of a large message. */
+	r->chunk = must(chunk_copy(e->chunk->data, e->chunk->len));
+	sorted_add(&d->rows, r);
+}
+
+static void count_lease(struct disk *d, const struct lease_row *l, bool more)
+{
+	for (uint32_t i = 0; i < l->count; i++) {
+		struct leased *a = sorted_find(&d->leased, l->addresses[i].b);
+
+		if (!a) {
+			assert(more);
+			a = must(calloc(1, sizeof(*a)));
+			a->address = l->addresses[i];
+			sorted_add(&d->leased, a);
+		}
+		a->leases += more ? 1 : -1u;
+		if (a->leases == 0)
+			free(sorted_take(&d->leased, l->addresses[i].b));
+	}
+}
+
+static void do_lease(struct disk *d, const struct catalogue_lease *new)
+{
+	uint8_t k[LEASE_KEY];
+	struct lease_row *l, *old;
+
+	lease_key(new->slot, &new->volume, k);
+	old = sorted_take(&d->leases, k);
+	if (new->blob) {
+		l = must(calloc(1, sizeof(*l)));
+		memcpy(l->key, k, LEASE_KEY);
+		l->blob = must(chunk_copy(new->blob->data, new->blob->len));
+		l->count = new->count;
+		l->addresses = must(malloc((new->count + 1) * sizeof(*l->addresses)));
+		if (new->count > 0)
+			memcpy(l->addresses, new->addresses, new->count * sizeof(*l->addresses));
+		sorted_add(&d->leases, l);
+		count_lease(d, l, true);
+	}
+	if (old) {
+		count_lease(d, old, false);
+		release_lease(old);
+	}
+}
+
+static int carry_out(struct operation *o, struct event *done)
+{
+	struct disk *d = o->disk;
+	const struct effect *e = &o->effect;
+
+	switch (e->kind) {
+	case EFFECT_READ:
+		return do_read(d, e, done);
+	case EFFECT_WRITE:
+		return do_write(d, e);
+	case EFFECT_STATES:
+		return do_states(d, e);
+	case EFFECT_CHECK:
+		return good_bytes(&e->address, e->chunk_kind, e->chunk) ? 0 : -EBADMSG;
+	case EFFECT_PROVE:
+		return do_prove(d, e, done);
+	case EFFECT_SAVE:
+		do_save(d, e);
+		return 0;
+	case EFFECT_LEASE:
+		do_lease(d, &o->lease);
+		return 0;
+	default:
+		assert(!"an effect on the disk");
+		return -EINVAL;
+	}
+}
+
+/* ---- operations ---- */
+
+static void free_operation(struct operation *o)
+{
+	list_remove(&o->link);
+	o->disk->operation_count--;
+	chunk_drop(o->effect.chunk);
+	chunk_drop(o->lease.blob);
+	free(o->addresses);
+	free(o);
+}
+
+static void fire_operation(struct world *w, void *arg, uint64_t unused)
+{
+	struct operation *o = arg;
+	struct host *h = o->disk->host;
+	struct event done = { .kind = EVENT_DONE, .ticket = o->effect.ticket };
+
+	(void)unused;
+	if (!o->dead && host_ready(h) > w->now) {
+		world_plan(w, host_ready(h), fire_operation, o, 0);
+		return;
+	}
+	if (!o->dead) {
+		done.result = carry_out(o, &done);
+		done.chunk = done.chunk ? chunk_hold(done.chunk) : NULL;
+		trace(w, h, TRACE_DISK, o->effect.kind, (uint64_t)(int64_t)done.result, "disk %d %s: %d",
+		    (int)o->effect.kind, short_of(&o->effect.address), done.result);
+		host_done(h, o->boot, &done);
+		chunk_drop(done.chunk);
+	}
+	free_operation(o);
+}
+
+static bool same_thing(const struct effect *a, const struct effect *b)
+{
+	if ((a->kind == EFFECT_SAVE) != (b->kind == EFFECT_SAVE))
+		return false;
+	if (a->kind == EFFECT_SAVE)
+		return a->row.table == b->row.table && address_equal(&a->row.key, &b->row.key);
+	return (a->kind == EFFECT_LEASE && b->kind == EFFECT_LEASE) || address_equal(&a->address, &b->address);
+}
+
+static uint64_t how_long(struct disk *d, const struct effect *e)
+{
+	uint64_t usual = e->kind == EFFECT_READ || e->kind == EFFECT_PROVE ? READ_US : SYNC_US;
+
+	if (e->kind == EFFECT_CHECK)
+		return 20;
+	return (usual / 2 + dice_below(&d->host->dice, usual)) * d->slow;
+}
+
+void disk_start(struct disk *d, struct effect *e)
+{
+	struct operation *o = must(calloc(1, sizeof(*o)));
+
+	o->disk = d;
+	o->boot = d->host->boot;
+	o->effect = *e;
+	if (e->chunk)
+		chunk_hold(e->chunk);
+	if (e->kind == EFFECT_LEASE) {
+		o->lease = *e->lease;
+		if (o->lease.blob)
+			chunk_hold(o->lease.blob);
+		o->addresses = must(malloc((o->lease.count + 1) * sizeof(*o->addresses)));
+		if (o->lease.count > 0)
+			memcpy(o->addresses, o->lease.addresses, o->lease.count * sizeof(*o->addresses));
+		o->lease.addresses = o->addresses;
+	}
+	o->at = d->host->world->now + how_long(d, e);
+	/* What concerns the same thing goes in order. */
+	for (struct list *l = d->operations.prev; l != &d->operations; l = l->prev) {
+		struct operation *before = list_item(l, struct operation, link);
+
+		if (!before->dead && before->at > o->at && same_thing(&before->effect, e))
+			o->at = before->at;
+	}
+	list_append(&d->operations, &o->link);
+	d->operation_count++;
+	world_plan(d->host->world, o->at, fire_operation, o, 0);
+}
+
+void disk_crash(struct disk *d, bool power)
+{
+	struct dice *dice = &d->host->dice;
+
+	for (struct list *l = d->operations.next; l != &d->operations; l = l->next) {
+		struct operation *o = list_item(l, struct operation, link);
+		struct event done = { .kind = EVENT_DONE };
+
+		if (o->dead)
+			continue;
+		o->dead = true;
+		/* Torn is the same as lost: recovery verifies what lies behind the last sync. */
+		if (o->effect.kind == EFFECT_READ || o->effect.kind == EFFECT_PROVE || dice_percent(dice, power ? 60 : 20))
+			continue;
+		carry_out(o, &done);
+	}
+}
+
+void disk_rot(struct disk *d, unsigned int n)
+{
+	while (n-- > 0 && d->records.count > 0) {
+		struct record *r = sorted_at(&d->records, dice_below(&d->host->dice, d->records.count));
+		struct world *w = d->host->world;
+		uint8_t *bytes;
+		struct chunk *bad;
+
+		if (r->rotten || r->chunk->len == 0)
+			continue;
+		bad = must(chunk_new(r->chunk->len, &bytes));
+		memcpy(bytes, r->chunk->data, r->chunk->len);
+		bytes[dice_below(&d->host->dice, r->chunk->len)] ^= (uint8_t)(1u << dice_below(&d->host->dice, 8));
+		chunk_drop(r->chunk);
+		r->chunk = bad;
+		r->rotten = true;
+		books_lost(w, d->host, &r->address, LOST_BY_FAULT);
+		trace(w, d->host, TRACE_FAULT, 0, 0, "rot in %s", short_of(&r->address));
+	}
+}
+
+void disk_honest(struct disk *d)
+{
+	d->forgets = false;
+	sorted_free(&d->forgotten, free);
+}
+
+static void clear(struct disk *d)
+{
+	sorted_free(&d->records, release_record);
+	sorted_free(&d->rows, release_row);
+	sorted_free(&d->leases, release_lease);
+	sorted_free(&d->leased, free);
+	sorted_free(&d->forgotten, free);
+	d->used = 0;
+}
+
+void disk_wipe(struct disk *d)
+{
+	struct sorted_place p;
+	struct record *r;
+
+	sorted_from(&d->records, NULL, &p);
+	while ((r = sorted_next(&d->records, &p)))
+		if (!r->rotten)
+			books_lost(d->host->world, d->host, &r->address, LOST_BY_FAULT);
+	clear(d);
+	d->generation = dice_next(&d->host->dice);
+}
+
+struct disk *disk_new(struct host *h)
+{
+	struct disk *d = must(calloc(1, sizeof(*d)));
+
+	d->catalogue = (struct catalogue){
+		.state = state, .list = list, .leased = has_lease, .row = row, .rows = rows, .lease = lease,
+		.lease_next = lease_next, .lease_list = lease_list, .space = space, .volume_bytes = volume_bytes,
+	};
+	d->host = h;
+	d->slow = 1;
+	d->capacity = UINT64_MAX / 4;
+	d->generation = dice_next(&h->dice);
+	list_init(&d->operations);
+	sorted_init(&d->records, ADDRESS_LEN);
+	sorted_init(&d->forgotten, ADDRESS_LEN);
+	sorted_init(&d->rows, ROW_KEY);
+	sorted_init(&d->leases, LEASE_KEY);
+	sorted_init(&d->leased, ADDRESS_LEN);
+	return d;
+}
+
+void disk_free(struct disk *d)
+{
+	while (!list_empty(&d->operations))
+		free_operation(list_item(d->operations.next, struct operation, link));
+	clear(d);
+	free(d);
+}

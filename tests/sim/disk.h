@@ -1,0 +1,55 @@
+/*
+ * disk: what one machine keeps: records of chunks, rows, leases; the catalogue that its node asks.  What a node
+ * writes takes its time, and is there, and durable, when it is answered; a crash before that loses it, tears
+ * it, or keeps it all the same.
+ */
+#ifndef TESTS_SIM_DISK_H
+#define TESTS_SIM_DISK_H
+
+#include "dht/net/node.h"
+#include "tests/sim/sorted.h"
+
+struct host;
+
+struct record {
+	struct address address;		/* first: the key */
+	struct chunk *chunk;
+	struct address volume;
+	uint8_t kind, states;
+	bool rotten;			/* its bytes are not those any more; nobody knows before he reads */
+};
+
+struct disk {
+	struct catalogue catalogue;	/* first */
+	struct host *host;
+	uint64_t generation;
+	struct sorted records, rows, leases, leased;
+	uint64_t used, capacity;
+	uint64_t slow;			/* times the usual */
+	struct list operations;		/* under way */
+	unsigned int operation_count;
+	bool forgets;			/* a liar's: says that it stored, and did not */
+	struct sorted forgotten;	/* what it says it has */
+};
+
+struct disk *disk_new(struct host *h);
+void disk_free(struct disk *d);
+
+/** disk_start(d, e): carry out one of the effects on the disk; its EVENT_DONE comes later. */
+void disk_start(struct disk *d, struct effect *e);
+
+/** disk_crash(d, power): the process has gone: of what is under way each is done, lost, or (${power}) torn. */
+void disk_crash(struct disk *d, bool power);
+
+/** disk_wipe(d): a new disk.  disk_rot(d, n): bits flip in ${n} records.  disk_honest(d): forgets no more. */
+void disk_wipe(struct disk *d);
+void disk_rot(struct disk *d, unsigned int n);
+void disk_honest(struct disk *d);
+
+/** disk_drop(d, a): the copy is gone, and nobody was told. */
+void disk_drop(struct disk *d, const struct address *a);
+
+struct record *disk_find(const struct disk *d, const struct address *a);
+void disk_put(struct disk *d, const struct address *a, enum kind kind, struct chunk *c, unsigned int states);
+
+#endif

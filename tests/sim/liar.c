@@ -1,0 +1,224 @@
+#include "tests/sim/liar.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <sodium.h>
+
+#include "tests/sim/books.h"
+#include "tests/sim/trace.h"
+
+#define SEEN	  8u		/* messages that are kept to be replayed */
+#define FLOOD	  8u		/* messages for one */
+#define SYBIL_KEYS 64u		/* keys that are tried: an id within 1/64 of the ring of what was chosen */
+
+struct liar {
+	struct chunk *seen[SEEN];
+	unsigned int type[SEEN], next;
+};
+
+void liar_begin(struct host *h, unsigned int lies)
+{
+	if (!h->memory)
+		h->memory = must(calloc(1, sizeof(*h->memory)));
+	h->lies = lies;
+	h->liar = true;
+	h->disk->forgets = lies & LIE_STORED;
+	trace(h->world, h, TRACE_LIE, lies, 0, "lies: %x", lies);
+}
+
+void liar_end(struct host *h)
+{
+	h->lies = 0;
+	disk_honest(h->disk);
+}
+
+void liar_free(struct host *h)
+{
+	for (unsigned int i = 0; h->memory && i < SEEN; i++)
+		chunk_drop(h->memory->seen[i]);
+	free(h->memory);
+}
+
+void liar_key(struct world *w, struct host *h)
+{
+	uint8_t seed[crypto_sign_SEEDBYTES], key[MEMBER_KEY], secret[MEMBER_SECRET];
+	struct address id;
+	uint16_t best = UINT16_MAX, distance, aim = (uint16_t)dice_next(&w->dice);
+
+	sorted_take(&w->by_id, h->id.b);
+	for (unsigned int i = 0; i < SYBIL_KEYS; i++) {
+		dice_fill(&h->dice, seed, sizeof(seed));
+		crypto_sign_seed_keypair(key, secret, seed);
+		member_id(key, &id);
+		distance = (uint16_t)((id.b[0] << 8 | id.b[1]) - aim);
+		if (distance > best)
+			continue;
+		best = distance;
+		memcpy(h->key, key, sizeof(key));
+		memcpy(h->secret, secret, sizeof(secret));
+		h->id = id;
+	}
+	sorted_add(&w->by_id, h);
+}
+
+void liar_sees(struct host *h, const struct link_message *m)
+{
+	struct liar *l = h->memory;
+
+	if (m->type == WIRE_ANSWER || m->type == WIRE_PING || m->type == WIRE_ACK || !dice_percent(&h->dice, 20))
+		return;
+	chunk_drop(l->seen[l->next]);
+	/* A copy: the node takes over the body. */
+	l->seen[l->next] = must(chunk_copy(m->body->data, m->body->len));
+	l->type[l->next] = m->type;
+	l->next = (l->next + 1) % SEEN;
+}
+
+static struct chunk *whole(const struct effect *e)
+{
+	size_t head = e->head ? e->head->len : 0, tail = e->tail ? e->tail->len : 0;
+	uint8_t *bytes;
+	struct chunk *c = must(chunk_new(head + tail, &bytes));
+
+	if (head > 0)
+		memcpy(bytes, e->head->data, head);
+	if (tail > 0)
+		memcpy(bytes + head, e->tail->data, tail);
+	return c;
+}
+
+static void send_bytes(struct host *h, const struct effect *e, unsigned int type, uint32_t request, struct chunk *body)
+{
+	struct effect forged = {
+		.kind = EFFECT_SEND, .link = e->link, .type = type, .request = request, .priority = e->priority, .head = body,
+	};
+
+	host_send(h, &forged);
+}
+
+static void send_message(struct host *h, const struct effect *e, const struct message *m)
+{
+	size_t size = wire_size(m, false) + 64;
+	uint8_t *bytes;
+	struct chunk *c = must(chunk_new(size, &bytes));
+	int len = wire_encode(m, false, bytes, size);
+
+	if (len >= 0) {
+		c->len = (uint32_t)len;
+		send_bytes(h, e, m->type, m->request, c);
+	}
+	chunk_drop(c);
+}
+
+static struct chunk *flipped(struct host *h, const struct chunk *c)
+{
+	uint8_t *bytes;
+	struct chunk *bad = must(chunk_new(c->len, &bytes));
+
+	memcpy(bytes, c->data, c->len);
+	if (c->len > 0)
+		bytes[dice_below(&h->dice, c->len)] ^= (uint8_t)(1u << dice_below(&h->dice, 8));
+	return bad;
+}
+
+/* An answer, as the lie wants it.  False: it is not sent at all. */
+static bool change_answer(struct host *h, struct message *m, struct chunk **held)
+{
+	struct world *w = h->world;
+
+	if ((h->lies & LIE_SILENT) && dice_percent(&h->dice, 50))
+		return false;
+	if (m->has & WIRE_HAS(FIELD_BYTES)) {
+		if ((h->lies & LIE_MISS) && dice_percent(&h->dice, 50)) {
+			m->status = WIRE_MISS;
+			m->complete = true;
+			m->has &= ~(WIRE_HAS(FIELD_BYTES) | WIRE_HAS(FIELD_KIND));
+			m->has |= WIRE_HAS(FIELD_COMPLETE);
+		} else if ((h->lies & LIE_OTHER) && books_count(w) > 0) {
+			struct item *i = books_item(w, (unsigned int)dice_below(&h->dice, books_count(w)));
+
+			m->bytes = (struct wire_slice){ i->chunk->data, i->chunk->len };
+		} else if ((h->lies & LIE_BYTES) && m->bytes.len > 0) {
+			struct chunk c = { .data = m->bytes.data, .len = m->bytes.len };
+
+			*held = flipped(h, &c);
+			m->bytes.data = (*held)->data;
+		}
+	} else if ((h->lies & LIE_MISS) && m->status == WIRE_MISS) {
+		m->complete = true;
+		m->has |= WIRE_HAS(FIELD_COMPLETE);
+	}
+	if ((h->lies & LIE_STORED) && (m->has & WIRE_HAS(FIELD_HAVE))) {
+		uint8_t *all;
+
+		*held = must(chunk_new(m->have.len, &all));
+		memcpy(all, m->have.data, m->have.len);
+		all[0] |= 1;
+		m->have.data = all;
+	}
+	return true;
+}
+
+/* Half of what it says of others is that they are dead. */
+static struct chunk *suspect_all(struct host *h, struct message *m)
+{
+	struct world *w = h->world;
+	uint8_t *bytes;
+	struct chunk *c = must(chunk_new(4 * WIRE_SUSPICION_LEN, &bytes));
+
+	for (unsigned int i = 0; i < 4; i++) {
+		struct host *victim = w->host[dice_below(&h->dice, w->hosts)];
+		struct wire_suspicion s = {
+			.id = victim->id, .from = w->host[dice_below(&h->dice, w->hosts)]->id,
+			.incarnation = dice_below(&h->dice, victim->boot + 8), .dead = dice_percent(&h->dice, 50),
+		};
+
+		wire_suspicion_put(&s, bytes + i * WIRE_SUSPICION_LEN);
+	}
+	m->suspicions_bytes = bytes;
+	m->suspicions = 4;
+	m->has |= WIRE_HAS(FIELD_SUSPICIONS);
+	return c;
+}
+
+static void replay(struct host *h, const struct effect *e)
+{
+	struct liar *l = h->memory;
+	unsigned int i = (unsigned int)dice_below(&h->dice, SEEN);
+	struct chunk *bad;
+
+	if (!l->seen[i])
+		return;
+	bad = dice_percent(&h->dice, 50) ? chunk_hold(l->seen[i]) : flipped(h, l->seen[i]);
+	send_bytes(h, e, l->type[i], l->type[i] >= WIRE_TOUCH ? (uint32_t)dice_next(&h->dice) : 0, bad);
+	chunk_drop(bad);
+}
+
+void liar_send(struct host *h, const struct effect *e)
+{
+	struct chunk *body = whole(e), *held = NULL, *bad;
+	struct message *m = must(calloc(1, sizeof(*m)));
+	bool readable = wire_decode(e->type, e->request, body->data, body->len, m) == 0;
+
+	if ((h->lies & LIE_GARBAGE) && dice_percent(&h->dice, 5)) {
+		bad = flipped(h, body);
+		send_bytes(h, e, e->type, e->request, bad);
+		chunk_drop(bad);
+	} else if (readable && e->type == WIRE_ANSWER) {
+		if (change_answer(h, m, &held))
+			send_message(h, e, m);
+	} else if (readable && (h->lies & LIE_MEMBERS) && (e->type == WIRE_PING || e->type == WIRE_GOSSIP)) {
+		held = suspect_all(h, m);
+		send_message(h, e, m);
+	} else {
+		host_send(h, e);
+	}
+	if ((h->lies & LIE_MEMBERS) && dice_percent(&h->dice, 10))
+		replay(h, e);
+	for (unsigned int i = 0; (h->lies & LIE_FLOOD) && i < FLOOD; i++)
+		send_bytes(h, e, e->type, (uint32_t)dice_next(&h->dice), body);
+	chunk_drop(held);
+	chunk_drop(body);
+	free(m);
+}

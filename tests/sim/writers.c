@@ -1,0 +1,220 @@
+/* writers: those who publish the heads of volumes, and those who read them.  See load.h. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/sim/load_impl.h"
+#include "tests/sim/trace.h"
+
+#define HEAD_US (20 * S)
+
+void writers_open(struct world *w, struct volume *v)
+{
+	struct dice *d = &w->load->dice;
+
+	/* Every other volume has two writers: somebody has copied its key. */
+	v->writers = v->number % 2 == 0 ? 1 : WRITERS;
+	for (unsigned int i = 0; i < WRITERS; i++)
+		v->writer[i] = (struct writer){ .volume = v, .id = dice_next(d), .known = true };
+}
+
+void writers_close(struct volume *v)
+{
+	while (v->versions) {
+		struct version *x = v->versions;
+
+		v->versions = x->next;
+		chunk_drop(x->blob);
+		free(x);
+	}
+	free(v->seen);
+}
+
+static struct version *find_version(struct volume *v, const struct address *hash)
+{
+	struct version *x = v->versions;
+
+	while (x && !address_equal(&x->hash, hash))
+		x = x->next;
+	return x;
+}
+
+static struct version *sign_version(struct world *w, struct writer *by)
+{
+	struct volume *v = by->volume;
+	struct version *x = must(calloc(1, sizeof(*x)));
+	struct head h = { .seq = by->seq + 1, .previous = by->hash, .writer = by->id };
+	uint8_t blob[SIGNED_MAX];
+	size_t len;
+
+	memcpy(h.key, v->key, sizeof(h.key));
+	h.snapshot = (struct ref){ .hash = HASH_BLAKE2B_256, .kind = KIND_SNAPSHOT, .size = 100 };
+	dice_fill(&w->load->dice, h.snapshot.address.b, ADDRESS_LEN);
+	len = head_sign(&h, &w->file.id, v->secret, blob);
+	x->blob = must(chunk_copy(blob, len));
+	head_hash(blob, len, &x->hash);
+	x->seq = h.seq;
+	x->writer = by;
+	x->next = v->versions;
+	v->versions = x;
+	return x;
+}
+
+/* A writer stays with his machine, where his own head lies, for as long as that is there. */
+static struct host *place_writer(struct world *w, struct writer *by)
+{
+	if (!by->host || by->host->gone || !by->host->member || by->host->liar) {
+		by->host = host_any(w, &w->load->dice);
+		by->known = by->seq == 0 && !by->volume->acked;
+	}
+	return by->host && by->host->node && !by->host->leaving ? by->host : NULL;
+}
+
+static void ask_head(struct world *w, struct host *h, struct volume *v, struct writer *by, bool final)
+{
+	struct request *r = request_new(w, h, COMMAND_HEAD, HEAD_US);
+	struct command c = { .address = v->id };
+
+	r->volume = v;
+	r->writer = by;
+	r->seq = v->acked;
+	r->final = final;
+	if (by)
+		by->busy = true;
+	request_send(w, r, &c);
+}
+
+void writer_swap(struct world *w, struct volume *v, bool final)
+{
+	struct writer *by = &v->writer[dice_below(&w->load->dice, v->writers)];
+	struct host *h = place_writer(w, by);
+	struct command c = { .address = v->id, .previous = by->hash };
+	struct request *r;
+
+	if (!h || by->busy)
+		return;
+	if (!by->known) {
+		ask_head(w, h, v, by, false);
+		return;
+	}
+	r = request_new(w, h, COMMAND_SWAP, HEAD_US);
+	r->volume = v;
+	r->writer = by;
+	r->final = final;
+	r->version = sign_version(w, by);
+	r->version->sent = true;
+	by->busy = true;
+	c.blob = r->version->blob;
+	request_send(w, r, &c);
+}
+
+void reader_head(struct world *w, struct volume *v, bool final)
+{
+	struct host *h = host_any(w, &w->load->dice);
+
+	if (h)
+		ask_head(w, h, v, NULL, final);
+}
+
+/* What a reader had seen was on his disk. */
+void writers_wiped(struct world *w, const struct host *h)
+{
+	for (unsigned int i = 0; i < w->load->volumes; i++)
+		if (h->index < w->load->volume[i].seen_size)
+			w->load->volume[i].seen[h->index] = 0;
+}
+
+void writer_gone(struct request *r)
+{
+	if (!r->writer)
+		return;
+	r->writer->busy = false;
+	r->writer->known = false;
+}
+
+static void check_seen(struct world *w, struct volume *v, struct host *h, uint64_t seq)
+{
+	if (h->index >= v->seen_size) {
+		v->seen = must(realloc(v->seen, w->hosts * sizeof(*v->seen)));
+		memset(v->seen + v->seen_size, 0, (w->hosts - v->seen_size) * sizeof(*v->seen));
+		v->seen_size = w->hosts;
+	}
+	if (seq < v->seen[h->index])
+		world_fail(w, "heads", "%s saw head %llu of volume %u, and is now told that %llu is the newest", h->name,
+		    (unsigned long long)v->seen[h->index], v->number, (unsigned long long)seq);
+	v->seen[h->index] = seq;
+}
+
+void head_reply(struct world *w, struct request *r, const struct effect *e)
+{
+	struct volume *v = r->volume;
+	struct head h;
+	struct address hash;
+	struct version *x;
+
+	w->load->figures.heads++;
+	if (r->writer)
+		writer_gone(r);
+	if (e->result == -EUCLEAN)
+		v->evidence = true;
+	if (e->result != 0) {
+		w->load->figures.heads_failed++;
+		if (e->result == -ENOENT && r->writer && r->seq == 0) {
+			r->writer->known = true;
+			r->writer->seq = 0;
+			memset(&r->writer->hash, 0, sizeof(r->writer->hash));
+		}
+		return;
+	}
+	head_hash(e->blob->data, e->blob->len, &hash);
+	x = find_version(v, &hash);
+	if (!x || head_read(e->blob->data, e->blob->len, &w->file.id, &h) != 0) {
+		world_fail(w, "heads", "%s is given a head of volume %u that nobody signed", r->host->name, v->number);
+		return;
+	}
+	if (w->options.plant == PLANT_HEAD_BACK && x->seq > 3)
+		h.seq -= 2;
+	check_seen(w, v, r->host, h.seq);
+	if (r->writer) {
+		r->writer->known = true;
+		r->writer->seq = x->seq;
+		r->writer->hash = x->hash;
+	}
+}
+
+/* Of one seq only one head is ever accepted. */
+static void accept(struct world *w, struct request *r)
+{
+	struct volume *v = r->volume;
+	struct version *x = r->version;
+
+	for (struct version *o = v->versions; o; o = o->next)
+		if (o != x && o->seq == x->seq && (o->acked || w->options.plant == PLANT_TWO_HEADS))
+			world_fail(w, "heads", "volume %u: two heads of seq %llu were accepted", v->number,
+			    (unsigned long long)x->seq);
+	x->acked = true;
+	if (x->seq > v->acked)
+		v->acked = x->seq;
+	r->writer->seq = x->seq;
+	r->writer->hash = x->hash;
+	r->writer->known = true;
+	check_seen(w, v, r->host, x->seq);
+}
+
+void swap_reply(struct world *w, struct request *r, const struct effect *e)
+{
+	w->load->figures.swaps++;
+	writer_gone(r);
+	if (e->result == 0 || e->result == -EUCLEAN || e->result == -ESTALE)
+		trace(w, r->host, TRACE_USER, r->version->seq, r->volume->number, "volume %u, head %llu: %s",
+		    r->volume->number, (unsigned long long)r->version->seq, e->result ? strerror(-e->result) : "accepted");
+	if (e->result == -EUCLEAN)
+		r->volume->evidence = true;
+	if (e->result != 0) {
+		w->load->figures.swaps_failed++;
+		return;
+	}
+	if (r->final && r->volume->evidence)
+		world_fail(w, "heads", "volume %u has two heads of one seq, and a writer went on", r->volume->number);
+	accept(w, r);
+}
