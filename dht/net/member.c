@@ -25,20 +25,35 @@ void member_id(const uint8_t key[MEMBER_KEY], struct address *out)
 
 /* ---- what is text ---- */
 
-/* Names and addresses come into logs and terminals: no control characters. */
-static bool is_text(const uint8_t *p, size_t len, uint8_t lowest)
+/* Printable ASCII: these come into logs and terminals, and of a name in Unicode there are several spellings, which would
+ * be as many zones. */
+static bool is_text(const char *p, size_t len, char lowest)
 {
 	for (size_t i = 0; i < len; i++)
-		if (p[i] < lowest || p[i] == 0x7f)
+		if (p[i] < lowest || p[i] > '~')
 			return false;
 	return true;
 }
 
+bool member_zone_valid(const char *zone)
+{
+	size_t len = strlen(zone);
+
+	return len <= RING_ZONE_LEN && is_text(zone, len, ' ');
+}
+
+bool member_address_valid(const char *address)
+{
+	size_t len = strlen(address);
+
+	return len > 0 && len <= MEMBER_ADDRESS_LEN && is_text(address, len, '!');
+}
+
 /* u8 length and so many bytes, into a field of ${max} bytes and its NUL. */
-static bool read_text(struct reader *r, size_t max, uint8_t lowest, char *out)
+static bool read_text(struct reader *r, size_t max, char lowest, char *out)
 {
 	size_t len = reader_u8(r);
-	const uint8_t *p = reader_take(r, len);
+	const char *p = (const char *)reader_take(r, len);
 
 	if (!p || len > max || !is_text(p, len, lowest))
 		return false;

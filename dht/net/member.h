@@ -62,13 +62,18 @@ struct member {
 	struct address hash;		/* BLAKE2b-256 of the signed bytes */
 };
 
+/** member_zone_valid(zone), member_address_valid(address): can they stand in a record: at most RING_ZONE_LEN characters of printable
+ * ASCII; 1 to MEMBER_ADDRESS_LEN, and no space among them? */
+bool member_zone_valid(const char *zone);
+bool member_address_valid(const char *address);
+
 /** member_id(key, out): the id that belongs to a public key: BLAKE2b-256 of it, personalised "dhtfs node". */
 void member_id(const uint8_t key[MEMBER_KEY], struct address *out);
 
 /**
  * member_sign(fields, ring, secret, out): a record with these ${fields}: incarnation, instance, generation, state, weight,
- * zone, addresses; the others follow from the key and the program.  -EINVAL: one of them is out of range, or has
- * bytes that are no text; -ENOMEM.
+ * zone, addresses; the others follow from the key and the program.  -EINVAL: one of them is out of range, or is
+ * not printable ASCII (an address: without spaces); -ENOMEM.
  * member_evict(ring, id, secret, out): the admin's statement.  -ENOMEM.
  */
 int member_sign(const struct member *fields, const struct address *ring, const uint8_t secret[MEMBER_SECRET],

@@ -22,10 +22,10 @@ static bool options_valid(const struct node_options *o)
 {
 	if (!o->file || !o->catalogue || o->weight < 1 || o->weight > RING_WEIGHT_MAX)
 		return false;
-	if (o->zone && strlen(o->zone) > RING_ZONE_LEN)
+	if (o->zone && !member_zone_valid(o->zone))
 		return false;
 	for (unsigned int i = 0; i < MEMBER_ADDRESSES; i++)
-		if (o->address[i] && strlen(o->address[i]) > MEMBER_ADDRESS_LEN)
+		if (o->address[i] && !member_address_valid(o->address[i]))
 			return false;
 	for (unsigned int i = 0; o->seeds && o->seeds[i]; i++)
 		if (strlen(o->seeds[i]) >= sizeof(((struct effect *)0)->text))

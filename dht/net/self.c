@@ -359,7 +359,7 @@ static int change(struct node *n, const struct command *c)
 		return 0;
 	default:
 		assert(c->kind == COMMAND_SET);
-		if (c->weight > RING_WEIGHT_MAX || (c->zone && strlen(c->zone) > RING_ZONE_LEN))
+		if (c->weight > RING_WEIGHT_MAX || (c->zone && !member_zone_valid(c->zone)))
 			return -EINVAL;
 		if (c->weight)
 			f->weight = c->weight;

@@ -166,13 +166,33 @@ static void what_no_record_can_say_is_not_signed(void **state)
 	REFUSED(bad.state = MEMBER_EVICTED);
 	REFUSED(strcpy(bad.zone, "a\nb"));
 	REFUSED(strcpy(bad.zone, "\x1b[2J"));
+	REFUSED(strcpy(bad.zone, "\xc2\x9b" "2J"));	/* the same in one character of Unicode */
+	REFUSED(strcpy(bad.zone, "M\xc3\xbcnchen"));
 	REFUSED(strcpy(bad.address[0], "a b:1"));
 	REFUSED(strcpy(bad.address[1], "a\x7f:1"));
+	REFUSED(strcpy(bad.address[1], "a\x80:1"));
 #undef REFUSED
-	strcpy(good.zone, "M\xc3\xbcnchen, Keller 2");
+	strcpy(good.zone, "Munich, cellar 2 ~");
 	m = signed_member(&good);
-	assert_string_equal(m->zone, "M\xc3\xbcnchen, Keller 2");
+	assert_string_equal(m->zone, good.zone);
 	member_drop(m);
+}
+
+static void a_zone_or_address_is_valid_where_it_can_be_signed(void **state)
+{
+	(void)state;
+	assert_true(member_zone_valid(""));
+	assert_true(member_zone_valid("rack 7 ~"));
+	assert_true(member_zone_valid("1234567890123456789012345678901"));
+	assert_false(member_zone_valid("12345678901234567890123456789012"));
+	assert_false(member_zone_valid("a\tb"));
+	assert_false(member_zone_valid("\xc3\xbc"));
+	assert_true(member_address_valid("[::1]:1"));
+	assert_true(member_address_valid("123456789012345678901234567890123456789012345678901234567890123"));
+	assert_false(member_address_valid("1234567890123456789012345678901234567890123456789012345678901234"));
+	assert_false(member_address_valid(""));
+	assert_false(member_address_valid("a b"));
+	assert_false(member_address_valid("\xc3\xbc"));
 }
 
 /* ---- who wins ---- */
@@ -480,6 +500,7 @@ int main(void)
 		cmocka_unit_test(a_record_says_all_that_was_signed),
 		cmocka_unit_test(the_largest_record_fits_and_the_smallest_is_taken),
 		cmocka_unit_test(what_no_record_can_say_is_not_signed),
+		cmocka_unit_test(a_zone_or_address_is_valid_where_it_can_be_signed),
 		cmocka_unit_test(the_order_of_records_is_the_documented_one),
 		cmocka_unit_test(of_one_incarnation_the_larger_bytes_win),
 		cmocka_unit_test(no_bit_of_a_record_or_eviction_can_be_changed),
