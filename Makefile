@@ -43,6 +43,7 @@ UNIT_FS := \
 UNIT_FAKE := \
 	test_cache test_fetch test_file test_file_memory test_files test_files_bound test_files_threads test_checkpoint \
 	test_snapshots test_collect
+SIM := world sorted options trace tables network disk host liar books load users leases writers faults run check scenarios main
 FUZZ         := fuzz_codec fuzz_snapshot fuzz_directory fuzz_index fuzz_segment fuzz_link
 EXERCISE     := plan make model model_names model_data real real_data scan common crash worker run shrink main
 MOUNT_HELPERS := exercise/exercise helpers/stall.so helpers/powerlog.so helpers/nomem.so
@@ -71,7 +72,7 @@ PROGRAMS := $(B)/dhtfs $(B)/dhtctl $(B)/nullfs $(B)/benchio
 BENCHES := $(addprefix $(B)/,dhtbench chunkbench filebench)
 
 .SECONDARY:
-.PHONY: all help deps deps-test deps-bench deps-fuzz mount test unit mount-helpers bench soak fuzz install clean
+.PHONY: all help deps deps-test deps-bench deps-fuzz mount sim test unit mount-helpers bench soak fuzz install clean
 all: $(PROGRAMS)
 
 help:
@@ -129,6 +130,17 @@ $(addprefix $(B)/tests/,$(addprefix unit/,$(UNIT_DHT) $(UNIT_NET)) $(addprefix f
 $(addprefix $(B)/tests/unit/,$(UNIT_CHUNKER)): LIBS = $(LIBS_CHUNKER)
 $(TESTS): %: %.o
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
+
+# The simulator has no network and no mount: it links neither libuv nor libfuse.  Its program knows its commit.
+$(B)/sim: $(call objs,tests/sim,$(SIM)) $(B)/libnet.a $(B)/libchunker.a
+	$(Q)echo "const char sim_commit[] = \"$$(git describe --always --dirty 2>/dev/null)\";" | \
+	    $(CC) -x c -c -o $(B)/tests/sim/commit.o -
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(B)/tests/sim/commit.o $(LIBS_CHUNKER)
+
+# SEED=n make sim: that seed once more, with all that happens in it.
+SEED ?= 1
+sim: $(B)/sim
+	$< --seed $(SEED) --trace $(SIM_FLAGS)
 
 $(B)/tests/mount/helpers/%.so: tests/mount/helpers/%.c
 	$(Q)mkdir -p $(@D)

@@ -147,7 +147,7 @@ static void fire_unclog(struct world *w, void *arg, uint64_t place)
 	network_clog(w, (unsigned int)place, -1, -1, 0);
 }
 
-static void clog(struct world *w)
+static void slow_links(struct world *w)
 {
 	struct dice *d = &w->faults->dice;
 	unsigned int place = w->faults->clogs++ % NETWORK_CLOGS;
@@ -259,7 +259,7 @@ static void strike(struct world *w, enum fault f, struct host *h)
 		split(w);
 		break;
 	case FAULT_CLOG:
-		clog(w);
+		slow_links(w);
 		break;
 	case FAULT_STALL:
 		network_stall(w, (unsigned int)dice_between(d, 10, 300), a_while(w, 1 * S, 30 * S));

@@ -581,7 +581,7 @@ void host_start(struct host *h)
 	const char *seeds[SEEDS + 1] = { NULL };
 	struct node_options o = {
 		.file = &w->file, .weight = h->weight, .zone = h->zone, .address = { h->address }, .seeds = seeds,
-		.catalogue = &h->disk->catalogue,
+		.catalogue = &h->disk->catalogue, .records = w->records,
 	};
 	struct event start = { .kind = EVENT_START };
 

@@ -176,6 +176,7 @@ void world_new(const struct options *o, struct world **out)
 	w->file.replicas = (uint8_t)o->replicas;
 	w->file.acks = (uint8_t)o->acks;
 	w->file.placement_version = 1;
+	w->records = must(member_table_new());
 	trace_open(w);
 	network_open(w);
 	tables_open(w);
@@ -196,6 +197,7 @@ void world_free(struct world *w)
 	books_close(w);
 	tables_close(w);
 	trace_close(w);
+	member_table_free(w->records);
 	free(w->heap);
 	free(w);
 }

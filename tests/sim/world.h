@@ -53,6 +53,7 @@ struct world {
 	struct dice dice;		/* of the world itself: who does what, when */
 	struct trace *trace;
 	struct ring_file file;
+	struct member_table *records;	/* one object a record, whoever holds it */
 	uint8_t admin_secret[MEMBER_SECRET];
 	struct host **host;
 	unsigned int hosts, hosts_size;
@@ -64,6 +65,8 @@ struct world {
 	struct faults *faults;
 	struct verdict verdict;
 	uint64_t events;		/* that happened */
+	uint64_t traffic_before, traffic_ideal, traffic_moved;	/* check.c's: bytes of chunks */
+	size_t memory_max;		/* that any node held */
 };
 
 void world_new(const struct options *o, struct world **out);
