@@ -14,7 +14,8 @@
 #define SYN_AGAIN   (1 * S)		/* doubled each time */
 #define SYN_TRIES   4u
 
-enum segment_kind { SEGMENT_DATA, SEGMENT_END, SEGMENT_RESET };
+/* SEGMENT_ANSWER: to a dial: it stands in the stream, so that what was written by who was called doesn't overtake it. */
+enum segment_kind { SEGMENT_DATA, SEGMENT_ANSWER, SEGMENT_END, SEGMENT_RESET };
 
 struct segment {
 	struct segment *next;
@@ -248,6 +249,11 @@ static void deliver(struct world *w, struct connection *c, unsigned int side, st
 	struct hostlink *end = c->end[!side];
 	size_t first = s->len;
 
+	if (s->kind == SEGMENT_ANSWER) {
+		if (end)
+			host_connected(end);
+		return;
+	}
 	if (s->kind != SEGMENT_DATA) {
 		c->end[!side] = NULL;
 		if (end)
@@ -348,27 +354,6 @@ void network_hang_up(struct connection *c, struct hostlink *end, enum hang_up ho
 	let_go(w, c);
 }
 
-static void fire_answer(struct world *w, void *arg, uint64_t unused)
-{
-	struct connection *c = arg;
-
-	(void)unused;
-	c->events--;
-	if (!c->end[0]) {
-		let_go(w, c);
-		return;
-	}
-	if (network_blocked(w, c->host[1], c->host[0])) {
-		plan(w, c, w->now + SYN_AGAIN, fire_answer, 0);
-		return;
-	}
-	if (host_ready(c->host[0]) > w->now) {
-		plan(w, c, host_ready(c->host[0]), fire_answer, 0);
-		return;
-	}
-	host_connected(c->end[0]);
-}
-
 static void fire_syn(struct world *w, void *arg, uint64_t tries)
 {
 	struct connection *c = arg;
@@ -387,7 +372,10 @@ static void fire_syn(struct world *w, void *arg, uint64_t tries)
 		plan(w, c, host_ready(to), fire_syn, tries);
 	} else {
 		c->end[1] = host_accept(to, c);
-		plan(w, c, w->now + network_latency(w, to, from), c->end[1] ? fire_answer : fire_break, 0);
+		if (c->end[1])
+			append(w, c, 1, SEGMENT_ANSWER, NULL, 0, w->now);
+		else
+			plan(w, c, w->now + network_latency(w, to, from), fire_break, 0);
 	}
 }
 
