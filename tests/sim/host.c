@@ -586,7 +586,8 @@ void host_start(struct host *h)
 	struct event start = { .kind = EVENT_START };
 
 	assert(!h->node && !h->off && !h->gone);
-	for (unsigned int i = 0; i < SEEDS && i < w->hosts; i++)
+	/* The first one founds the ring: nobody to ask.  Later it is told of others, as a machine that lost its disk is. */
+	for (unsigned int i = 0; i < SEEDS && i < w->hosts && (h->index > 0 || h->boot > 0); i++)
 		seeds[i] = w->host[i]->address;
 	memcpy(o.key, h->key, sizeof(o.key));
 	memcpy(o.secret, h->secret, sizeof(o.secret));

@@ -8,7 +8,7 @@
 #include "tests/sim/host.h"
 #include "tests/sim/trace.h"
 
-#define BORN_US	 (120 * S)	/* from the first start until all have one table, and nothing is missing */
+#define BORN_US	 (900 * S)	/* from the first start until all have one table, and nothing is missing */
 #define LOOK_US	 (5 * S)
 #define DRAIN_US (3600 * (uint64_t)S)	/* the longest that any command may take: then those that wait are late */
 
