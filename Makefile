@@ -14,7 +14,7 @@ CHUNKER := \
 DHT := \
 	io record scan segment ledger ledger_rows ledger_write marks recent format lock \
 	append tail sync commit recover pace check gc dead clean listing get put store open work dht
-NET := ring noise link link_frames link_hello link_credit wire wire_items domain member member_table signed ringfile \
+NET := ring ring_token noise link link_frames link_hello link_credit wire wire_items domain member member_table signed ringfile \
 	timers random effects work commands latency peers links dials calls serve node machines \
 	view membership gossip swim suspicion exchange self placement \
 	proof chunkserve insert fetch fetch_ask confirm audit foreign foreign_touch move \
@@ -33,7 +33,7 @@ UNIT_CHUNKER := \
 	test_address test_cut test_codec test_xattrs test_snapshot test_entry test_directory test_directory_update \
 	test_directory_diff test_node test_index test_splice
 UNIT_DHT     := test_record test_store test_dht test_gc test_gc_race
-UNIT_NET     := test_trie test_noise test_link test_link_frames
+UNIT_NET     := test_trie test_noise test_link test_link_frames test_timers
 FAULT        := test_power test_disk test_tail test_open test_heal test_collect test_crash
 UNIT_FS := \
 	test_options test_cache test_fetch test_jobs test_gate test_extents test_file test_file_memory test_files \
