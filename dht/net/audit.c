@@ -6,9 +6,9 @@
  * PROVING | there it is                      | own()      | ASKING
  *         | our copy is bad                  | own()      | IDLE, fetch_heal()
  * ASKING  | the same answer, or none         | answered() | IDLE
- *         | another one, or it has no copy   | answered() | IDLE; its standing; foreign_add(): the copy is pushed
- *
- * None is made while slots move: an owner that is being filled lacks much, and is no liar.
+ *         | it lacks it, and is being filled | answered() | IDLE: repair's turn
+ *         | it should have it, and has not   | answered() | IDLE; its standing; foreign_add(): the copy is pushed
+ *         | another answer                   | answered() | likewise
  */
 #include "dht/net/chunks.h"
 
@@ -33,9 +33,9 @@ static void answered(struct node *n, struct proof *p, enum verdict verdict)
 	struct audit *a = n->audit;
 	struct peer *peer = peer_find(n, &p->id);
 
-	if (verdict == PROOF_LACKS && peer)
+	if (verdict == PROOF_LACKS && !p->filling && peer)
 		peer_wrong(n, peer, "lacks a chunk that it owns");
-	if (verdict == PROOF_LACKS || verdict == PROOF_WRONG)
+	if (verdict == PROOF_WRONG || (verdict == PROOF_LACKS && !p->filling))
 		foreign_add(n, &a->address);
 	next(n);
 }
@@ -72,7 +72,7 @@ static void due(struct node *n, struct timer *t)
 	struct peer *owner[RING_REPLICAS_MAX], *peer;
 	unsigned int owners;
 
-	if (placement_before(n) || !pick(n, &a->address) ||
+	if (!pick(n, &a->address) ||
 	    !(owners = placement_owners(n, ring_slot(&a->address), owner)) ||
 	    !peer_reachable(n, peer = owner[node_random(n, owners)])) {
 		next(n);

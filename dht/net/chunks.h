@@ -18,6 +18,7 @@ enum verdict {
 struct proof {
 	struct address id;	/* the peer asked */
 	struct address expected;
+	bool filling;		/* PROOF_LACKS, and not all of the slot is there yet, by its own word */
 	struct call call;
 	void (*done)(struct node *n, struct proof *p, enum verdict verdict);
 };
@@ -47,6 +48,7 @@ void fetch_heal(struct node *n, const struct address *a);
 
 void confirm_command(struct node *n, const struct command *c);		/* confirm.c */
 void confirm_end(struct node *n);
+size_t confirm_memory(struct node *n);
 struct list *fetch_confirms(struct node *n);				/* those under way */
 
 #endif

@@ -5,7 +5,7 @@
  * TOUCH | any                                     | touch()    | answered at once from the catalogue
  * GET   | none here                               | get()      | MISS; ${complete} where it counts
  *       | a record                                | get()      | EFFECT_READ -> got()
- * AUDIT | none that stays                         | audit()    | MISS
+ * AUDIT | none that stays                         | audit()    | MISS; ${complete} where it counts
  *       | OWNED or FOREIGN                        | audit()    | EFFECT_PROVE -> proved()
  * PUT   | leaving; not ours and no spare; no room | put()      | LEAVING, NOT_OWNER, FULL
  *       | welcome                                 | put()      | EFFECT_WRITE -> written()
@@ -103,9 +103,12 @@ static void touch(struct node *n, struct served *s, const struct message *m)
 		serve_status(n, s, WIRE_NOT_OWNER);
 }
 
-static void miss(struct node *n, struct served *s, bool complete)
+/* It counts where we should have it, and have nothing of it. */
+static void miss(struct node *n, struct served *s, const struct address *a)
 {
-	struct message m = { .status = WIRE_MISS, .complete = complete };
+	unsigned int slot = ring_slot(a);
+	struct message m = { .status = WIRE_MISS, .complete = !(chunk_state(n, a) & STATE_ANY) &&
+		placement_mine(n, slot) && placement_complete(n, slot) };
 
 	serve_answer(n, s, &m, NULL);
 }
@@ -122,7 +125,7 @@ static void got(struct node *n, struct work *w, const struct event *e)
 		serve_answer(n, finish(n, v), &m, e->chunk);
 	else if (e->result == -ENOENT)
 		/* It went between the catalogue's word and the disk's: what has just gone is no miss that counts. */
-		miss(n, finish(n, v), false);
+		answer(n, v, WIRE_MISS);
 	else
 		answer(n, v, WIRE_FAULT);
 }
@@ -130,12 +133,11 @@ static void got(struct node *n, struct work *w, const struct event *e)
 static void get(struct node *n, struct served *s, const struct message *m)
 {
 	struct effect e = { .kind = EFFECT_READ, .address = m->address };
-	unsigned int slot = ring_slot(&m->address);
 
 	if (chunk_state(n, &m->address) & STATE_ANY)
 		serving(n, s, &e, got);
 	else
-		miss(n, s, placement_mine(n, slot) && placement_complete(n, slot));
+		miss(n, s, &m->address);
 }
 
 static void proved(struct node *n, struct work *w, const struct event *e)
@@ -158,7 +160,7 @@ static void audit(struct node *n, struct served *s, const struct message *m)
 	if (stays(n, &m->address))
 		serving(n, s, &e, proved);
 	else
-		miss(n, s, false);
+		miss(n, s, &m->address);
 }
 
 /* Nothing is refused that is here already: it costs no space, and it may come because our copy is bad. */

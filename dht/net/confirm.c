@@ -101,6 +101,16 @@ void confirm_command(struct node *n, const struct command *c)
 	proof_local(n, &f->work, &f->address, &f->nonce);
 }
 
+size_t confirm_memory(struct node *n)
+{
+	struct list *all = fetch_confirms(n);
+	size_t sum = 0;
+
+	for (struct list *l = all->next; l != all; l = l->next)
+		sum += sizeof(struct confirm);
+	return sum;
+}
+
 void confirm_end(struct node *n)
 {
 	struct list *all = fetch_confirms(n);

@@ -112,7 +112,7 @@ static void kept(struct node *n, struct work *w, const struct event *e)
 {
 	struct fetch *f = list_item(w, struct fetch, work);
 
-	/* The other owners may lack it as we did: it is pushed back. */
+	/* Other owners may lack it as we did. */
 	if (!e->result && chunk_state(n, &f->address) & STATE_FOREIGN)
 		foreign_add(n, &f->address);
 	fetch_settle(n, f);
@@ -120,18 +120,20 @@ static void kept(struct node *n, struct work *w, const struct event *e)
 
 /*
  * A copy for ourselves, in the background; a full disk has none.  In a slot of ours, what is leased belongs here; what is not
- * leased is not brought back by being read.  A copy that was here and is bad is made good, whatever it is.
+ * leased is not brought back by being read.  What is leased and was missed by an owner is pushed back to it.  A copy that
+ * was here and is bad is made good, whatever it is.
  */
 static void keep(struct node *n, struct fetch *f, struct chunk *chunk, enum kind kind)
 {
 	struct catalogue *c = n->options.catalogue;
 	struct effect e = { .kind = EFFECT_WRITE, .address = f->address, .chunk_kind = kind };
+	bool leased = c->leased(c, &f->address);
 
 	e.states = chunk_state(n, &f->address) & STATE_ANY;
 	if (!e.states && placement_mine(n, ring_slot(&f->address)))
-		e.states = c->leased(c, &f->address) ? STATE_OWNED | STATE_FOREIGN : 0;
+		e.states = leased ? STATE_OWNED | STATE_FOREIGN : 0;
 	else if (!e.states)
-		e.states = STATE_CACHED;
+		e.states = leased && f->missed ? STATE_FOREIGN : STATE_CACHED;
 	if (!e.states || (e.states == STATE_CACHED && c->space(c) < chunk->len))
 		return;
 	e.chunk = chunk_hold(chunk);
@@ -203,41 +205,51 @@ static void round_begin(struct node *n, struct fetch *f)
 	}
 }
 
-/* Did every owner, ourselves among them, say what counts as a miss?  *${later}: no, but it may yet be answered otherwise. */
-static bool all_missed(struct node *n, struct fetch *f, bool *later)
+/* Did every owner, ourselves among them, say what counts as a miss? */
+static bool all_missed(struct node *n, struct fetch *f)
 {
 	unsigned int slot = ring_slot(&f->address), owners, missed = 0;
 	struct peer *owner[RING_REPLICAS_MAX];
 	bool mine = placement_mine(n, slot);
 
-	*later = false;
 	owners = placement_owners(n, slot, owner);
 	for (unsigned int i = 0; i < owners; i++) {
 		const struct tried *t = fetch_tried(f, &owner[i]->id);
-		enum outcome outcome = t ? t->outcome : OPEN;
 
-		if (outcome == MISSED)
-			missed++;
-		else if (outcome != NOTHING && membership_health(n, &owner[i]->id) != PEER_DOWN)
-			*later = true;
+		missed += t && t->outcome == MISSED;
 	}
 	if (mine && (!placement_complete(n, slot) || chunk_state(n, &f->address) & STATE_ANY))
 		return false;
 	return missed + mine == placement(n)->replicas;
 }
 
+/* Can one who did not answer, or an owner that could not be asked, do better in a moment? */
+static bool may_find(struct node *n, struct fetch *f)
+{
+	struct peer *owner[RING_REPLICAS_MAX];
+	unsigned int owners = placement_owners(n, ring_slot(&f->address), owner);
+
+	for (unsigned int i = 0; i < f->tried_count; i++)
+		if (f->tried[i].outcome == LATER && membership_health(n, &f->tried[i].id) != PEER_DOWN)
+			return true;
+	for (unsigned int i = 0; i < owners; i++)
+		if (!fetch_tried(f, &owner[i]->id) && membership_health(n, &owner[i]->id) != PEER_DOWN)
+			return true;
+	return false;
+}
+
 void fetch_round_over(struct node *n, struct fetch *f)
 {
 	uint64_t pause = AGAIN_MIN << (f->rounds < 4 ? f->rounds : 4);
-	bool later, moved = !address_equal(&f->placement, placement_hash(n));
+	bool moved = !address_equal(&f->placement, placement_hash(n));
 
 	timer_stop(n, &f->hedge);
-	if (all_missed(n, f, &later) && !moved) {
+	if (all_missed(n, f) && !moved) {
 		give_up(n, f, -ENOENT);
 		return;
 	}
 	/* Again, too, where it came here by another way meanwhile, or where the owners are others now. */
-	if (!moved && !later && (f->bad || !(chunk_state(n, &f->address) & STATE_ANY))) {
+	if (!moved && !may_find(n, f) && (f->bad || !(chunk_state(n, &f->address) & STATE_ANY))) {
 		give_up(n, f, -EIO);
 		return;
 	}
@@ -251,9 +263,15 @@ static void pause_over(struct node *n, struct timer *t)
 	round_begin(n, list_item(t, struct fetch, pause));
 }
 
+/* Healing alone is bounded by this; whoever waits has a time of his own. */
 static void time_up(struct node *n, struct timer *t)
 {
-	give_up(n, list_item(t, struct fetch, give_up), -ETIMEDOUT);
+	struct fetch *f = list_item(t, struct fetch, give_up);
+
+	f->heal = false;
+	n->fetches->heals--;
+	if (list_empty(&f->waiters))
+		give_up(n, f, -ETIMEDOUT);
 }
 
 /* ---- who wants it ---- */
@@ -403,7 +421,8 @@ static size_t memory(struct node *n)
 {
 	struct fetches *all = n->fetches;
 
-	return all ? sizeof *all + all->count * sizeof(struct fetch) + all->waiters * sizeof(struct waiter) : 0;
+	return all ? sizeof *all + all->count * sizeof(struct fetch) + all->waiters * sizeof(struct waiter) +
+	    confirm_memory(n) : 0;
 }
 
 const struct machine fetch_machine = {

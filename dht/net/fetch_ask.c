@@ -86,6 +86,7 @@ static void failed(struct node *n, struct ask *a, enum outcome outcome)
 		return;
 	}
 	f->failed = true;
+	f->missed = f->missed || outcome == MISSED;
 	a->tried->outcome = outcome;
 	fetch_advance(n, f);
 }

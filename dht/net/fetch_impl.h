@@ -43,6 +43,7 @@ struct fetch {
 	bool bad;			/* there is a copy here that can't be read */
 	bool late;			/* what runs is slower than it should be */
 	bool failed;			/* the first one asked did not do */
+	bool missed;			/* an owner that should have it has not */
 	bool counted;			/* as a read from the network */
 	unsigned int rounds, tried_count;
 	struct tried tried[FETCH_TRIED];

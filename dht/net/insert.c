@@ -11,7 +11,7 @@
  *         | W can no longer be reached             | go()         | replied: -EHOSTUNREACH, -ENOSPC
  *         | its time is up                         | expired()    | replied: -ETIMEDOUT
  *         | a new table                            | table()      | those that failed may be asked again
- *         | nothing is under way, and it is replied| go()         | over: foreign_add()
+ *         | it is replied, and nothing is under way, or too many such linger | go() | over: foreign_add()
  *
  * ask     | event                                  | function     | next
  * FREE    | an owner                               | ask_owner()  | TOUCHED
@@ -19,9 +19,9 @@
  * TOUCHED | has it                                 | touched_it() | HAS
  *         | lacks it                               | touched_it() | PUT
  * PUT     | durable there                          | put_it()     | HAS
- * any     | busy, or another placement             | failed()     | AGAIN, at most INSERT_TRIES times
+ * any     | busy, another placement, a cut link    | failed()     | AGAIN, at most INSERT_TRIES times
  *         | anything else                          | failed()     | FAILED
- * AGAIN   | AGAIN_MIN later, or a new table        | ask_again()  | TOUCHED, PUT
+ * AGAIN   | a while later, or a new table          | ask_again()  | TOUCHED, PUT
  */
 #include "dht/net/chunks.h"
 
@@ -30,7 +30,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define INSERT_TRIES 8u
+#define INSERT_TRIES 8u		/* pauses doubled from AGAIN_MIN: about as long as a request may take */
 #define WALK_STEP    16u	/* members of the walk looked at in one go: most are reachable */
 
 enum ask_state { FREE, TOUCHED, PUT, AGAIN, HAS, FAILED };
@@ -39,7 +39,7 @@ struct ask {
 	struct insert *insert;
 	struct address id;
 	enum ask_state state;
-	bool spare;
+	bool spare;			/* no owner under the present table */
 	unsigned int tries;
 	struct call call;
 };
@@ -50,6 +50,7 @@ struct insert {
 	bool replied, placing, full;	/* full: one of those that failed has no space */
 	unsigned int acks;
 	unsigned int walked;		/* of the walk under the present table: looked at */
+	unsigned int pauses;		/* under the present table */
 	struct address address, volume;
 	enum kind kind;
 	struct chunk *chunk;
@@ -85,24 +86,6 @@ static void replied(struct node *n, struct insert *i)
 	n->inserts->lingering++;
 }
 
-/* Those that have been answered hold their chunk for the sake of their last owners only; a slow owner would keep any number. */
-static void bound_lingering(struct node *n)
-{
-	struct list *next;
-
-	for (struct list *l = n->inserts->all.next; l != &n->inserts->all; l = next) {
-		struct insert *i = list_item(l, struct insert, link);
-
-		next = l->next;
-		if (n->inserts->lingering <= INSERT_LINGER)
-			break;
-		if (i->replied && i->placing) {
-			foreign_add(n, &i->address);
-			insert_free(n, i);
-		}
-	}
-}
-
 static unsigned int count_state(const struct insert *i, enum ask_state from, enum ask_state to)
 {
 	unsigned int count = 0;
@@ -114,18 +97,29 @@ static unsigned int count_state(const struct insert *i, enum ask_state from, enu
 
 /* ---- one node that is asked ---- */
 
+/* May the same node do better in a moment?  A link that was cut may be there again at once; one that can't be had is in backoff. */
+static bool passes(struct node *n, const struct peer *p, int result, const struct message *answer)
+{
+	if (result)
+		return result == -EBUSY || (result == -EHOSTUNREACH && peer_reachable(n, p));
+	return answer->status == WIRE_BUSY || answer->status == WIRE_OTHER_PLACEMENT;
+}
+
 static void failed(struct node *n, struct ask *a, int result, const struct message *answer)
 {
 	struct insert *i = a->insert;
+	uint64_t pause = AGAIN_MIN << (i->pauses < 4 ? i->pauses : 4);
 
 	a->state = FAILED;
-	if (result ? result == -EBUSY : answer->status == WIRE_BUSY || answer->status == WIRE_OTHER_PLACEMENT) {
-		if (!i->replied && ++a->tries < INSERT_TRIES)
-			a->state = AGAIN;
-		if (!timer_busy(&i->again))
-			timer_set(n, &i->again, n->now + node_jitter(n, AGAIN_MIN));
-	} else if (!result && answer->status == WIRE_FULL) {
+	if (!result && answer->status == WIRE_FULL)
 		i->full = true;
+	/* What is answered is left to foreign.c, which has time. */
+	if (!i->replied && passes(n, a->call.peer, result, answer) && ++a->tries < INSERT_TRIES) {
+		a->state = AGAIN;
+		if (!timer_busy(&i->again)) {
+			i->pauses++;
+			timer_set(n, &i->again, n->now + node_jitter(n, pause < AGAIN_MAX ? pause : AGAIN_MAX));
+		}
 	}
 	go(n, i);
 }
@@ -193,7 +187,8 @@ static struct ask *ask_find(struct insert *i, const struct address *id)
 	return NULL;
 }
 
-/* A place for one more: an empty one, or that of a spare that failed (the walk is past it). */
+/* A place for one more: an empty one, or that of a spare that failed (the walk is past it).  NULL: as many as R and W can
+ * be at most run or have it. */
 static struct ask *ask_new(struct insert *i, const struct address *id, bool spare)
 {
 	for (unsigned int k = 0; k < INSERT_ASKS; k++) {
@@ -235,6 +230,8 @@ static void ask_owners(struct node *n, struct insert *i)
 	for (unsigned int k = 0; k < owners; k++) {
 		struct ask *a = ask_find(i, &owner[k]->id);
 
+		if (a)
+			a->spare = false;
 		if (a || !(a = ask_new(i, &owner[k]->id, false)))
 			continue;
 		if (peer_reachable(n, owner[k]))
@@ -247,31 +244,28 @@ static void ask_owners(struct node *n, struct insert *i)
 /* The next on the walk that can be reached and was not asked.  The walk has all members, the owners first. */
 static bool ask_spare(struct node *n, struct insert *i)
 {
-	unsigned int members = placement(n)->members, want = i->walked + WALK_STEP, got;
-	struct peer **walk = malloc(members * sizeof *walk);
-	bool asked = false;
+	const struct ring *r = placement(n);
+	uint16_t walk[RING_MEMBERS_MAX];
+	unsigned int want = i->walked, got = 0;
 
-	while (walk && !asked) {
-		want = want < members ? want : members;
-		got = placement_walk(n, ring_slot(&i->address), walk, want);
-		while (!asked && i->walked < got) {
-			struct peer *p = walk[i->walked++];
+	while (want < r->members) {
+		want = 2 * want + WALK_STEP < r->members ? 2 * want + WALK_STEP : r->members;
+		got = ring_walk(r, ring_slot(&i->address), walk, want);
+		while (i->walked < got) {
+			const struct address *id = &r->member[walk[i->walked++]].id;
+			struct peer *p = membership_health(n, id) == PEER_DOWN ? NULL : peer_find(n, id);
 			struct ask *a;
 
-			if (ask_find(i, &p->id) || !peer_reachable(n, p))
+			if (!p || ask_find(i, id) || !peer_reachable(n, p))
 				continue;
-			/* R owners and fewer than W others: there is a place. */
-			a = ask_new(i, &p->id, true);
+			a = ask_new(i, id, true);
+			/* Of the INSERT_ASKS, R are owners, and fewer than W others run. */
 			assert(a);
 			ask_put(n, a, p);
-			asked = true;
+			return true;
 		}
-		if (got < want || want == members)
-			break;
-		want *= 2;
 	}
-	free(walk);
-	return asked;
+	return false;
 }
 
 /* How many others must have it: W, or all there are. */
@@ -291,26 +285,36 @@ static void reply(struct node *n, struct insert *i, int result)
 	replied(n, i);
 }
 
+/* Ask whoever is to be asked, and answer when there is an answer. */
+static void place(struct node *n, struct insert *i)
+{
+	unsigned int need = acks_needed(n, i);
+
+	ask_owners(n, i);
+	while (!i->replied && count_state(i, TOUCHED, HAS) < need && ask_spare(n, i))
+		;
+	if (!i->replied && count_state(i, HAS, HAS) >= need)
+		reply(n, i, 0);
+	else if (!i->replied && count_state(i, TOUCHED, HAS) < need)
+		reply(n, i, i->full ? -ENOSPC : -EHOSTUNREACH);
+}
+
+/* Too many linger, and it is the last that goes: its bytes are still in line, those of the others on their way. */
+static bool crowded(struct node *n, const struct insert *i)
+{
+	return i->replied && n->inserts->lingering > INSERT_LINGER;
+}
+
 static void go(struct node *n, struct insert *i)
 {
-	unsigned int need;
-
+	if (!i->placing)
+		return;
 	/* A reply for which no other is needed does not wait for a table. */
-	if (i->placing && !i->acks && !i->replied)
+	if (!i->acks && !i->replied)
 		reply(n, i, 0);
-	if (!i->placing || (!placement(n) && !i->replied))
-		return;		/* the first table is still to come: table() */
-	if (placement(n)) {
-		need = acks_needed(n, i);
-		ask_owners(n, i);
-		while (!i->replied && count_state(i, TOUCHED, HAS) < need && ask_spare(n, i))
-			;
-		if (!i->replied && count_state(i, HAS, HAS) >= need)
-			reply(n, i, 0);
-		else if (!i->replied && count_state(i, TOUCHED, HAS) < need)
-			reply(n, i, i->full ? -ENOSPC : -EHOSTUNREACH);
-	}
-	if (i->replied && !count_state(i, TOUCHED, PUT)) {
+	if (placement(n) && !crowded(n, i))
+		place(n, i);
+	if (crowded(n, i) || (i->replied && !count_state(i, TOUCHED, PUT))) {
 		foreign_add(n, &i->address);
 		insert_free(n, i);
 	}
@@ -343,7 +347,6 @@ static void stored(struct node *n, struct work *w, const struct event *e)
 	}
 	i->placing = true;
 	go(n, i);
-	bound_lingering(n);
 }
 
 void insert_command(struct node *n, const struct command *c)
@@ -386,10 +389,15 @@ static void table(struct node *n)
 		struct insert *i = list_item(l, struct insert, link);
 
 		next = l->next;
-		i->walked = 0;
-		for (unsigned int k = 0; k < INSERT_ASKS; k++)
+		if (!i->placing)
+			continue;
+		i->walked = i->pauses = 0;
+		for (unsigned int k = 0; k < INSERT_ASKS; k++) {
+			i->ask[k].spare = true;		/* but for those that ask_owners() finds */
 			if (i->ask[k].state == FAILED)
 				i->ask[k].state = FREE;
+		}
+		ask_owners(n, i);
 		ask_again(n, i);
 		go(n, i);
 	}

@@ -78,6 +78,7 @@ static void was_put(struct node *n, struct call *c, int result, const struct mes
 
 static void was_read(struct node *n, struct work *w, const struct event *e)
 {
+	static const struct address nobody;
 	struct shipment *s = list_item(w, struct shipment, work);
 	struct move *m = s->move;
 
@@ -91,7 +92,7 @@ static void was_read(struct node *n, struct work *w, const struct event *e)
 	s->kind = e->chunk_kind;
 	n->foreign->bytes += s->chunk->len;
 	for (unsigned int i = 0; i < m->owners; i++) {
-		struct message put = { .type = WIRE_PUT, .address = m->address, .kind = (uint8_t)s->kind };
+		struct message put = { .type = WIRE_PUT, .address = m->address, .kind = (uint8_t)s->kind, .volume = e->hash };
 		struct peer *p;
 
 		if (m->copy[i].state != COPY_LACKS)
@@ -102,6 +103,8 @@ static void was_read(struct node *n, struct work *w, const struct event *e)
 			continue;
 		}
 		m->waiting++;
+		if (!address_equal(&e->hash, &nobody))
+			put.has |= WIRE_HAS(FIELD_VOLUME);
 		s->leg[i].put.done = was_put;
 		call_start(n, &s->leg[i].put, p, &put, s->chunk, LINK_REPAIR, PUT_TIMEOUT);
 	}

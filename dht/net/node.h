@@ -114,7 +114,8 @@ enum effect_kind {
 	EFFECT_SEND,		/* link, type, request, priority, head, [tail] */
 	EFFECT_CONSUMED,	/* link, count: bytes of messages that the node is done with */
 	EFFECT_CLOSE,		/* link, text: why.  EVENT_LINK_DOWN still comes */
-	EFFECT_READ,		/* ticket, address.  -> chunk (stored form), chunk_kind, verified; -ENOENT, -EIO, -EBADMSG */
+	EFFECT_READ,		/* ticket, address.  -> chunk (stored form), chunk_kind, hash (the volume for which it was first
+				 * written; zeros: none), verified; -ENOENT, -EIO, -EBADMSG */
 	EFFECT_WRITE,		/* ticket, address, chunk_kind, chunk, states, hash (the volume; zeros: none): verified, stored,
 				 * durable when done; also where a copy is here that turns out to be bad.  The states are
 				 * added to those that it has; OWNED and FOREIGN end CACHED.  -EBADMSG, -ENOSPC, -EIO */

@@ -46,6 +46,7 @@ static void answered(struct node *n, struct call *c, int result, const struct me
 	enum verdict verdict = judge(p, result, answer);
 
 	(void)body;
+	p->filling = verdict == PROOF_LACKS && answer->status == WIRE_MISS && !answer->complete;
 	if (verdict == PROOF_WRONG)
 		peer_wrong(n, c->peer, "proved a chunk with a wrong hash");
 	p->done(n, p, verdict);

@@ -46,7 +46,8 @@ enum wire_type {
 	WIRE_TOUCH = 16,	/* placement, addresses, [volume]: have you? keep them.  -> status, have */
 	WIRE_PUT = 17,		/* placement, address, kind, bytes, [volume], [spare].  -> status */
 	WIRE_GET = 18,		/* placement, address.  -> status, [kind, bytes], [complete] */
-	WIRE_AUDIT = 19,	/* placement, nonce, address.  -> status, [hash]: BLAKE2b-256(nonce || bytes) */
+	WIRE_AUDIT = 19,	/* placement, nonce, address.  -> status, [hash]: BLAKE2b-256(nonce || bytes),
+				 * [complete] */
 	/* Repair (trie.h).  Without paths: is this one hash yours, of all that we both own?  -> status: WIRE_OK: it is, WIRE_MISS:
 	 * no.  In all at most 64 bytes of fields, so a field's number and length may take 3.  With paths: what have you
 	 * there?  -> status, counts (a path each), and for each path in order, unless it is empty: its addresses where

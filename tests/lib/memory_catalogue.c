@@ -318,6 +318,7 @@ static int read_record(struct memory_catalogue *c, const struct effect *e, struc
 		return -EBADMSG;
 	done->chunk = chunk_hold(r->chunk);
 	done->chunk_kind = r->kind;
+	done->hash = r->volume;
 	return 0;
 }
 
