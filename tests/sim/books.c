@@ -174,6 +174,19 @@ unsigned int books_false(struct world *w, const struct item *i)
 	return n;
 }
 
+/* Copies whose bytes have rotted, and whose node may not have seen it yet. */
+static unsigned int rotten(struct world *w, const struct item *i)
+{
+	unsigned int n = 0;
+
+	for (unsigned int k = 0; k < w->hosts; k++) {
+		const struct record *r = disk_find(w->host[k]->disk, &i->address);
+
+		n += r && r->rotten && w->host[k]->member && !w->host[k]->liar;
+	}
+	return n;
+}
+
 bool books_excused(struct world *w, const struct item *i)
 {
 	return i->hits + books_false(w, i) >= i->promised;
@@ -182,7 +195,8 @@ bool books_excused(struct world *w, const struct item *i)
 void books_acked(struct world *w, struct item *i, struct host *by, unsigned int acks, unsigned int losses)
 {
 	struct node_status s;
-	unsigned int others, have, lied = books_false(w, i), lost = i->losses - losses;
+	unsigned int others, have, lied = books_false(w, i);
+	unsigned int lost = i->losses - losses + rotten(w, i);
 
 	node_status(by->node, &s);
 	others = s.members > 0 ? s.members - 1 : 0;
@@ -190,7 +204,7 @@ void books_acked(struct world *w, struct item *i, struct host *by, unsigned int 
 		acks = others;
 	have = i->holders - books_has(i, by);
 	if (have + lied + lost < acks)
-		world_fail(w, "loss", "%s says that %s is on %u others; it is on %u, %u may lie, %u lost it", by->name,
+		world_fail(w, "loss", "%s says that %s is on %u others; it is on %u, %u may lie, %u lost it or have it rotten", by->name,
 		    short_of(&i->address), acks, have, lied, lost);
 	i->acked = w->now;
 	if (acks > i->promised) {

@@ -336,6 +336,7 @@ static int do_read(struct disk *d, const struct effect *e, struct event *done)
 	}
 	done->chunk = r->chunk;
 	done->chunk_kind = r->kind;
+	done->hash = r->volume;
 	return 0;
 }
 

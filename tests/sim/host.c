@@ -93,7 +93,8 @@ struct host *host_any(struct world *w, struct dice *d)
 	for (unsigned int tries = 0; tries < 4 * w->hosts; tries++) {
 		struct host *h = w->host[dice_below(d, w->hosts)];
 
-		if (h->node && !h->liar && !h->gone && !h->leaving)
+		/* Users of a machine that stands still do, too. */
+		if (h->node && !h->liar && !h->gone && !h->leaving && (h->crawls || h->busy_until <= w->now))
 			return h;
 	}
 	return NULL;

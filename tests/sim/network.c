@@ -42,7 +42,7 @@ struct connection {
 	struct host *host[2];		/* 0 dialled */
 	struct hostlink *end[2];	/* NULL: hung up, or gone with its process */
 	struct pipe pipe[2];		/* [i]: from end i to the other */
-	bool silent[2];			/* its machine has died: nothing comes back from there */
+	bool cut;			/* nothing that is written arrives: who writes is told so, some time later */
 };
 
 struct clog {
@@ -143,27 +143,6 @@ static void plan_delivery(struct world *w, struct connection *c, unsigned int si
 	plan(w, c, at, fire_delivery, side);
 }
 
-static void append(struct world *w, struct connection *c, unsigned int side, enum segment_kind kind,
-    const uint8_t *bytes, size_t len, uint64_t leaves)
-{
-	struct pipe *p = &c->pipe[side];
-	struct segment *s = must(malloc(sizeof(*s) + len));
-	uint64_t at = leaves + network_latency(w, c->host[side], c->host[!side]);
-
-	if (at < p->arrival)
-		at = p->arrival;
-	p->arrival = at;
-	*s = (struct segment){ .arrival = at, .len = (uint32_t)len, .kind = kind };
-	if (len > 0)
-		memcpy(s->bytes, bytes, len);
-	if (p->last)
-		p->last->next = s;
-	else
-		p->first = s;
-	p->last = s;
-	plan_delivery(w, c, side, p->first->arrival);
-}
-
 static void fire_break(struct world *w, void *arg, uint64_t side)
 {
 	struct connection *c = arg;
@@ -178,6 +157,33 @@ static void fire_break(struct world *w, void *arg, uint64_t side)
 	if (end)
 		host_broken(end, -ECONNRESET);
 	let_go(w, c);
+}
+
+static void append(struct world *w, struct connection *c, unsigned int side, enum segment_kind kind,
+    const uint8_t *bytes, size_t len, uint64_t leaves)
+{
+	struct pipe *p = &c->pipe[side];
+	uint64_t at = leaves + network_latency(w, c->host[side], c->host[!side]);
+	struct segment *s;
+
+	if (c->cut) {
+		if (c->end[side])
+			plan(w, c, at, fire_break, side);
+		return;
+	}
+	s = must(malloc(sizeof(*s) + len));
+	if (at < p->arrival)
+		at = p->arrival;
+	p->arrival = at;
+	*s = (struct segment){ .arrival = at, .len = (uint32_t)len, .kind = kind };
+	if (len > 0)
+		memcpy(s->bytes, bytes, len);
+	if (p->last)
+		p->last->next = s;
+	else
+		p->first = s;
+	p->last = s;
+	plan_delivery(w, c, side, p->first->arrival);
 }
 
 /* The kernel's patience: what was sent has not been acknowledged for too long. */
@@ -468,6 +474,7 @@ void network_reset(struct world *w, unsigned int permille, bool one_end)
 			continue;
 		free_segments(&c->pipe[0]);
 		free_segments(&c->pipe[1]);
+		c->cut = true;
 		plan(w, c, w->now, fire_break, side);
 		if (!one_end)
 			plan(w, c, w->now, fire_break, !side);
