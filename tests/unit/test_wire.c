@@ -49,7 +49,7 @@ static const struct shape {
 	{ WIRE_AUDIT, "AUDIT", "placement, address, nonce", "" },
 	{ WIRE_TRIE, "TRIE", "placement", "paths, hashes" },
 	{ WIRE_LIST, "LIST", "placement, paths", "address" },
-	{ WIRE_OFFER, "OFFER", "placement, addresses", "" },
+	{ WIRE_OFFER, "OFFER", "placement, addresses", "more" },
 	{ WIRE_SLOTS, "SLOTS", "placement, paths", "" },
 	{ WIRE_LEASE, "LEASE", "placement, addresses, lease, count", "more" },
 	{ WIRE_RETIRE, "RETIRE", "placement, statement", "" },
