@@ -16,6 +16,7 @@
 #define LINK_FRESH	     (5 * S)	/* two links that came up within this: both sides dialled; else the older one is dead */
 #define LINK_RETIRE	     (2 * S)	/* quiet for so long, one that is emptied is closed */
 #define HELD_MAX	     8u		/* messages of membership that wait for a peer's link */
+#define PEERS_MAX	     (2 * MEMBERS_MAX)	/* known by id; beyond, only members: 1 kB each */
 #define PEER_KEEP	     (600u * S)	/* peers that we have nothing to do with are forgotten; longer than any call */
 #define WRONG_FORGIVE	     (600u * S)	/* a wrong answer of two is forgiven */
 #define DIFFERS_EVERY	     (1 * S)	/* exchanges of records with one peer, because its placement is another one */
@@ -25,7 +26,8 @@
 #define CALLS_REPAIR_MAX     8u		/* of them: repair, rebalance, audit */
 #define CALL_TIMEOUT	     (10 * S)	/* of a request for or with a chunk: 256 KiB at 30 kB/s */
 #define CALL_QUICK	     (2 * S)	/* of one without */
-#define SERVED_PEER_MAX	     64u	/* requests of one peer that we work on; beyond: WIRE_BUSY */
+#define SERVED_PEER_MAX	     64u	/* requests of one peer: twice CALLS_PEER_MAX; beyond: WIRE_BUSY, or no link if it reads nothing */
+#define SERVED_WORK_MAX	     16u	/* of them at a time by one link, the others wait in line: 4 MiB of chunks read */
 #define SERVED_MAX	     1024u	/* of all peers */
 
 #define COMMANDS_MAX	     1024u	/* of our own user: he waits above (the mount has bounds of its own) */
@@ -51,8 +53,10 @@
 #define REPAIR_WANTS	     2048u	/* chunks that we know to lack; the rest is found again: it covers a second at 2000/s */
 #define REPAIR_PULLS	     16u	/* of them under way: 4 MiB in memory, and a round trip of 50 ms still gives 20 MB/s */
 #define REPAIR_READS	     4096u	/* of the catalogue for tries in one event: some milliseconds */
-#define REPAIR_STACK	     8192u	/* places of a trie that are still to be looked at, per pair: 64 asked x 16 x 8 depths */
-#define REPAIR_SERVED	     16u	/* peers' questions that wait for our own tries; beyond: WIRE_BUSY */
+#define REPAIR_STACK	     (17u * 1024)	/* places of a trie that are still to be looked at, per pair: 64 asked x 16 x 16 depths */
+#define REPAIR_FRUITLESS     65536u	/* of them, looked at for nothing: all slots, and what is above them, three times */
+#define REPAIR_SERVED	     64u	/* peers' questions that wait for our own trie; beyond: WIRE_BUSY ... */
+#define REPAIR_SERVED_PEER   4u		/* ... of one peer: a comparison, a spare's list, and one each that it gave up */
 #define REPAIR_LEASES	     8u		/* slots of a pair whose leases are fetched at a time */
 
 #define PROBE_EVERY	     (1 * S)	/* SWIM: one member each, in a shuffled round */
@@ -91,6 +95,9 @@
 #define SAVES_MAX	     16u	/* rows of members being written at a time */
 #define SAVE_AGAIN	     (30 * S)	/* after a row could not be written */
 #define SPARE_AFTER	     (900u * S)	/* down that long: the next on the walk makes spares */
+#define SPARE_LOOK	     (60u * S)	/* who is down that long is looked at so often */
+#define SPARE_AGAIN	     (3600u * S)	/* what came meanwhile is copied too: its writer has one until then */
+#define SPARE_SLOT_MAX	     65536u	/* addresses that one owner lists of one slot: 4 GiB of its word alone */
 #define SPARE_DOWN_MAX	     4u		/* none while more than 1/4 of the members are down */
 
 #define REPAIR_EVERY	     (600u * S)

@@ -189,6 +189,7 @@ void links_down(struct node *n, const struct event *e)
 	detach(n, l);
 	free(l);
 	dial_lost(n, p, of_use);
+	serve_lost(n, e->link);
 	calls_lost(n, p, e->link);
 	if (p->link == 0 && p->up) {
 		p->up = false;
@@ -283,7 +284,7 @@ static const char *take(struct node *n, struct peer *p, const struct event *e)
 	struct peer_link *older, *l;
 
 	if (!p)
-		return "a connection to ourselves, or no memory";
+		return "a connection to ourselves, or no room for one more node";
 	if (!ours && n->links->open[false] >= LINKS_ACCEPTED_MAX && !links_give_way(n, false))
 		return "too many connections";
 	older = in_use(p);
@@ -333,8 +334,10 @@ void links_room(struct node *n, uint32_t number, bool full)
 	if (!l)
 		return;
 	l->full = full;
-	if (!full)
-		calls_send(n, l->peer);
+	if (full)
+		return;
+	calls_send(n, l->peer);
+	serve_turn(n);
 }
 
 void peer_hang_up(struct node *n, struct peer *p, const char *why)

@@ -56,7 +56,7 @@ void peers_start(struct node *n);
 void peers_free(struct node *n);
 size_t peers_memory(const struct node *n);
 
-/** peers_make(n, id): the peer, made where there is none.  NULL: no memory. */
+/** peers_make(n, id): the peer, made where there is none.  NULL: no memory, or no member, and PEERS_MAX are there. */
 struct peer *peers_make(struct node *n, const struct address *id);
 
 /** peer_differs(n, p): its placement is not ours; tells membership, at most each DIFFERS_EVERY. */
@@ -78,6 +78,7 @@ struct peer_link {
 	bool spoke;			/* a message came */
 	uint64_t since, used, heard;	/* used: other than for membership */
 	unsigned int calls, served;	/* under way */
+	unsigned int working;		/* of those that are served: not in line */
 	struct timer timer;		/* while retiring */
 };
 
@@ -153,6 +154,10 @@ int serve_new(struct node *n);
 void serve_free(struct node *n);
 size_t serve_memory(const struct node *n);
 void serve_message(struct node *n, struct peer_link *l, struct link_message *m);
+
+/** serve_turn(n): there may be room for those in line.  serve_lost(n, via): those that came by that link. */
+void serve_turn(struct node *n);
+void serve_lost(struct node *n, uint32_t via);
 
 /* ---- machines.c: all of them, in one order ---- */
 

@@ -266,8 +266,10 @@ void machines_table(struct node *n);
 struct served {
 	struct list link;
 	struct peer *peer;
+	unsigned int type;
 	uint32_t request, via;		/* via: the link that it came by; the answer goes the same way, or nowhere */
 	enum link_priority priority;
+	bool working;			/* not in line */
 	struct chunk *body;
 	void *user;			/* the machine's */
 };

@@ -117,6 +117,8 @@ struct peer *peers_make(struct node *n, const struct address *id)
 
 	if (i < s->count && address_equal(&s->peer[i]->id, id))
 		return s->peer[i];
+	if (s->count >= PEERS_MAX && !membership_find(n, id))
+		return NULL;
 	if (s->count == s->size) {
 		unsigned int size = s->size > 0 ? 2 * s->size : 4;
 		struct peer **more = realloc(s->peer, size * sizeof(struct peer *));

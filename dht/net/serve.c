@@ -1,3 +1,21 @@
+/*
+ * A request's states:
+ *
+ *   state    | event                                        | function        | next
+ *   ---------+----------------------------------------------+-----------------+----------------------------
+ *   -        | too many of its peer, or in all; no table    | admit           | -: WIRE_BUSY
+ *   -        | another table                                | admit           | -: WIRE_OTHER_PLACEMENT
+ *   -        | it can be worked on now                      | work_on, begin  | in work
+ *   -        | its link is full, or has SERVED_WORK_MAX     | work_on         | in line
+ *   in line  | its turn                                     | turn, begin     | in work
+ *   in line  | its turn, but the table is another one now   | turn            | -: WIRE_OTHER_PLACEMENT
+ *   in line  | its link is down                             | serve_lost      | -
+ *   in work  | the machine has its answer                   | serve_answer    | -
+ *
+ * Answers are not held back: so what a peer that asks, and does not read, can make us queue is what is in work when
+ * its link is full.  Its other requests keep their credit in line, and with more of them than an honest peer ever has
+ * open it loses the link.
+ */
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
@@ -6,10 +24,13 @@
 #include "dht/net/node_core.h"
 
 struct serve {
-	struct list all;
-	unsigned int count;
+	struct list all, line;	/* in work; in line */
+	unsigned int count;	/* of both */
 	size_t bytes;		/* of the requests' bodies */
+	struct timer turn;
 };
+
+static void turn(struct node *n, struct timer *t);
 
 int serve_new(struct node *n)
 {
@@ -17,7 +38,16 @@ int serve_new(struct node *n)
 	if (!n->serve)
 		return -ENOMEM;
 	list_init(&n->serve->all);
+	list_init(&n->serve->line);
+	n->serve->turn.due = turn;
 	return 0;
+}
+
+/* Not at once: an answer calls no machine from within. */
+void serve_turn(struct node *n)
+{
+	if (!list_empty(&n->serve->line) && !timer_busy(&n->serve->turn))
+		timer_set(n, &n->serve->turn, n->now);
 }
 
 /* Its peer and link may go now, as far as it is concerned. */
@@ -27,6 +57,7 @@ static void forget(struct node *n, struct served *s)
 
 	if (l) {
 		l->served--;
+		l->working -= s->working;
 		l->used = n->now;
 	}
 	s->peer->served--;
@@ -37,6 +68,7 @@ static void forget(struct node *n, struct served *s)
 	chunk_drop(s->body);
 	free(s);
 	dials_turn(n);
+	serve_turn(n);
 }
 
 void serve_free(struct node *n)
@@ -45,6 +77,9 @@ void serve_free(struct node *n)
 		return;
 	while (!list_empty(&n->serve->all))
 		forget(n, list_item(n->serve->all.next, struct served, link));
+	while (!list_empty(&n->serve->line))
+		forget(n, list_item(n->serve->line.next, struct served, link));
+	timer_stop(n, &n->serve->turn);
 	free(n->serve);
 	n->serve = NULL;
 }
@@ -100,23 +135,85 @@ static void refuse(struct node *n, struct peer_link *l, const struct link_messag
 	consumed(n, l->number, m->priority, m->body->len);
 }
 
-/* May the request be worked on?  Otherwise it is answered here. */
+static bool other_placement(struct node *n, struct peer_link *l, const struct message *m, struct message *out)
+{
+	if (!(m->has & WIRE_HAS(FIELD_PLACEMENT)) || address_equal(&m->placement, placement_hash(n)))
+		return false;
+	*out = (struct message){ .status = WIRE_OTHER_PLACEMENT, .has = WIRE_HAS(FIELD_PLACEMENT) };
+	out->placement = *placement_hash(n);
+	peer_differs(n, l->peer);
+	return true;
+}
+
+/* May the request be worked on, now or later?  Otherwise it is answered here. */
 static bool admit(struct node *n, struct peer_link *l, const struct link_message *in, const struct message *m)
 {
-	struct message busy = { .status = WIRE_BUSY };
-	struct message other = { .status = WIRE_OTHER_PLACEMENT, .has = WIRE_HAS(FIELD_PLACEMENT) };
+	struct message busy = { .status = WIRE_BUSY }, other;
 
+	if (l->full && l->peer->served >= SERVED_PEER_MAX) {
+		link_close(n, l, "it asks on, and does not read the answers");
+		return false;
+	}
 	if (l->peer->served >= SERVED_PEER_MAX || n->serve->count >= SERVED_MAX || !placement(n)) {
 		refuse(n, l, in, &busy);
 		return false;
 	}
-	if ((m->has & WIRE_HAS(FIELD_PLACEMENT)) && !address_equal(&m->placement, placement_hash(n))) {
-		other.placement = *placement_hash(n);
+	if (other_placement(n, l, m, &other)) {
 		refuse(n, l, in, &other);
-		peer_differs(n, l->peer);
 		return false;
 	}
 	return true;
+}
+
+static void begin(struct node *n, struct peer_link *l, struct served *s, const struct message *m)
+{
+	s->working = true;
+	l->working++;
+	list_append(&n->serve->all, &s->link);
+	if (!machines_request(n, s, m))
+		serve_status(n, s, WIRE_BAD);
+}
+
+static bool room(const struct peer_link *l)
+{
+	return !l->full && l->working < SERVED_WORK_MAX;
+}
+
+static void turn(struct node *n, struct timer *t)
+{
+	struct serve *serve = list_item(t, struct serve, turn);
+	struct list *at = serve->line.next;
+
+	/* Nothing joins or leaves the line meanwhile but what is taken out here: peers are heard between timers only. */
+	while (at != &serve->line) {
+		struct served *s = list_item(at, struct served, link);
+		struct peer_link *l = links_find(n, s->via);
+		struct message m, other;
+
+		at = at->next;
+		if (l->closing || !room(l))
+			continue;
+		list_remove(&s->link);
+		if (wire_decode(s->type, s->request, s->body->data, s->body->len, &m) != 0)
+			assert(!"it was good when it came");
+		if (other_placement(n, l, &m, &other))
+			serve_answer(n, s, &other, NULL);
+		else
+			begin(n, l, s, &m);
+	}
+}
+
+void serve_lost(struct node *n, uint32_t via)
+{
+	struct list *at = n->serve->line.next;
+
+	while (at != &n->serve->line) {
+		struct served *s = list_item(at, struct served, link);
+
+		at = at->next;
+		if (s->via == via)
+			forget(n, s);
+	}
 }
 
 static void work_on(struct node *n, struct peer_link *l, struct link_message *in, const struct message *m)
@@ -129,17 +226,20 @@ static void work_on(struct node *n, struct peer_link *l, struct link_message *in
 		return;
 	}
 	*s = (struct served){
-		.peer = l->peer, .request = in->request, .via = l->number, .priority = in->priority, .body = in->body,
+		.peer = l->peer, .type = in->type, .request = in->request, .via = l->number, .priority = in->priority,
+		.body = in->body,
 	};
 	in->body = NULL;
-	list_append(&n->serve->all, &s->link);
+	list_init(&s->link);
 	n->serve->count++;
 	n->serve->bytes += s->body->len;
 	l->peer->served++;
 	l->served++;
 	l->used = n->now;
-	if (!machines_request(n, s, m))
-		serve_status(n, s, WIRE_BAD);
+	if (room(l))
+		begin(n, l, s, m);
+	else
+		list_append(&n->serve->line, &s->link);
 }
 
 static void broken(struct node *n, struct peer_link *l, const struct link_message *m, const char *what)
@@ -163,9 +263,10 @@ void serve_message(struct node *n, struct peer_link *l, struct link_message *in)
 	if (wire_known(in->type) && (in->priority == LINK_CONTROL) == (wire_is_request(in->type) || in->type == WIRE_ANSWER)) {
 		broken(n, l, in, "the wrong priority of");
 	} else if (in->type == WIRE_ANSWER) {
-		if (!calls_answer(n, p, in))
+		if (calls_answer(n, p, in))
+			consumed(n, l->number, in->priority, in->body->len);
+		else
 			broken(n, l, in, "malformed");
-		consumed(n, l->number, in->priority, in->body->len);
 	} else {
 		r = wire_decode(in->type, in->request, in->body->data, in->body->len, &m);
 		if (r == -EBADMSG) {
