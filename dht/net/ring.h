@@ -37,8 +37,9 @@ struct ring {
 	struct ring_member *member;	/* in the order of ids */
 	struct address placement;	/* hash of all that decides the table */
 	uint16_t *owner;		/* RING_SLOTS x replicas; rank 0 first */
-	struct ring_token *token;	/* in the order of the circle */
-	size_t tokens;
+	uint32_t tokens;
+	uint16_t *walk;			/* whose the tokens are, in the order of the circle */
+	uint32_t *first;		/* of each slot, the first token at or behind its start; RING_SLOTS + 1 */
 };
 
 /**
@@ -53,6 +54,9 @@ void ring_free(struct ring *r);
  * As ring_build() for errors. */
 int ring_placement(const struct ring_member *members, size_t n, unsigned int replicas,
     struct address *out);
+
+/** ring_token(id, i): where its token ${i} is: the first 8 bytes, big-endian, of BLAKE2b-256(${id}, le32 ${i}). */
+uint64_t ring_token(const struct address *id, uint32_t i);
 
 /** ring_slot(a): the slot of an address: its first RING_SLOT_BITS bits. */
 unsigned int ring_slot(const struct address *a);
