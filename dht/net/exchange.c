@@ -235,7 +235,8 @@ static void on_summary(struct node *n, struct peer *from, const struct message *
 		which[i] |= !seen[i] && has_part(m, view_part(&v->entry[i]->member->id));
 		tells += which[i];
 	}
-	if (tells > 0)
+	/* What answers a summary is not answered by another one. */
+	if (tells > 0 && (m->has & WIRE_HAS(FIELD_HAVE)))
 		tell(n, from, which, tells, NULL);
 	pull_start(n, from, wanted, wants);
 out:
@@ -268,17 +269,6 @@ static void on_want(struct node *n, struct peer *from, const struct message *m)
 	free(bytes);
 }
 
-static int adopt_all(struct node *n, const struct wire_slice *list, bool news)
-{
-	struct wire_slice blob;
-	uint32_t at = 0;
-
-	while (wire_blob(list, &at, &blob))
-		if (membership_adopt(n, blob.data, blob.len, news) == -EBADMSG)
-			return -EBADMSG;
-	return 0;
-}
-
 static void on_records(struct node *n, struct peer *from, const struct message *m)
 {
 	struct exchange *x = of(n);
@@ -286,14 +276,12 @@ static void on_records(struct node *n, struct peer *from, const struct message *
 	bool news = x->count <= EXCHANGE_NEWS;
 	bool pulled = x->wanted && address_equal(&x->from, &from->id);
 
-	if (adopt_all(n, &m->records, news)) {
-		peer_wrong(n, from, "a member's record that is malformed or forged");
+	if (!membership_adopt_all(n, from, &m->records, news)) {
 		if (pulled)
 			pull_stop(n);
-		return;
-	}
-	if (pulled && x->wanted)
+	} else if (pulled && x->wanted) {
 		pull_next(n);
+	}
 }
 
 void exchange_message(struct node *n, struct peer *from, const struct message *m)

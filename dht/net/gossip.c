@@ -270,7 +270,7 @@ static void tell_some(struct node *n, struct timer *t)
 	g->last = n->now;
 	if (g->count > 0) {
 		/* Alone, there is nobody to tell: what is said to nobody is said. */
-		gossip_add(n, &m, &text, GOSSIP_FANOUT);
+		gossip_add(n, &m, &text, count > 0 ? count : GOSSIP_FANOUT);
 		for (unsigned int i = 0; i < count; i++)
 			peer_tell(n, to[i], &m);
 	}
@@ -279,20 +279,12 @@ static void tell_some(struct node *n, struct timer *t)
 		timer_set(n, t, n->now + GOSSIP_EVERY);
 }
 
-static void hear_records(struct node *n, const struct wire_slice *list)
-{
-	struct wire_slice blob;
-	uint32_t at = 0;
-
-	while (wire_blob(list, &at, &blob))
-		membership_adopt(n, blob.data, blob.len, true);
-}
-
-void gossip_heard(struct node *n, const struct message *m)
+bool gossip_heard(struct node *n, struct peer *from, const struct message *m)
 {
 	struct membership *ms = n->membership;
 
-	hear_records(n, &m->records);
+	if (!membership_adopt_all(n, from, &m->records, true))
+		return false;
 	for (unsigned int i = 0; i < m->suspicions; i++) {
 		struct wire_suspicion s;
 		struct view_entry *e;
@@ -302,10 +294,14 @@ void gossip_heard(struct node *n, const struct message *m)
 			self_doubted(n, s.incarnation);
 			continue;
 		}
+		/* What we said ourselves comes back, maybe after we heard the doubted. */
+		if (address_equal(&s.from, &n->id) || !membership_find(n, &s.from))
+			continue;
 		e = view_find(&ms->view, &s.id);
-		if (e && s.incarnation == e->member->incarnation && view_find(&ms->view, &s.from))
+		if (e && s.incarnation == e->member->incarnation)
 			suspicion_heard(n, e, s.incarnation, &s.from, !s.dead);
 	}
+	return true;
 }
 
 void gossip_start(struct node *n)

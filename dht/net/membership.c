@@ -141,8 +141,6 @@ int membership_put(struct node *n, struct member *m, bool news)
 	struct member *old = e ? member_hold(e->member) : NULL;
 	int rc;
 
-	if (e)
-		suspicion_forget(n, e);
 	rc = view_put(&ms->view, m, &e);
 	if (rc) {
 		if (rc == -ENOSPC)
@@ -150,6 +148,7 @@ int membership_put(struct node *n, struct member *m, bool news)
 		member_drop(old);
 		return rc;
 	}
+	suspicion_forget(n, e);
 	if (address_equal(&m->id, &n->id)) {
 		ms->self = e;
 	} else {
@@ -192,18 +191,40 @@ int membership_adopt(struct node *n, const uint8_t *bytes, size_t len, bool news
 	return rc < 0 ? rc : 0;
 }
 
+bool membership_adopt_all(struct node *n, struct peer *from, const struct wire_slice *records, bool news)
+{
+	struct wire_slice blob;
+	uint32_t at = 0;
+
+	while (wire_blob(records, &at, &blob)) {
+		if (membership_adopt(n, blob.data, blob.len, news) != -EBADMSG)
+			continue;
+		peer_wrong(n, from, "a member's record that is malformed or forged");
+		peer_hang_up(n, from, "broke the protocol: a member's record that is malformed or forged");
+		return false;
+	}
+	return true;
+}
+
 /* ---- peers ---- */
 
 void membership_heard(struct node *n, struct peer *from)
 {
 	struct view_entry *e = membership_entry(n, from);
+	struct message m = { .type = WIRE_GOSSIP };
+	struct gossip_text text;
 	bool was_down;
 
 	if (!e)
 		return;
 	e->heard = n->now;
-	if (!e->suspicion && !e->down_since)
+	if (!e->down_since && (!e->suspicion || e->suspicion->cleared))
 		return;
+	/* Here it lives again; others doubt it still, until it says itself that it does. */
+	if (!view_gone(e)) {
+		gossip_first(n, &m, &text, e);
+		peer_tell(n, from, &m);
+	}
 	was_down = e->down_since != 0;
 	suspicion_clear(n, e);
 	/* Parts of a ring that was cut find each other here. */
@@ -273,8 +294,7 @@ void membership_message(struct node *n, struct peer *from, const struct message 
 	case WIRE_PING:
 	case WIRE_ACK:
 	case WIRE_GOSSIP:
-		gossip_heard(n, m);
-		if (m->type == WIRE_GOSSIP)
+		if (!gossip_heard(n, from, m) || m->type == WIRE_GOSSIP)
 			break;
 		/* fall through */
 	case WIRE_PROBE:

@@ -88,7 +88,8 @@ void gossip_add(struct node *n, struct message *m, struct gossip_text *text, uns
 void gossip_first(struct node *n, struct message *m, struct gossip_text *text, const struct view_entry *e);
 /** gossip_down(n, to): all that are down here, GOSSIP_DOWN_MAX of them at most. */
 void gossip_down(struct node *n, struct peer *to);
-void gossip_heard(struct node *n, const struct message *m);	/* of any message: its records and suspicions */
+/** gossip_heard(n, from, m): the records and suspicions of any message.  False: one of them is forged (membership_adopt_all()). */
+bool gossip_heard(struct node *n, struct peer *from, const struct message *m);
 /** gossip_rest(n, target, seconds): maintenance.  False: known already, or no room. */
 bool gossip_rest(struct node *n, const struct address *target, uint32_t seconds);
 bool gossip_resting(const struct node *n, const struct address *target);
@@ -110,6 +111,7 @@ struct swim {
 	enum probe_state state;
 	struct view_entry *target;
 	uint64_t seq, sent, seqs;
+	uint64_t incarnation;		/* of the target's record when it was pinged */
 	struct timer period, timeout;
 	unsigned int detours, nacks;	/* asked, and those that said that they had no answer either */
 	unsigned int health;		/* Lifeguard: 0 well, HEALTH_MAX: it is more likely us than them */
@@ -120,6 +122,8 @@ void swim_start(struct node *n);
 void swim_end(struct node *n);
 void swim_add(struct node *n, struct view_entry *e);	/* a new member: into this round */
 void swim_message(struct node *n, struct peer *from, const struct message *m);	/* PING, ACK, PROBE, NACK */
+/** swim_slept(n, t): ${t}, which is due now, was due long ago: the process did not run.  What others said meanwhile waits. */
+bool swim_slept(const struct node *n, const struct timer *t);
 void swim_worse(struct node *n);			/* we had to refute: are we slow? */
 
 /** swim_pick(n, not, down): a random member that is no tombstone, and is down or not as ${down} says; not ourselves, not
@@ -217,6 +221,9 @@ struct membership {
 /** membership_adopt(n, bytes, len, news): a record or statement that somebody sent: what is newer and holds goes into the
  * view, and is gossiped if it is ${news}.  -EBADMSG: malformed or forged; -ENOSPC, -ENOMEM; 0, also if it is old. */
 int membership_adopt(struct node *n, const uint8_t *bytes, size_t len, bool news);
+/** membership_adopt_all(n, from, records, news): each of them.  False: one is malformed or forged.  Nobody passes on what he has
+ * not verified: so ${from} loses standing and its links, and each such record costs it a dial. */
+bool membership_adopt_all(struct node *n, struct peer *from, const struct wire_slice *records, bool news);
 /** membership_put(n, m, news): one whose signature was seen to hold. */
 int membership_put(struct node *n, struct member *m, bool news);
 struct view_entry *membership_entry(struct node *n, struct peer *p);	/* NULL: no member */

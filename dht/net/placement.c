@@ -9,7 +9,8 @@
  * building	| it failed				| built()		| gathering, for longer
  *
  * The old table goes on to serve until the new one is there.  Behind the present table stand those since all our slots
- * were complete: what is not yet where the present one says is where one of them said.
+ * were complete, and those that were present in the last PLACEMENT_LINGER, for others may be behind: what is not yet where
+ * the present one says is where one of them said.
  *
  * A slot of ours, under the present table:
  *
@@ -41,6 +42,7 @@
 struct placement {
 	struct ring *table;
 	struct ring *earlier[PLACEMENTS_MAX];	/* newest first */
+	uint64_t ended[PLACEMENTS_MAX];		/* since when each of them is not the present one */
 	unsigned int earlier_count;
 	int self;			/* our number in the table */
 	struct ring_member *members;	/* of the table that is being built */
@@ -138,7 +140,7 @@ static void settled(struct node *n)
 	struct placement *p = n->placement;
 
 	if (p->earlier_count > 0)
-		timer_set(n, &p->linger, n->now + PLACEMENT_LINGER);
+		timer_set(n, &p->linger, p->ended[p->earlier_count - 1] + PLACEMENT_LINGER);
 }
 
 void placement_set_complete(struct node *n, unsigned int slot)
@@ -181,36 +183,33 @@ static void give_back(struct node *n, struct ring *r)
 	node_effect(n, &e);
 }
 
-static void drop_earlier(struct node *n)
+static void linger_over(struct node *n, struct timer *t)
 {
 	struct placement *p = n->placement;
 
-	while (p->earlier_count > 0)
-		give_back(n, p->earlier[--p->earlier_count]);
-	timer_stop(n, &p->linger);
-}
-
-static void linger_over(struct node *n, struct timer *t)
-{
 	(void)t;
-	drop_earlier(n);
+	while (p->earlier_count > 0 && p->ended[p->earlier_count - 1] + PLACEMENT_LINGER <= n->now)
+		give_back(n, p->earlier[--p->earlier_count]);
+	settled(n);
 }
 
 /* The present table becomes an earlier one.  The last of them stays in any case: by it nearly all was in its place. */
 static void step_back(struct node *n)
 {
 	struct placement *p = n->placement;
+	unsigned int last = PLACEMENTS_MAX - 1;
 
-	if (p->incomplete == 0)
-		drop_earlier(n);
 	timer_stop(n, &p->linger);
 	if (p->earlier_count == PLACEMENTS_MAX) {
-		give_back(n, p->earlier[PLACEMENTS_MAX - 2]);
-		p->earlier[PLACEMENTS_MAX - 2] = p->earlier[PLACEMENTS_MAX - 1];
+		give_back(n, p->earlier[last - 1]);
+		p->earlier[last - 1] = p->earlier[last];
+		p->ended[last - 1] = p->ended[last];
 		p->earlier_count--;
 	}
 	memmove(p->earlier + 1, p->earlier, p->earlier_count * sizeof(struct ring *));
+	memmove(p->ended + 1, p->ended, p->earlier_count * sizeof(p->ended[0]));
 	p->earlier[0] = p->table;
+	p->ended[0] = n->now;
 	p->earlier_count++;
 }
 

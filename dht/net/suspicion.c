@@ -5,6 +5,7 @@
  * suspected	| a frame from it, by any link		| suspicion_clear()	| cleared
  * suspected	| a newer record (it refuted), or it is gone | suspicion_forget()	| alive
  * suspected	| its time is over			| time_over()		| down
+ * suspected	| its time was over long ago		| time_over()		| suspected: we did not run, what was said waits
  * cleared	| a doubt: an echo			| suspicion_heard()	| cleared
  * cleared	| SUSPICION_ECHO			| time_over()		| alive
  * down		| a frame from it			| suspicion_clear()	| alive
@@ -65,6 +66,10 @@ static void time_over(struct node *n, struct timer *t)
 	struct view_entry *e = s->entry;
 	bool cleared = s->cleared;
 
+	if (swim_slept(n, t)) {
+		timer_set(n, t, n->now + SUSPICION_LEAST);
+		return;
+	}
 	suspicion_drop(n, e);
 	if (cleared)
 		return;

@@ -9,6 +9,7 @@
  * PROBE_DETOUR		| a nack			| swim_message()	| PROBE_DETOUR
  * PROBE_DIRECT, _DETOUR	| the period ends		| conclude(): suspected	| PROBE_NONE
  * PROBE_ANSWERED	| the period ends		| conclude()		| PROBE_NONE
+ * any			| it ends long after its time	| period_due()		| PROBE_NONE: we did not run, nothing is concluded
  *
  * A relay (another's probe): free, relay_start(): busy, an ack or NACK_AFTER: free.
  *
@@ -146,6 +147,7 @@ static void begin(struct node *n)
 	s->at++;
 	s->state = PROBE_DIRECT;
 	s->target = e;
+	s->incarnation = e->member->incarnation;
 	s->seq = ++s->seqs;
 	s->sent = n->now;
 	s->detours = s->nacks = 0;
@@ -210,16 +212,28 @@ static void conclude(struct node *n)
 			peer_hang_up(n, p, "mute, though others reach it");
 		return;
 	}
-	if (e->down_since)
+	/* A new record since the ping: it began to live meanwhile. */
+	if (e->down_since || e->member->incarnation != s->incarnation)
 		return;
 	/* Those whom we asked are well and say that they have no answer either: then it is not us. */
 	worse(n, s->detours > 0 ? s->detours - s->nacks : 1);
 	suspicion_heard(n, e, e->member->incarnation, &n->id, true);
 }
 
+bool swim_slept(const struct node *n, const struct timer *t)
+{
+	return n->now - t->at > PROBE_TIMEOUT;
+}
+
 static void period_due(struct node *n, struct timer *t)
 {
-	conclude(n);
+	if (swim_slept(n, t)) {
+		/* Answers may have come meanwhile, and wait to be read. */
+		timer_stop(n, &of(n)->timeout);
+		worse(n, 1);
+	} else {
+		conclude(n);
+	}
 	begin(n);
 	timer_set(n, t, n->now + stretched(n, PROBE_EVERY));
 }
