@@ -18,7 +18,7 @@ NET := ring ring_token noise link link_frames link_hello link_credit wire wire_i
 	timers random effects work commands latency peers links dials calls serve node machines \
 	view membership gossip swim suspicion exchange self placement \
 	proof chunkserve insert fetch fetch_ask confirm audit foreign foreign_touch move \
-	trie repair reconcile pull repair_serve rebalance leave \
+	trie repair repair_slots reconcile reconcile_judge pull spare repair_serve rebalance leave \
 	heads deletion touches lease lease_end lease_pull lease_push lease_serve lease_store lease_sweep
 FS := \
 	log now size options place remount jobs grace roots uploads lookups cache fetch \
@@ -33,8 +33,8 @@ UNIT_CHUNKER := \
 	test_address test_cut test_codec test_xattrs test_snapshot test_entry test_directory test_directory_update \
 	test_directory_diff test_node test_index test_splice
 UNIT_DHT     := test_record test_store test_dht test_gc test_gc_race
-UNIT_CORE    := test_calls
-UNIT_NET     := test_wire test_member test_signed test_ringfile test_protocol test_trie test_noise test_link test_link_frames test_timers $(UNIT_CORE)
+UNIT_CORE    := test_calls test_peers
+UNIT_NET     := test_ring test_wire test_member test_signed test_ringfile test_protocol test_trie test_noise test_link test_link_frames test_timers $(UNIT_CORE) test_insert
 FAULT        := test_power test_disk test_tail test_open test_heal test_collect test_crash
 UNIT_FS := \
 	test_options test_cache test_fetch test_jobs test_gate test_extents test_file test_file_memory test_files \
@@ -45,7 +45,7 @@ UNIT_FAKE := \
 	test_cache test_fetch test_file test_file_memory test_files test_files_bound test_files_threads test_checkpoint \
 	test_snapshots test_collect
 SIM := world sorted options trace tables network disk host liar books load users leases writers faults run check scenarios main
-FUZZ         := fuzz_codec fuzz_snapshot fuzz_directory fuzz_index fuzz_segment fuzz_link
+FUZZ         := fuzz_codec fuzz_snapshot fuzz_directory fuzz_index fuzz_segment fuzz_link fuzz_wire fuzz_member
 EXERCISE     := plan make model model_names model_data real real_data scan common crash worker run shrink main
 MOUNT_HELPERS := exercise/exercise helpers/stall.so helpers/powerlog.so helpers/nomem.so
 POSIX := \
@@ -119,7 +119,7 @@ $(B)/nullfs: LIBS = -lfuse3
 $(PROGRAMS) $(BENCHES) $(addprefix $(B)/tests/mount/,exercise/exercise posix/posix):
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-$(B)/libtest.a: $(call objs,tests/lib,address_catalogue change_list chunkkit chunkkit_peers chunkset crash crash_check dhttest disk faultio filekit golden memory_catalogue netkit powercut wire_golden wire_sample)
+$(B)/libtest.a: $(call objs,tests/lib,address_catalogue change_list chunkkit chunkkit_peers chunkset crash crash_check dhttest disk faultio filekit golden memory_catalogue netkit powercut ringkit wire_golden wire_sample)
 $(addprefix $(B)/tests/unit/,$(UNIT_FAKE)): $(B)/tests/lib/fakedht.o
 $(addprefix $(B)/tests/unit/,$(UNIT_CORE)): $(B)/tests/lib/corekit.o $(B)/libnet.a
 $(TESTS): $(B)/libtest.a

@@ -305,6 +305,7 @@ void dial_up(struct node *n, struct work *w, const struct address *id)
 		/* Somebody else has its address now. */
 		next_address(n, d);
 	}
+	dials_turn(n);
 }
 
 void dial_over(struct node *n, struct peer *p)
