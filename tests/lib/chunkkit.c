@@ -1,4 +1,5 @@
-#include "tests/lib/chunkkit.h"
+/* The node, its disk, and what else is stood in for. */
+#include "tests/lib/chunkkit_impl.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -8,7 +9,7 @@
 
 #define KIT_LATENCY (5 * MS)
 
-static struct kit *kit;		/* the only one: what is stood in for has no other way to it */
+struct kit *kit;
 
 const struct machine *const machines[] = {
 	&chunkserve_machine, &insert_machine, &fetch_machine, &foreign_machine, &audit_machine, NULL
@@ -18,285 +19,6 @@ struct disk_work {
 	struct list link;
 	struct effect effect;
 };
-
-static void *must(void *p)
-{
-	assert(p);
-	return p;
-}
-
-/* ---- peers ---- */
-
-static struct kit_peer *of(const struct peer *p)
-{
-	return (struct kit_peer *)(uintptr_t)p;
-}
-
-struct peer *peer_find(struct node *n, const struct address *id)
-{
-	(void)n;
-	for (unsigned int i = 0; i < KIT_PEERS; i++)
-		if (address_equal(&kit->peer[i].peer.id, id))
-			return &kit->peer[i].peer;
-	return NULL;
-}
-
-uint64_t peer_cost(struct node *n, const struct peer *p)
-{
-	uint64_t cost = of(p)->latency;
-
-	if (of(p)->ways & (KIT_DOWN | KIT_UNREACHABLE))
-		return UINT64_MAX;
-	if (p->oldest != UINT64_MAX && n->now - p->oldest > cost)
-		cost = n->now - p->oldest;
-	return cost << (p->wrong < 8 ? p->wrong : 8);
-}
-
-bool peer_reachable(struct node *n, const struct peer *p)
-{
-	(void)n;
-	return !(of(p)->ways & (KIT_DOWN | KIT_UNREACHABLE));
-}
-
-void peer_wrong(struct node *n, struct peer *p, const char *what)
-{
-	(void)what;
-	p->wrong++;
-	of(p)->wrong++;
-	n->status.wrong_answers++;
-}
-
-enum health membership_health(struct node *n, const struct address *id)
-{
-	struct peer *p = peer_find(n, id);
-
-	return !p || of(p)->ways & KIT_DOWN ? PEER_DOWN : PEER_ALIVE;
-}
-
-/* ---- what a peer has, and says ---- */
-
-struct kit_copy *kit_has(struct kit_peer *p, const struct address *a)
-{
-	for (unsigned int i = 0; i < p->copies; i++)
-		if (address_equal(&p->copy[i].address, a))
-			return &p->copy[i];
-	return NULL;
-}
-
-void kit_give(struct kit_peer *p, const struct address *a, struct chunk *c)
-{
-	if (kit_has(p, a))
-		return;
-	p->copy = must(realloc(p->copy, (p->copies + 1) * sizeof *p->copy));
-	p->copy[p->copies++] = (struct kit_copy){ *a, KIND_DATA, chunk_hold(c), false };
-}
-
-/* A call under way: what was asked, and when the answer is there. */
-struct flight {
-	struct list link;
-	struct call *call;
-	struct message m;
-	struct address *addresses;
-	struct chunk *bytes;
-	uint64_t at;
-};
-
-static void flight_free(struct flight *f)
-{
-	list_remove(&f->link);
-	free(f->addresses);
-	chunk_drop(f->bytes);
-	free(f);
-}
-
-static struct flight *flight_of(struct call *c)
-{
-	for (struct list *l = kit->calls.next; l != &kit->calls; l = l->next)
-		if (list_item(l, struct flight, link)->call == c)
-			return list_item(l, struct flight, link);
-	return NULL;
-}
-
-static void find_oldest(struct kit_peer *p)
-{
-	p->peer.oldest = UINT64_MAX;
-	for (struct list *l = kit->calls.next; l != &kit->calls; l = l->next) {
-		struct call *c = list_item(l, struct flight, link)->call;
-
-		if (c->peer == &p->peer && c->sent < p->peer.oldest)
-			p->peer.oldest = c->sent;
-	}
-}
-
-static void landed(struct node *n, struct call *c)
-{
-	struct flight *f = flight_of(c);
-	struct kit_peer *p = of(c->peer);
-
-	p->flying -= f->m.type == WIRE_PUT || f->m.type == WIRE_AUDIT;
-	flight_free(f);
-	find_oldest(p);
-	timer_stop(n, &c->timer);
-	c->busy = false;
-}
-
-static void call_due(struct node *n, struct timer *t)
-{
-	struct call *c = list_item(t, struct call, timer);
-
-	landed(n, c);
-	c->done(n, c, -ETIMEDOUT, NULL, NULL);
-}
-
-void call_start(struct node *n, struct call *c, struct peer *peer, struct message *m, struct chunk *tail,
-    enum link_priority priority, uint64_t timeout)
-{
-	struct flight *f = must(calloc(1, sizeof *f));
-	struct kit_peer *p = of(peer);
-	struct list *l = kit->calls.next;
-	unsigned int flying = 0;
-
-	assert(c->done && !c->busy && priority > LINK_CONTROL);
-	*c = (struct call){ .peer = peer, .busy = true, .sent = n->now, .done = c->done, .timer.due = call_due };
-	f->call = c;
-	f->m = *m;
-	f->bytes = tail ? chunk_hold(tail) : NULL;
-	f->at = p->ways & KIT_SILENT ? UINT64_MAX : n->now + p->latency;
-	f->m.placement = *placement_hash(n);
-	if (m->address_count) {
-		f->addresses = must(malloc(m->address_count * sizeof *f->addresses));
-		memcpy(f->addresses, m->addresses, m->address_count * sizeof *f->addresses);
-		f->m.addresses = f->addresses;
-	}
-	while (l != &kit->calls && list_item(l, struct flight, link)->at <= f->at)
-		l = l->next;
-	list_append(l, &f->link);
-	find_oldest(p);
-	timer_set(n, &c->timer, n->now + timeout);
-	p->touches += m->type == WIRE_TOUCH;
-	p->touched += m->type == WIRE_TOUCH ? m->address_count : 0;
-	p->puts += m->type == WIRE_PUT;
-	p->gets += m->type == WIRE_GET;
-	p->audits += m->type == WIRE_AUDIT;
-	p->flying += m->type == WIRE_PUT || m->type == WIRE_AUDIT;
-	for (l = kit->calls.next; l != &kit->calls; l = l->next)
-		flying += list_item(l, struct flight, link)->m.type == WIRE_PUT;
-	kit->flying_max = flying > kit->flying_max ? flying : kit->flying_max;
-}
-
-void call_stop(struct node *n, struct call *c)
-{
-	if (c->busy)
-		landed(n, c);
-}
-
-bool call_busy(const struct call *c)
-{
-	return c->busy;
-}
-
-static void answer_touch(struct kit_peer *p, const struct message *m, struct message *out, uint8_t *have)
-{
-	memset(have, 0, WIRE_ADDRESSES_MAX / 8);
-	for (uint32_t i = 0; i < m->address_count; i++)
-		if (kit_has(p, &m->addresses[i]) || p->ways & (KIT_FALSE_STORED | KIT_DELETED))
-			have[i / 8] |= (uint8_t)(1u << i % 8);
-	out->have = (struct wire_slice){ have, (m->address_count + 7) / 8 };
-	out->has |= WIRE_HAS(FIELD_HAVE);
-}
-
-static void answer_put(struct kit_peer *p, const struct message *m, struct chunk *bytes, struct message *out)
-{
-	struct address a;
-
-	address_of(m->kind, bytes->data, bytes->len, &a);
-	assert(address_equal(&a, &m->address));
-	if (p->ways & KIT_FALSE_STORED)
-		return;
-	kit_give(p, &m->address, bytes);
-	kit_has(p, &m->address)->spare = m->spare;
-	p->ways &= ~(unsigned int)KIT_DELETED;
-	out->status = WIRE_OK;
-}
-
-static void prove(const struct address *nonce, const struct chunk *c, struct address *out)
-{
-	crypto_generichash_state h;
-
-	crypto_generichash_init(&h, NULL, 0, sizeof out->b);
-	crypto_generichash_update(&h, nonce->b, sizeof nonce->b);
-	crypto_generichash_update(&h, c->data, c->len);
-	crypto_generichash_final(&h, out->b, sizeof out->b);
-}
-
-static void answer_get(struct kit_peer *p, const struct message *m, struct message *out, struct chunk **body)
-{
-	struct kit_copy *copy = kit_has(p, &m->address);
-	uint8_t *data;
-
-	if (!copy && !(p->ways & KIT_WRONG_BYTES)) {
-		out->status = WIRE_MISS;
-		out->complete = !(p->ways & KIT_INCOMPLETE);
-		return;
-	}
-	*body = copy ? must(chunk_new(copy->chunk->len, &data)) : must(chunk_new(100, &data));
-	if (copy)
-		memcpy(data, copy->chunk->data, copy->chunk->len);
-	if (!copy || p->ways & KIT_WRONG_BYTES)
-		data[0] ^= 1;
-	out->kind = KIND_DATA;
-	out->bytes = (struct wire_slice){ data, (*body)->len };
-	out->has |= WIRE_HAS(FIELD_BYTES) | WIRE_HAS(FIELD_KIND);
-}
-
-static void answer_audit(struct kit_peer *p, const struct message *m, struct message *out)
-{
-	struct kit_copy *copy = kit_has(p, &m->address);
-
-	if (!copy && !(p->ways & KIT_WRONG_PROOF)) {
-		out->status = WIRE_MISS;
-		return;
-	}
-	if (copy)
-		prove(&m->nonce, copy->chunk, &out->hash);
-	if (p->ways & KIT_WRONG_PROOF)
-		out->hash.b[0] ^= 1;
-	out->has |= WIRE_HAS(FIELD_HASH);
-}
-
-static void deliver(struct node *n, struct flight *f)
-{
-	struct call *c = f->call;
-	struct kit_peer *p = of(c->peer);
-	struct message out = { .type = WIRE_ANSWER, .status = WIRE_OK }, m = f->m;
-	uint8_t have[WIRE_ADDRESSES_MAX / 8];
-	struct chunk *body = NULL, *bytes = f->bytes ? chunk_hold(f->bytes) : NULL;
-	int result = p->ways & (KIT_CUT | KIT_DOWN | KIT_UNREACHABLE) ? -EHOSTUNREACH : 0;
-
-	if (result || p->ways & KIT_NO_FIELDS)
-		;
-	else if (p->status)
-		out.status = (uint16_t)p->status;
-	else if (!address_equal(&m.placement, placement_hash(n)))
-		out.status = WIRE_OTHER_PLACEMENT;
-	else if (m.type == WIRE_TOUCH)
-		answer_touch(p, &m, &out, have);
-	else if (m.type == WIRE_PUT)
-		answer_put(p, &m, bytes, &out);
-	else if (p->ways & KIT_NO_READ)
-		out.status = WIRE_FAULT;
-	else if (m.type == WIRE_GET)
-		answer_get(p, &m, &out, &body);
-	else
-		answer_audit(p, &m, &out);
-	if (!result && m.type == WIRE_GET) {
-		p->peer.latency = p->peer.latency_p95 = p->latency;
-	}
-	landed(n, c);
-	c->done(n, c, result, result ? NULL : &out, body);
-	chunk_drop(body);
-	chunk_drop(bytes);
-}
 
 /* ---- the table ---- */
 
@@ -390,6 +112,14 @@ void kit_table(struct kit *k, unsigned int members, bool moving)
 	for (unsigned int i = 0; machines[i]; i++)
 		if (machines[i]->table)
 			machines[i]->table(k->node);
+}
+
+void kit_back(struct kit *k, struct kit_peer *p)
+{
+	p->ways = p->status = 0;
+	for (unsigned int i = 0; machines[i]; i++)
+		if (machines[i]->peer)
+			machines[i]->peer(k->node, &p->peer, true);
 }
 
 /* ---- what else is stood in for ---- */
@@ -512,8 +242,6 @@ static bool poll(struct kit *k)
 /* One thing that is due: an effect, the disk, an answer. */
 static bool happen(struct kit *k)
 {
-	struct flight *f = list_empty(&k->calls) ? NULL : list_item(k->calls.next, struct flight, link);
-
 	if (poll(k))
 		return true;
 	if (!k->hold_disk && !list_empty(&k->works)) {
@@ -525,11 +253,10 @@ static bool happen(struct kit *k)
 		free(w);
 		return true;
 	}
-	if (f && f->at <= k->node->now) {
-		deliver(k->node, f);
-		return true;
-	}
-	return false;
+	if (kit_answer_due(k) > k->node->now)
+		return false;
+	kit_answer_next(k);
+	return true;
 }
 
 void kit_settle(struct kit *k)
@@ -543,19 +270,15 @@ void kit_run(struct kit *k, uint64_t us)
 	uint64_t end = k->node->now + us;
 
 	for (;;) {
-		struct flight *f;
 		uint64_t at;
 
 		kit_settle(k);
-		f = list_empty(&k->calls) ? NULL : list_item(k->calls.next, struct flight, link);
 		at = timers_next(k->node);
-		if (f && f->at < at)
-			at = f->at;
+		at = kit_answer_due(k) < at ? kit_answer_due(k) : at;
 		if (at > end)
 			break;
 		k->node->now = at > k->node->now ? at : k->node->now;
-		while (happen(k))
-			;
+		kit_settle(k);
 		timers_run(k->node);
 	}
 	k->node->now = end;
@@ -622,11 +345,12 @@ struct kit *kit_start(unsigned int members, unsigned int replicas)
 	for (unsigned int i = 0; i < KIT_PEERS; i++) {
 		struct kit_peer *p = &k->peer[i];
 
-		memset(p->peer.id.b, (int)(16 * i + 1), sizeof p->peer.id.b);
+		memset(p->peer.id.b, (int)(2 * i + 1), sizeof p->peer.id.b);
 		p->peer.oldest = UINT64_MAX;
 		p->latency = KIT_LATENCY;
 	}
 	kit_boot(k);
+	kit_run(k, 1 * S);		/* the first sweep over what is FOREIGN finds nothing */
 	return k;
 }
 
@@ -683,7 +407,7 @@ struct kit_peer *kit_walk(struct kit *k, const struct address *a, unsigned int i
 	struct peer *walk[KIT_PEERS + 1];
 	unsigned int count = placement_walk(k->node, ring_slot(a), walk, KIT_PEERS);
 
-	return i < count ? of(walk[i]) : NULL;
+	return i < count ? kit_of(walk[i]) : NULL;
 }
 
 void kit_keep(struct kit *k, const struct address *a, struct chunk *c, unsigned int states)
@@ -716,7 +440,7 @@ uint64_t kit_command(struct kit *k, enum command_kind kind, const struct address
     uint64_t timeout)
 {
 	struct command command = { .kind = kind, .ticket = ++k->tickets, .timeout = timeout, .address = *a,
-		.chunk_kind = KIND_DATA, .chunk = c, .acks = (uint8_t)acks };
+		.chunk_kind = KIND_DATA, .chunk = c, .acks = (uint8_t)acks, .volume = k->volume };
 
 	commands_input(k->node, &command);
 	kit_settle(k);

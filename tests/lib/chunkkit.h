@@ -9,7 +9,7 @@
 #include "dht/net/node_core.h"
 #include "tests/lib/memory_catalogue.h"
 
-#define KIT_PEERS 12u
+#define KIT_PEERS 90u		/* more than anyone looks at in one go */
 
 /* How a peer behaves. */
 enum kit_way {
@@ -24,6 +24,7 @@ enum kit_way {
 	KIT_NO_FIELDS = 256,	/* WIRE_OK, and nothing else */
 	KIT_NO_READ = 512,	/* WIRE_FAULT for all that reads */
 	KIT_DELETED = 1024,	/* says yes to touch, and a put stays: once its copy was lost */
+	KIT_FULL = 2048,	/* takes no put */
 };
 
 struct kit_copy {
@@ -31,12 +32,13 @@ struct kit_copy {
 	enum kind kind;
 	struct chunk *chunk;
 	bool spare;
+	struct address volume;		/* of the put; zeros: none was named */
 };
 
 struct kit_peer {
 	struct peer peer;
 	unsigned int ways, status;	/* status: not WIRE_OK: its answer to everything */
-	uint64_t latency;
+	uint64_t latency;		/* what it takes; what we remember is in ${peer} */
 	struct kit_copy *copy;
 	unsigned int copies;
 	/* what it was asked */
@@ -68,6 +70,7 @@ struct kit {
 	struct kit_reply reply[4096];
 	unsigned int replies;
 	uint64_t tickets;
+	struct address volume;		/* of the commands to come */
 	unsigned int touches;		/* touched() */
 	unsigned int flying_max;	/* puts on their way at a time, at most */
 	/* the answer to a request of a peer */
@@ -86,6 +89,9 @@ void kit_halt(struct kit *k);
 
 /** kit_table(k, members): another table: that many others; the one before stays placement_earlier() where ${moving}. */
 void kit_table(struct kit *k, unsigned int members, bool moving);
+
+/** kit_back(k, p): it behaves from now on, and its link is up. */
+void kit_back(struct kit *k, struct kit_peer *p);
 
 /** kit_run(k, us): so much time passes; all that is due in it happens.  kit_settle(k): what is due now. */
 void kit_run(struct kit *k, uint64_t us);
