@@ -4,13 +4,14 @@
  * state    | event                                    | function        | next
  * -        | COMMAND_LEAVE                            | leave_command() | DRAINING
  *          | there is nobody to leave it to           | leave_command() | -: -EHOSTUNREACH
- * DRAINING | the table is one without us, and all that is here is with its owners | look() | -: membership says it, and replies
+ * DRAINING | the table is one without us, and all chunks and leases that are here are with their owners | look() | -: membership says it, and replies
  *          | the time is up                           | expired()       | -: -ETIMEDOUT; it goes on draining
  *          | COMMAND_LEAVE                            | leave_command() | DRAINING; the second one gets -EALREADY
  */
 #include <errno.h>
 #include <stdlib.h>
 
+#include "dht/net/lease.h"
 #include "dht/net/rebalance.h"
 
 #define LOOK_EVERY (1 * S)
@@ -32,12 +33,27 @@ static bool anybody(struct node *n)
 	return false;
 }
 
+/* Leases that are not yet where they belong: those made here that some owner lacks, and those of slots that were ours. */
+static bool leases_left(struct node *n)
+{
+	struct catalogue *c = n->options.catalogue;
+	struct address volume, *after;
+
+	if (c->rows(c, ROW_LEASING, NULL, &volume))
+		return true;
+	for (unsigned int slot = 0; slot < RING_SLOTS; slot++)
+		for (after = NULL; c->lease_next(c, slot, after, &volume); after = &volume)
+			if (!lease_is_ours(n, &volume))
+				return true;
+	return false;
+}
+
 static void look(struct node *n, struct timer *t)
 {
 	struct leave *l = list_item(t, struct leave, timer);
 	const struct ring *ring = placement(n);
 
-	if (!ring || ring_find(ring, &n->id) >= 0 || !rebalance_over(n)) {
+	if (!ring || ring_find(ring, &n->id) >= 0 || !rebalance_over(n) || leases_left(n)) {
 		timer_set(n, t, n->now + LOOK_EVERY);
 		return;
 	}

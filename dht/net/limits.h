@@ -128,7 +128,12 @@
 #define RETIRE_ASKS	     16u	/* members that are told of an end at a time */
 #define HEAD_HISTORY	     64u	/* heads of a volume that are kept, to prove a fork: half an hour of steady writing; 16 KB */
 #define HEAD_VOLUMES_MAX     1024u	/* with a head in one slot */
-#define HEAD_PULLS_MAX	     8u		/* slots whose heads are asked of their owners before, at a time */
+#define HEAD_SEEN_MAX	     65536u	/* volumes whose newest head our own user asked for, or wrote: 16 KB of disk each at most */
+#define HEAD_LINGER	     64u	/* answered commands whose last owners are still awaited */
+#define HEAD_PULLS_MAX	     8u		/* nodes that are asked what heads they have of slots new to us, at a time */
+#define HEAD_PULLED_MAX	     1024u	/* nodes whose answers are remembered meanwhile: 6 KB each */
+#define HEAD_WINDOW	     1024u	/* slots a message: their bits fit FIELD_HAVE */
+#define HEAD_WALK	     16u	/* members on the walk that may have been owners, when we know of nobody better */
 #define HEDGE_SHARE	     5u		/* per cent of reads that may ask a second owner early ... */
 #define HEDGE_FREE	     4u		/* ... but this many in any case: a node that has just started knows no latency */
 #define HEDGE_UNKNOWN	     (100 * MS)	/* when a peer never answered a read yet */

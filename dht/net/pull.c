@@ -10,11 +10,15 @@
  * ASKED   | its bytes                                 | answered()   | WRITING
  *         | anything else; there are others to ask    | answered()   | ASKED
  *         | nobody else                               | answered()   | over: missed
- * WRITING | done                                      | written()    | over: got
+ * WRITING | done                                      | written()    | over: got; foreign_add() where it is not ours
+ *         | done, but the slot has moved meanwhile    | written()    | LABELLING
  *         | they were not its bytes                   | written()    | ASKED, or over: missed
  *         | the disk failed, or is full               | written()    | over: missed
- * KEEPING | done                                      | kept()       | over: got
+ * KEEPING | done                                      | kept()       | as WRITING
  *         | it has been evicted meanwhile             | kept()       | ASKED
+ * LABELLING | done                                    | labelled()   | over: got; foreign_add()
+ *
+ * A spare (spare.c) is wanted though no lease here has it.
  */
 #include <assert.h>
 #include <errno.h>
@@ -30,6 +34,7 @@ struct want {
 	struct list link;		/* in line, in the order of coming; alone while under way */
 	struct want *next;		/* in its bucket */
 	struct address address, from;
+	bool spare;
 	struct reconcile *asker[REPAIRS_MAX];
 };
 
@@ -37,6 +42,7 @@ struct pull {
 	struct want *want;		/* NULL: free */
 	struct call call;
 	struct work work;
+	unsigned int states;		/* that its record gets */
 	struct address tried[TRIES_MAX];
 	unsigned int tries;
 };
@@ -101,15 +107,43 @@ static void over(struct node *n, struct pull *p, bool got)
 	pump_soon(n);
 }
 
+static void labelled(struct node *n, struct work *work, const struct event *e)
+{
+	struct pull *p = list_item(work, struct pull, work);
+
+	if (!e->result)
+		foreign_add(n, &p->want->address);
+	over(n, p, !e->result);
+}
+
+/* It is here, as p->states.  Rebalance has not seen one that came while its slot moved away. */
+static void here(struct node *n, struct pull *p)
+{
+	const struct address *a = &p->want->address;
+	struct effect e = { .kind = EFFECT_STATES, .address = *a, .states = STATE_FOREIGN };
+
+	if (p->states == STATE_OWNED && !placement_mine(n, ring_slot(a))) {
+		p->work.done = labelled;
+		work_start(n, &p->work, &e);
+		return;
+	}
+	if (p->states == STATE_FOREIGN)
+		foreign_add(n, a);
+	over(n, p, true);
+}
+
 static void written(struct node *n, struct work *work, const struct event *e)
 {
 	struct pull *p = list_item(work, struct pull, work);
 	struct peer *from;
 
+	if (!e->result) {
+		here(n, p);
+		return;
+	}
 	if (e->result != -EBADMSG) {
-		if (e->result)
-			node_log(n, 4, "repair: a chunk could not be written: error %d", -e->result);
-		over(n, p, !e->result);
+		node_log(n, 4, "repair: a chunk could not be written: error %d", -e->result);
+		over(n, p, false);
 		return;
 	}
 	from = peer_find(n, &p->tried[p->tries - 1]);
@@ -133,7 +167,7 @@ static void answered(struct node *n, struct call *c, int result, const struct me
 		return;
 	}
 	e.chunk_kind = m->kind;
-	e.states = state_to_be(n, &e.address);
+	e.states = p->states = state_to_be(n, &e.address);
 	e.chunk = chunk_slice(body, (size_t)(m->bytes.data - body->data), m->bytes.len);
 	if (!e.chunk) {
 		over(n, p, false);
@@ -195,21 +229,21 @@ static void kept(struct node *n, struct work *work, const struct event *e)
 	if (e->result)
 		ask(n, p);
 	else
-		over(n, p, true);
+		here(n, p);
 }
 
 static void begin(struct node *n, struct pull *p)
 {
 	struct catalogue *c = n->options.catalogue;
 	const struct address *a = &p->want->address;
-	unsigned int states = c->state(c, a), here = states & (STATE_OWNED | STATE_FOREIGN);
+	unsigned int states = c->state(c, a);
 	struct effect e = { .kind = EFFECT_STATES, .address = *a };
 
 	p->tries = 0;
-	if (here || !c->leased(c, a)) {
+	if (states & (STATE_OWNED | STATE_FOREIGN) || (!p->want->spare && !c->leased(c, a))) {
 		over(n, p, true);
 	} else if (states & STATE_CACHED) {
-		e.states = state_to_be(n, a);
+		e.states = p->states = state_to_be(n, a);
 		p->work.done = kept;
 		work_start(n, &p->work, &e);
 	} else {
@@ -294,6 +328,16 @@ int pull_add(struct node *n, const struct address *a, const struct address *from
 	}
 	pump_soon(n);
 	return note(w->asker, r);
+}
+
+int pull_spare(struct node *n, const struct address *a, const struct address *from)
+{
+	int result = pull_add(n, a, from, NULL);
+
+	if (result < 0)
+		return result;
+	want_find(n->repair->pulls, a)->spare = true;
+	return 0;
 }
 
 void pulls_forget(struct node *n, const struct reconcile *r)

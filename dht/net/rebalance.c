@@ -10,11 +10,13 @@
  *        | OWNED, in another's slot, held        | lost()      | as it is: we go on serving it
  *
  * slot     | event                               | function    | next
- * -        | the walk met a record of it         | lost()      | held
+ * -        | it was ours, and no longer is       | table()     | held: leases and heads may lie here, though no record does
+ * -        | the walk met a record of it (of before a restart) | lost() | held
  * held     | all its owners say that it is complete at them | polled() | released
  *          | HANDOVER_PUSH is over               | poll()      | released
  * released | the walk has passed                 | walk_over() | -
- * any      | a new table                         | table()     | -
+ *          | a record could not be labelled      | relabelled() | held, and released by the next poll()
+ * any      | it is ours again                    | table()     | -
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -37,23 +39,25 @@ struct rebalance {
 	struct relabel relabel[RELABEL_BATCH];
 	unsigned int busy;
 	struct timer timer;		/* of the walk */
+	struct trie_slots mine;		/* in the table */
 	struct trie_slots held, released;
-	uint8_t *complete;		/* by slot: bit i: the owner of rank i has said so.  NULL: nobody was asked yet */
+	struct trie_slots later;	/* released while a walk ran: the next one's */
+	struct owner_bits *owners;	/* by slot; NULL: nobody was asked yet */
 	uint64_t since;			/* of the table */
 	struct timer poll_timer;
 	struct call poll;
 	struct wire_path asked[WIRE_PATHS_MAX];
 	unsigned int asked_count;
-	unsigned int member, slot;	/* where the round of questions goes on */
-	bool again;			/* something was released while a walk ran */
+	unsigned int member, slot;	/* who was asked; where the round of questions goes on */
 };
 
-static const struct trie_slots no_slots;
+/* Bit i: the owner of rank i ... */
+struct owner_bits {
+	uint8_t complete;		/* has said that it is complete */
+	uint8_t asked;			/* was asked in this round, or can't be reached */
+};
 
-static bool none(const struct trie_slots *s)
-{
-	return !memcmp(s, &no_slots, sizeof(*s));
-}
+_Static_assert(RING_REPLICAS_MAX <= 8, "a bit each");
 
 /* ---- the walks ---- */
 
@@ -69,6 +73,18 @@ static void walk_from(struct node *n, enum walk walk)
 	walk_on(n);
 }
 
+static void poll_later(struct node *n)
+{
+	struct rebalance *r = n->rebalance;
+
+	if (!trie_slots_empty(&r->held)) {
+		timer_set(n, &r->poll_timer, n->now + node_jitter(n, r->owners ? HANDOVER_POLL : HANDOVER_POLL / 4));
+		return;
+	}
+	free(r->owners);
+	r->owners = NULL;
+}
+
 static void walk_over(struct node *n)
 {
 	struct rebalance *r = n->rebalance;
@@ -78,12 +94,12 @@ static void walk_over(struct node *n)
 		return;
 	}
 	r->walk = OVER;
-	r->released = no_slots;
-	if (r->again) {
-		r->again = false;
+	r->released = r->later;
+	r->later = repair_no_slots;
+	if (!trie_slots_empty(&r->released)) {
 		walk_from(n, LOST);
-	} else if (!none(&r->held) && !timer_busy(&r->poll_timer) && !call_busy(&r->poll)) {
-		timer_set(n, &r->poll_timer, n->now + node_jitter(n, HANDOVER_POLL / 4));
+	} else if (!timer_busy(&r->poll_timer) && !call_busy(&r->poll)) {
+		poll_later(n);
 	}
 }
 
@@ -94,6 +110,8 @@ static void relabelled(struct node *n, struct work *w, const struct event *e)
 	n->rebalance->busy--;
 	if (!e->result && l->foreign)
 		foreign_add(n, &l->address);
+	else if (e->result && e->result != -ENOENT && l->foreign)
+		trie_slots_add(&n->rebalance->held, ring_slot(&l->address));
 	if (!n->rebalance->busy)
 		walk_on(n);
 }
@@ -149,7 +167,8 @@ static bool lost(struct node *n, const struct address *a)
 		relabel(n, a, STATE_FOREIGN);
 		return true;
 	}
-	trie_slots_add(&r->held, slot);
+	if (!trie_slots_have(&r->later, slot))
+		trie_slots_add(&r->held, slot);
 	return false;
 }
 
@@ -188,6 +207,10 @@ static void walk(struct node *n, struct timer *t)
 {
 	struct rebalance *r = list_item(t, struct rebalance, timer);
 
+	if (r->walk == OVER) {		/* slots were released, all those of one answer */
+		walk_from(n, LOST);
+		return;
+	}
 	for (unsigned int reads = 0; reads < REPAIR_READS && !r->busy; reads += RELABEL_BATCH)
 		if (!walk_some(n)) {
 			/* the last ones of it may be under way still: the walk after it must find them done */
@@ -208,30 +231,50 @@ static void release(struct node *n, unsigned int slot)
 	struct rebalance *r = n->rebalance;
 
 	trie_slots_remove(&r->held, slot);
-	trie_slots_add(&r->released, slot);
-	if (r->walk == OVER)
-		walk_from(n, LOST);
-	else
-		r->again = true;
+	trie_slots_add(r->walk == OVER ? &r->released : &r->later, slot);
+	if (r->walk == OVER && !timer_busy(&r->timer))
+		walk_on(n);
 }
 
-/* The next member, from where the round is, that has not yet said of some held slots that they are complete: asks for them.
- * NULL: the round is over. */
+/* Ranks of a held slot's owners who are to be asked still. */
+static unsigned int open_ranks(const struct rebalance *r, const struct ring *ring, unsigned int slot)
+{
+	return ((1u << ring->replicas) - 1) & ~(unsigned int)(r->owners[slot].complete | r->owners[slot].asked);
+}
+
+/* What r->member is to be asked, from ${slot} on. */
+static void gather(struct node *n, unsigned int slot)
+{
+	struct rebalance *r = n->rebalance;
+	const struct ring *ring = placement(n);
+
+	for (r->asked_count = 0; slot < RING_SLOTS && r->asked_count < WIRE_PATHS_MAX; slot = trie_slots_next(&r->held, slot + 1))
+		for (unsigned int rank = 0; rank < ring->replicas; rank++)
+			if (ring_owners(ring, slot)[rank] == r->member && open_ranks(r, ring, slot) >> rank & 1) {
+				r->owners[slot].asked |= (uint8_t)(1u << rank);
+				trie_path_slot(slot, &r->asked[r->asked_count++]);
+			}
+}
+
+/* The next owner in this round who has not yet said of some held slots that they are complete; NULL: the round is over. */
 static struct peer *next_asked(struct node *n)
 {
 	struct rebalance *r = n->rebalance;
 	const struct ring *ring = placement(n);
 
-	for (; r->member < ring->members; r->member++, r->slot = 0) {
-		struct peer *p = peer_find(n, &ring->member[r->member].id);
+	for (r->slot = trie_slots_next(&r->held, r->slot); r->slot < RING_SLOTS; r->slot = trie_slots_next(&r->held, r->slot + 1))
+		for (unsigned int open; (open = open_ranks(r, ring, r->slot));) {
+			unsigned int rank = (unsigned int)__builtin_ctz(open);
+			struct peer *p;
 
-		for (r->asked_count = 0; p && r->slot < RING_SLOTS && r->asked_count < WIRE_PATHS_MAX; r->slot++)
-			for (unsigned int rank = 0; rank < ring->replicas && trie_slots_have(&r->held, r->slot); rank++)
-				if (ring_owners(ring, r->slot)[rank] == r->member && !(r->complete[r->slot] >> rank & 1))
-					trie_path_slot(r->slot, &r->asked[r->asked_count++]);
-		if (p && r->asked_count && peer_reachable(n, p))
-			return p;
-	}
+			r->member = ring_owners(ring, r->slot)[rank];
+			p = peer_find(n, &ring->member[r->member].id);
+			if (p && peer_reachable(n, p)) {
+				gather(n, r->slot);
+				return p;
+			}
+			r->owners[r->slot].asked |= (uint8_t)(1u << rank);
+		}
 	return NULL;
 }
 
@@ -244,8 +287,8 @@ static void note_complete(struct node *n, unsigned int slot)
 
 	for (unsigned int rank = 0; rank < ring->replicas; rank++)
 		if (ring_owners(ring, slot)[rank] == r->member)
-			r->complete[slot] |= (uint8_t)(1u << rank);
-	if (r->complete[slot] == (1u << ring->replicas) - 1)
+			r->owners[slot].complete |= (uint8_t)(1u << rank);
+	if (r->owners[slot].complete == (1u << ring->replicas) - 1)
 		release(n, slot);
 }
 
@@ -254,14 +297,9 @@ static void polled(struct node *n, struct call *c, int result, const struct mess
 	struct rebalance *r = list_item(c, struct rebalance, poll);
 
 	(void)body;
-	if (result || m->status != WIRE_OK) {
-		r->member++;			/* another time */
-		r->slot = 0;
-	} else {
-		for (unsigned int i = 0; i < r->asked_count && i / 8 < m->have.len; i++)
-			if (m->have.data[i / 8] >> i % 8 & 1)
-				note_complete(n, trie_slot(&r->asked[i]));
-	}
+	for (unsigned int i = 0; !result && m->status == WIRE_OK && i < r->asked_count && i / 8 < m->have.len; i++)
+		if (m->have.data[i / 8] >> i % 8 & 1)
+			note_complete(n, trie_slot(&r->asked[i]));
 	ask(n);
 }
 
@@ -273,8 +311,7 @@ static void ask(struct node *n)
 	struct peer *p = next_asked(n);
 
 	if (!p) {
-		if (!none(&r->held))
-			timer_set(n, &r->poll_timer, n->now + node_jitter(n, HANDOVER_POLL));
+		poll_later(n);
 		return;
 	}
 	for (unsigned int i = 0; i < r->asked_count; i++)
@@ -287,16 +324,18 @@ static void ask(struct node *n)
 static void poll(struct node *n, struct timer *t)
 {
 	struct rebalance *r = list_item(t, struct rebalance, poll_timer);
+	const struct ring *ring = placement(n);
+	bool late = n->now - r->since >= HANDOVER_PUSH;
 
-	if (!r->complete)
-		r->complete = calloc(RING_SLOTS, 1);
-	if (!r->complete || n->now - r->since >= HANDOVER_PUSH) {
-		for (unsigned int slot = 0; slot < RING_SLOTS; slot++)
-			if (trie_slots_have(&r->held, slot))
-				release(n, slot);
-		return;
+	if (!r->owners)
+		r->owners = calloc(RING_SLOTS, sizeof(*r->owners));
+	for (unsigned int slot = trie_slots_next(&r->held, 0); slot < RING_SLOTS; slot = trie_slots_next(&r->held, slot + 1)) {
+		if (late || !r->owners || r->owners[slot].complete == (1u << ring->replicas) - 1)
+			release(n, slot);
+		else
+			r->owners[slot].asked = 0;
 	}
-	r->member = r->slot = 0;
+	r->slot = 0;
 	ask(n);
 }
 
@@ -308,10 +347,18 @@ static void table(struct node *n)
 
 	call_stop(n, &r->poll);
 	timer_stop(n, &r->poll_timer);
-	free(r->complete);
-	r->complete = NULL;
-	r->held = r->released = no_slots;
-	r->again = false;
+	free(r->owners);
+	r->owners = NULL;
+	for (unsigned int slot = 0; slot < RING_SLOTS; slot++) {
+		if (placement_mine(n, slot)) {
+			trie_slots_add(&r->mine, slot);
+			trie_slots_remove(&r->held, slot);
+		} else if (trie_slots_have(&r->mine, slot)) {
+			trie_slots_remove(&r->mine, slot);
+			trie_slots_add(&r->held, slot);
+		}
+	}
+	r->released = r->later = repair_no_slots;
 	r->since = n->now;
 	walk_from(n, GAINED);
 }
@@ -325,10 +372,11 @@ bool rebalance_holds(struct node *n, unsigned int slot)
 
 bool rebalance_over(struct node *n)
 {
+	const struct rebalance *r = n->rebalance;
 	struct catalogue *c = n->options.catalogue;
 	struct address any;
 
-	return n->rebalance->walk == OVER && !n->rebalance->busy && !foreign_count(n) &&
+	return r->walk == OVER && !r->busy && trie_slots_empty(&r->held) && trie_slots_empty(&r->released) && !foreign_count(n) &&
 	    !c->list(c, NULL, STATE_OWNED | STATE_FOREIGN, 1, &any);
 }
 
@@ -359,14 +407,14 @@ static void end(struct node *n)
 	call_stop(n, &r->poll);
 	for (unsigned int i = 0; i < RELABEL_BATCH; i++)
 		work_stop(n, &r->relabel[i].work);
-	free(r->complete);
+	free(r->owners);
 	free(r);
 	n->rebalance = NULL;
 }
 
 static size_t memory(struct node *n)
 {
-	return sizeof(*n->rebalance) + (n->rebalance->complete ? RING_SLOTS : 0);
+	return sizeof(*n->rebalance) + (n->rebalance->owners ? RING_SLOTS * sizeof(struct owner_bits) : 0);
 }
 
 const struct machine rebalance_machine = {

@@ -3,6 +3,8 @@
  * comes in only leaves its result and wakes it.
  *
  * state   | step                                          | function       | next
+ * SLOTS   | slots of its duty are left                    | step_slots()   | SLOTS, when the peer has said where it has leases
+ *         | none                                          | step_slots()   | LEASES
  * LEASES  | slots are left whose leases may differ        | step_leases()  | LEASES, when leases_pull() is done
  *         | none                                          | step_leases()  | COMPARE, or back to DESCEND
  * COMPARE | our own hash of all that we share             | step_compare() | COMPARE, when the trie is read
@@ -15,7 +17,8 @@
  *         | all of it                                     | step_judge()   | DESCEND
  * OFFER   | they lack something                           | step_offer()   | WAIT, when they have answered
  * WAIT    | all pulls are over                            | step()         | over: repair_done()
- * any     | the peer can't be reached, or breaks the rules | step()        | over: repair_done()
+ * any     | the peer can't be reached, breaks the rules,  | step()         | over: repair_done()
+ *         | or has us look at too much for nothing        |                |
  *
  * The chunks themselves are not waited for: they come in beside it (pull.c), until there are too many.
  */
@@ -24,53 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dht/net/repair_impl.h"
-
-#define OWN_LISTED 256u
-
-enum state { LEASES, COMPARE, DESCEND, JUDGE, OFFER, WAIT };
-
-/* A place that is still to be looked at; listed: we have nothing there, so that hashes would be of no use. */
-struct item {
-	struct wire_path path;
-	bool listed;
-};
-
-struct leasing {
-	struct lease_pull pull;
-	struct reconcile *reconcile;
-	bool busy;
-};
-
-struct reconcile {
-	struct pair *pair;
-	struct address id;
-	enum state state;
-	int result;
-	bool compared;			/* COMPARE is behind us */
-	struct timer timer;
-	struct call call;
-	struct trie_slots shared;	/* both own them now */
-	struct trie_slots leases;	/* slots whose leases are to be made to agree */
-	struct trie_slots agreed;	/* and those where that was done */
-	struct trie_slots visit;	/* slots to descend into that the root does not lead to */
-	struct trie_slots missed;	/* where something was not got */
-	struct leasing leasing[REPAIR_LEASES];
-	struct item *item;		/* a stack: depth first needs the least room */
-	unsigned int items, items_size;
-	struct wire_path asked[WIRE_PATHS_MAX];
-	unsigned int asked_count;
-	bool listing;			/* asked[0] is being listed, behind ${after} if ${more} */
-	bool more;
-	struct address after;
-	struct message answer;		/* its pointers into ${body}; NULL: none */
-	struct chunk *body;
-	unsigned int at, hash_at, address_at;	/* how much of it was judged */
-	struct address offer[WIRE_ADDRESSES_MAX];
-	unsigned int offers;
-	bool offer_more;
-	unsigned int pulls;
-};
+#include "dht/net/reconcile_impl.h"
 
 static void wake(struct node *n, struct reconcile *r)
 {
@@ -102,17 +59,91 @@ static void drop_answer(struct reconcile *r)
 /* The lowest slot of a set, taken out of it; -1: it is empty. */
 static int take_slot(struct trie_slots *s)
 {
-	for (unsigned int i = 0; i < sizeof(s->bit); i++)
-		if (s->bit[i]) {
-			unsigned int slot = 8 * i + (unsigned int)__builtin_ctz(s->bit[i]);
+	unsigned int slot = trie_slots_next(s, 0);
 
-			trie_slots_remove(s, slot);
-			return (int)slot;
-		}
-	return -1;
+	if (slot == RING_SLOTS)
+		return -1;
+	trie_slots_remove(s, slot);
+	return (int)slot;
+}
+
+/* What an answer that is none means for us: 0 where it is one. */
+static int refused(int result, const struct message *m)
+{
+	if (result)
+		return result;
+	if (m->status == WIRE_BUSY || m->status == WIRE_OTHER_PLACEMENT || m->status == WIRE_LEAVING)
+		return -EAGAIN;
+	return m->status == WIRE_OK || m->status == WIRE_MISS ? 0 : -EPROTO;
 }
 
 /* ---- leases: what is not leased here is not wanted here, so they come first ---- */
+
+/* Most slots of a small ring have none at all.  Those need no more than the peer's word for it. */
+static void slot_told(struct node *n, struct reconcile *r, unsigned int slot, bool any)
+{
+	struct catalogue *c = n->options.catalogue;
+	struct address volume;
+
+	trie_slots_remove(&r->duty, slot);
+	trie_slots_add(any || c->lease_next(c, slot, NULL, &volume) ? &r->leases : &r->agreed, slot);
+}
+
+static void slots_told(struct node *n, struct call *c, int result, const struct message *m, struct chunk *body)
+{
+	struct reconcile *r = list_item(c, struct reconcile, call);
+	bool quarter = r->asked[0].depth == 1;
+
+	(void)body;
+	result = refused(result, m);
+	if (!result && m->status != WIRE_OK)
+		result = -EPROTO;
+	if (result) {
+		fail(n, r, result);
+		return;
+	}
+	if (m->count_count != (quarter ? 2 * REPAIR_QUARTER / 32 : r->asked_count)) {
+		fail_wrong(n, r, "answered another question about slots");
+		return;
+	}
+	for (unsigned int i = 0; quarter && i < REPAIR_QUARTER; i++) {
+		unsigned int slot = ((unsigned int)r->asked[0].nibbles[0] << 8) + i;
+
+		if (trie_slots_have(&r->duty, slot))
+			slot_told(n, r, slot, wire_count(m, i / 32) >> i % 32 & 1);
+	}
+	for (unsigned int i = 0; !quarter && i < r->asked_count; i++)
+		slot_told(n, r, trie_slot(&r->asked[i]), wire_count(m, i) & REPAIR_SLOT_LEASES);
+	wake(n, r);
+}
+
+/* One by one what a message takes; if there are more, a quarter of all at a time. */
+static void step_slots(struct node *n, struct reconcile *r, struct peer *p)
+{
+	uint8_t paths[WIRE_PATHS_MAX * WIRE_PATH_LEN];
+	struct message m = { .type = WIRE_SLOTS, .paths_bytes = paths };
+	unsigned int slot = 0;
+
+	r->asked_count = 0;
+	while ((slot = trie_slots_next(&r->duty, slot)) < RING_SLOTS && r->asked_count < WIRE_PATHS_MAX)
+		trie_path_slot(slot++, &r->asked[r->asked_count++]);
+	if (!r->asked_count) {
+		r->state = LEASES;
+		wake(n, r);
+		return;
+	}
+	if (slot < RING_SLOTS) {
+		r->asked_count = 1;
+		r->asked[0].depth = 1;
+		r->asked[0].nibbles[0] &= 0xf0;
+		memset(r->asked[0].nibbles + 1, 0, sizeof(r->asked[0].nibbles) - 1);
+	}
+	for (unsigned int i = 0; i < r->asked_count; i++)
+		wire_path_put(&r->asked[i], paths + i * WIRE_PATH_LEN);
+	m.path_count = r->asked_count;
+	r->call.done = slots_told;
+	call_start(n, &r->call, p, &m, NULL, LINK_REPAIR, CALL_TIMEOUT);
+}
 
 static void leased(struct node *n, struct lease_pull *p, int result)
 {
@@ -154,7 +185,7 @@ static void step_leases(struct node *n, struct reconcile *r, struct peer *p)
 
 /* ---- the one hash ---- */
 
-static int push(struct reconcile *r, const struct wire_path *path, bool listed)
+int reconcile_push(struct reconcile *r, const struct wire_path *path, bool listed)
 {
 	struct item *more;
 
@@ -171,16 +202,6 @@ static int push(struct reconcile *r, const struct wire_path *path, bool listed)
 	return 0;
 }
 
-/* What an answer that is none means for us: 0 where it is one. */
-static int refused(int result, const struct message *m)
-{
-	if (result)
-		return result;
-	if (m->status == WIRE_BUSY || m->status == WIRE_OTHER_PLACEMENT || m->status == WIRE_LEAVING)
-		return -EAGAIN;
-	return m->status == WIRE_OK || m->status == WIRE_MISS ? 0 : -EPROTO;
-}
-
 static void compared(struct node *n, struct call *c, int result, const struct message *m, struct chunk *body)
 {
 	static const struct wire_path root;
@@ -189,7 +210,7 @@ static void compared(struct node *n, struct call *c, int result, const struct me
 	(void)body;
 	result = refused(result, m);
 	if (!result && m->status == WIRE_MISS)
-		result = push(r, &root, false);
+		result = reconcile_push(r, &root, false);
 	if (result) {
 		fail(n, r, result);
 		return;
@@ -202,12 +223,11 @@ static void compared(struct node *n, struct call *c, int result, const struct me
 static void step_compare(struct node *n, struct reconcile *r, struct peer *p)
 {
 	static const struct wire_path root;
-	static const struct trie_slots none;
 	struct trie_part part;
 	struct message m = { .type = WIRE_TRIE, .has = WIRE_HAS(FIELD_HASHES), .hashes = &part.hash, .hash_count = 1 };
 	int result;
 
-	if (!memcmp(&r->shared, &none, sizeof(none))) {
+	if (trie_slots_empty(&r->shared)) {
 		r->compared = true;
 		r->state = DESCEND;
 		wake(n, r);
@@ -258,6 +278,7 @@ static void ask(struct node *n, struct reconcile *r, struct peer *p)
 		wire_path_put(&r->asked[r->asked_count], paths + r->asked_count * WIRE_PATH_LEN);
 	}
 	m.path_count = r->asked_count;
+	r->spent += r->asked_count;
 	r->call.done = answered;
 	call_start(n, &r->call, p, &m, NULL, LINK_REPAIR, CALL_TIMEOUT);
 }
@@ -273,6 +294,7 @@ static void list(struct node *n, struct reconcile *r, struct peer *p)
 		m.has |= WIRE_HAS(FIELD_ADDRESS);
 	r->listing = true;
 	r->asked_count = 1;
+	r->spent++;
 	wire_path_put(&r->asked[0], path);
 	r->call.done = answered;
 	call_start(n, &r->call, p, &m, NULL, LINK_REPAIR, CALL_TIMEOUT);
@@ -280,171 +302,34 @@ static void list(struct node *n, struct reconcile *r, struct peer *p)
 
 static void step_descend(struct node *n, struct reconcile *r, struct peer *p)
 {
-	static const struct trie_slots none;
 	struct wire_path path;
 	int slot;
 
 	while (!r->listing && r->items < WIRE_PATHS_MAX && (slot = take_slot(&r->visit)) >= 0) {
 		trie_path_slot((unsigned int)slot, &path);
-		if (push(r, &path, false)) {
+		if (reconcile_push(r, &path, false)) {
 			fail(n, r, -ENOMEM);
 			return;
 		}
 	}
-	if (r->listing || (r->items && r->item[r->items - 1].listed)) {
+	if (r->spent > r->budget) {
+		fail_wrong(n, r, "says that much differs, and it does not");
+	} else if (r->listing || (r->items && r->item[r->items - 1].listed)) {
 		list(n, r, p);
 	} else if (r->items) {
 		ask(n, r, p);
 	} else {
-		r->state = memcmp(&r->leases, &none, sizeof(none)) ? LEASES : OFFER;
+		r->state = trie_slots_empty(&r->leases) ? OFFER : LEASES;
 		wake(n, r);
 	}
 }
 
 /* ---- judging what came ---- */
 
-/* They have ${a}: do we?  0, or -ENOSPC: later. */
-static int want(struct node *n, struct reconcile *r, const struct address *a)
-{
-	struct catalogue *c = n->options.catalogue;
-	unsigned int slot = ring_slot(a);
-	int result;
-
-	if (!placement_mine(n, slot) || c->state(c, a) & (STATE_OWNED | STATE_FOREIGN))
-		return 0;
-	if (!c->leased(c, a)) {
-		if (!trie_slots_have(&r->agreed, slot))
-			trie_slots_add(&r->leases, slot);
-		return 0;
-	}
-	result = pull_add(n, a, &r->id, r);
-	if (result > 0)
-		r->pulls++;
-	return result < 0 ? result : 0;
-}
-
-static void offer(struct reconcile *r, const struct address *a)
-{
-	if (!trie_slots_have(&r->shared, ring_slot(a)))
-		return;
-	if (r->offers < WIRE_ADDRESSES_MAX)
-		r->offer[r->offers++] = *a;
-	else
-		r->offer_more = true;
-}
-
-/* What we have below ${path} and they don't: all but ${few}, which are in order. */
-static void offer_below(struct node *n, struct reconcile *r, const struct wire_path *path, const struct address *few,
-    unsigned int count)
-{
-	struct address own[OWN_LISTED];
-	size_t got;
-
-	if (path->depth < TRIE_SLOT_DEPTH) {	/* they lack whole slots: they will know it by themselves */
-		r->offer_more = true;
-		return;
-	}
-	got = trie_list(n->repair->trie, path, NULL, OWN_LISTED, own);
-	for (size_t i = 0; i < got; i++) {
-		while (count && address_compare(few, &own[i]) < 0)
-			few++, count--;
-		if (!count || !address_equal(few, &own[i]))
-			offer(r, &own[i]);
-	}
-	if (got == OWN_LISTED)
-		r->offer_more = true;
-}
-
-/* Are these in order, below ${path}, and behind ${after}? */
-static bool in_order(const struct wire_path *path, const struct address *a, unsigned int count, const struct address *after)
-{
-	for (unsigned int i = 0; i < count; after = &a[i++])
-		if (!trie_path_has(path, &a[i]) || (after && address_compare(after, &a[i]) >= 0))
-			return false;
-	return true;
-}
-
-/* Few addresses lie below ${path} there: all of them are in the answer. */
-static int judge_few(struct node *n, struct reconcile *r, const struct wire_path *path, unsigned int count)
-{
-	const struct address *few = r->answer.addresses + r->address_at;
-
-	if (count > r->answer.address_count - r->address_at || !in_order(path, few, count, NULL))
-		return -EBADMSG;
-	for (unsigned int i = 0; i < count; i++)	/* again from the first one, after a pause: no harm */
-		if (want(n, r, &few[i]))
-			return -ENOSPC;
-	offer_below(n, r, path, few, count);
-	r->address_at += count;
-	return 0;
-}
-
-static int judge_many(struct node *n, struct reconcile *r, const struct wire_path *path)
-{
-	const struct wire_hash *theirs = r->answer.hashes + r->hash_at;
-	static const struct wire_hash empty;
-	struct trie_part own[TRIE_CHILDREN];
-	struct wire_path child;
-	int result;
-
-	if (r->answer.hash_count - r->hash_at < TRIE_CHILDREN)
-		return -EBADMSG;
-	result = trie_parts(n->repair->trie, path, &r->shared, own);
-	if (result)
-		return result;
-	for (unsigned int i = 0; i < TRIE_CHILDREN && !result; i++) {
-		if (!memcmp(&theirs[i], &own[i].hash, sizeof(*theirs)))
-			continue;
-		trie_path_child(path, i, &child);
-		if (!trie_path_valid(&child))
-			return -EBADMSG;
-		if (!memcmp(&theirs[i], &empty, sizeof(empty)))
-			offer_below(n, r, &child, NULL, 0);
-		else
-			result = push(r, &child, !own[i].count);
-	}
-	r->hash_at += TRIE_CHILDREN;
-	return result;
-}
-
-static int judge_place(struct node *n, struct reconcile *r, const struct wire_path *path, uint32_t count)
-{
-	if (!count) {
-		offer_below(n, r, path, NULL, 0);
-		return 0;
-	}
-	if (path->depth >= TRIE_SLOT_DEPTH && count <= TRIE_LEAF)
-		return judge_few(n, r, path, count);
-	if (path->depth == TRIE_DEPTH)
-		return push(r, path, true);
-	return judge_many(n, r, path);
-}
-
-static int judge_list(struct node *n, struct reconcile *r)
-{
-	const struct message *m = &r->answer;
-
-	if (!in_order(&r->asked[0], m->addresses, m->address_count, r->more ? &r->after : NULL))
-		return -EBADMSG;
-	for (; r->address_at < m->address_count; r->address_at++)
-		if (want(n, r, &m->addresses[r->address_at]))
-			return -ENOSPC;
-	r->more = r->listing = m->more;
-	if (m->more)
-		r->after = m->addresses[m->address_count - 1];
-	return 0;
-}
-
 static void step_judge(struct node *n, struct reconcile *r)
 {
-	int result = 0;
+	int result = reconcile_judge(n, r);
 
-	trie_allow(n->repair->trie, REPAIR_READS);
-	if (r->listing)
-		result = judge_list(n, r);
-	else
-		for (; r->at < r->asked_count && !result; r->at += !result)
-			result = judge_place(n, r, &r->asked[r->at], wire_count(&r->answer, r->at));
 	if (result == -ENOSPC)
 		return;				/* reconcile_room() wakes it */
 	if (result == -EBADMSG) {
@@ -514,6 +399,9 @@ static void step(struct node *n, struct timer *t)
 	if (call_busy(&r->call))
 		return;
 	switch (r->state) {
+	case SLOTS:
+		step_slots(n, r, p);
+		break;
 	case LEASES:
 		step_leases(n, r, p);
 		break;
@@ -559,8 +447,9 @@ int reconcile_start(struct node *n, struct pair *pair, struct peer *peer)
 	r->id = peer->id;
 	r->timer.due = step;
 	repair_shared(n, &r->id, &r->shared);
+	r->budget = REPAIR_FRUITLESS;
 	if (pair->duty)
-		r->leases = *pair->duty;
+		r->duty = *pair->duty;
 	pair->reconcile = r;
 	wake(n, r);
 	return 0;
@@ -576,11 +465,13 @@ void reconcile_stop(struct node *n, struct reconcile *r)
 	pulls_forget(n, r);
 	drop_answer(r);
 	r->pair->reconcile = NULL;
+	free(r->offer);
 	free(r->item);
 	free(r);
 }
 
 size_t reconcile_memory(const struct reconcile *r)
 {
-	return sizeof(*r) + r->items_size * sizeof(*r->item);
+	return sizeof(*r) + r->items_size * sizeof(*r->item) + (r->offer ? WIRE_ADDRESSES_MAX * sizeof(*r->offer) : 0) +
+	    (r->body ? r->body->len : 0);
 }

@@ -1,9 +1,5 @@
 /*
- * Which pairs are reconciled, and when; and which of our slots are incomplete, until each peer that could know more
- * has been reconciled with.
- *
- * A slot is incomplete when it has just become ours, or our store is a new one.  It is in the duty of each pair whose peer owns
- * it, or owned it in a table from which slots still move.  When no pair has it in its duty any more it is complete.
+ * Which pairs are reconciled, and when.
  *
  * pair    | event                                  | function      | next
  * resting | REPAIR_EVERY is over; its link is new  | due()         | running, or waiting while REPAIRS_MAX are
@@ -11,9 +7,12 @@
  *         | the peer has compared with us          | repair_compared() | resting, REPAIR_EVERY from now
  *         | it offers what we can't place          | repair_due()  | running soon
  * running | over, and all was got                  | repair_done() | resting; its duty is done
- *         | over, something is missed              | repair_done() | resting, REPAIR_AGAIN; the rest of its duty is done
- *         | the peer was lost                      | repair_done() | resting, REPAIR_AGAIN
+ *         | over, something is missed; the peer was lost | repair_done() | resting, REPAIR_AGAIN and longer each time
+ *         | the peer broke the rules               | repair_done() | resting, REPAIR_EVERY
  *         | a new table                            | table()       | resting: it begins anew
+ * resting | due, but the peer has left, or was evicted | gone()    | resting for ever; its duty is done
+ *
+ * Its duty (repair_slots.c): incomplete slots of ours that its peer may know more of.
  */
 #include <assert.h>
 #include <errno.h>
@@ -39,23 +38,6 @@ struct pair *repair_pair(struct node *n, const struct address *id)
 			high = middle;
 	}
 	return NULL;
-}
-
-bool repair_shared(struct node *n, const struct address *id, struct trie_slots *out)
-{
-	const struct ring *ring = placement(n);
-	int we = ring ? ring_find(ring, &n->id) : -1, they = ring ? ring_find(ring, id) : -1;
-	bool any = false;
-
-	memset(out, 0, sizeof(*out));
-	if (we < 0 || they < 0)
-		return false;
-	for (unsigned int slot = 0; slot < RING_SLOTS; slot++)
-		if (ring_owns(ring, slot, (unsigned int)we) && ring_owns(ring, slot, (unsigned int)they)) {
-			trie_slots_add(out, slot);
-			any = true;
-		}
-	return any;
 }
 
 /* ---- when ---- */
@@ -88,6 +70,19 @@ static struct pair *longest_due(struct node *n)
 	return best;
 }
 
+/* One that was out of placement already when it went: no table comes of that, and nobody waits for it any more. */
+static bool gone(struct node *n, struct pair *pair)
+{
+	const struct member *m = membership_find(n, &pair->id);
+
+	if (m && (m->state == MEMBER_HERE || m->state == MEMBER_DRAINING))
+		return false;
+	if (pair->duty)
+		slots_done(n, pair, &repair_no_slots);
+	pair->due = UINT64_MAX;
+	return true;
+}
+
 static void due(struct node *n, struct timer *t)
 {
 	struct repair *r = n->repair;
@@ -97,6 +92,8 @@ static void due(struct node *n, struct timer *t)
 	while (r->running < REPAIRS_MAX && (pair = longest_due(n))) {
 		struct peer *p = peer_find(n, &pair->id);
 
+		if (gone(n, pair))
+			continue;
 		if (!p || !peer_reachable(n, p) || reconcile_start(n, pair, p))
 			pair->due = n->now + node_jitter(n, REPAIR_AGAIN);
 		else
@@ -122,50 +119,31 @@ void repair_compared(struct node *n, const struct address *id)
 	}
 }
 
-/* ---- what is complete ---- */
-
-static bool waits(const struct repair *r, unsigned int slot)
+/* Busy peers are asked again soon, the others later each time. */
+static uint64_t pause_after(struct pair *pair, int result)
 {
-	for (unsigned int i = 0; i < r->pairs; i++)
-		if (r->pair[i].duty && trie_slots_have(r->pair[i].duty, slot))
-			return true;
-	return false;
-}
+	uint64_t pause = REPAIR_AGAIN << pair->failures;
 
-static void duty_done(struct node *n, struct pair *pair, const struct trie_slots *missed)
-{
-	bool left = false;
-
-	for (unsigned int slot = 0; slot < RING_SLOTS; slot++) {
-		if (!trie_slots_have(pair->duty, slot))
-			continue;
-		if (trie_slots_have(missed, slot)) {
-			left = true;
-			continue;
-		}
-		trie_slots_remove(pair->duty, slot);
-		if (!waits(n->repair, slot))
-			placement_set_complete(n, slot);
-	}
-	if (!left) {
-		free(pair->duty);
-		pair->duty = NULL;
-	}
+	if (result == -EAGAIN)
+		return REPAIR_RECONNECT;
+	if (result == -EBADMSG || pause > REPAIR_EVERY)
+		return REPAIR_EVERY;
+	pair->failures++;
+	return pause;
 }
 
 void repair_done(struct node *n, struct pair *pair, int result, const struct trie_slots *missed)
 {
-	static const struct trie_slots none;
-	bool all = !result && !memcmp(missed, &none, sizeof(none));
-
 	assert(n->repair->running);
 	n->repair->running--;
 	if (!result && pair->duty)
-		duty_done(n, pair, missed);
-	if (all)
+		slots_done(n, pair, missed);
+	if (!result && trie_slots_empty(missed)) {
+		pair->failures = 0;
 		pair->due = n->now + node_jitter(n, REPAIR_EVERY);
-	else
-		pair->due = n->now + node_jitter(n, result == -EAGAIN ? REPAIR_RECONNECT : REPAIR_AGAIN);
+	} else {
+		pair->due = n->now + node_jitter(n, pause_after(pair, result));
+	}
 	arm(n);
 }
 
@@ -184,10 +162,9 @@ static int add_owners(struct node *n, const struct ring *ring, struct pair **pai
 
 	if (!owner)
 		return -ENOMEM;
-	for (unsigned int slot = 0; slot < RING_SLOTS; slot++)
-		if (placement_mine(n, slot))
-			for (unsigned int rank = 0; rank < ring->replicas; rank++)
-				owner[ring_owners(ring, slot)[rank]] = true;
+	for (unsigned int i = 0; i < n->repair->mine_count; i++)
+		for (unsigned int rank = 0; rank < ring->replicas; rank++)
+			owner[ring_owners(ring, n->repair->mine[i])[rank]] = true;
 	more = realloc(*pair, (*pairs + ring->members) * sizeof(*more));
 	if (!more) {
 		free(owner);
@@ -246,60 +223,21 @@ static int new_pairs(struct node *n)
 	return 0;
 }
 
-static int add_duty(struct node *n, const struct ring *ring, unsigned int slot)
-{
-	for (unsigned int rank = 0; rank < ring->replicas; rank++) {
-		struct pair *p = repair_pair(n, &ring->member[ring_owners(ring, slot)[rank]].id);
-
-		if (!p)
-			continue;
-		if (!p->duty)
-			p->duty = calloc(1, sizeof(*p->duty));
-		if (!p->duty)
-			return -ENOMEM;
-		trie_slots_add(p->duty, slot);
-	}
-	return 0;
-}
-
-/* A node that has not yet met the ring that it was told of can't say that nobody has anything for it. */
-static bool met_others(struct node *n)
-{
-	return placement(n)->members > 1 || placement_earlier(n, 0);
-}
-
-static int new_duties(struct node *n)
-{
-	const struct ring *before;
-	int result = 0;
-
-	for (unsigned int slot = 0; slot < RING_SLOTS && !result; slot++) {
-		if (!placement_mine(n, slot) || placement_complete(n, slot))
-			continue;
-		result = add_duty(n, placement(n), slot);
-		for (unsigned int i = 0; !result && (before = placement_earlier(n, i)); i++)
-			result = add_duty(n, before, slot);
-		if (!result && !waits(n->repair, slot) && met_others(n))
-			placement_set_complete(n, slot);
-	}
-	for (unsigned int i = 0; i < n->repair->pairs; i++)
-		if (n->repair->pair[i].duty)
-			n->repair->pair[i].due = n->now + node_random(n, S);
-	return result;
-}
-
 static void table(struct node *n)
 {
-	int result;
+	struct repair *r = n->repair;
+	int result = slots_table(n);
 
-	for (unsigned int slot = 0; slot < RING_SLOTS; slot++)
-		if (!placement_mine(n, slot))
-			trie_forget(n->repair->trie, slot);
-	result = new_pairs(n);
 	if (!result)
-		result = new_duties(n);
+		result = new_pairs(n);
+	if (!result)
+		result = slots_duties(n);
+	for (unsigned int i = 0; i < r->pairs; i++)
+		if (r->pair[i].duty)
+			r->pair[i].due = n->now + node_random(n, S);
 	if (result)
-		node_log(n, 3, "repair: no memory for a new table; nothing is repaired until the next one");
+		node_log(n, 3, "repair: no memory for a new table; not all is repaired until the next one");
+	spares_table(n);
 	arm(n);
 }
 
@@ -315,8 +253,10 @@ static void peer(struct node *n, struct peer *p, bool up)
 {
 	struct pair *pair = repair_pair(n, &p->id);
 
-	if (up && pair)
-		repair_due(n, pair, n->now + node_random(n, REPAIR_RECONNECT));
+	if (!up || !pair)
+		return;
+	pair->failures = 0;
+	repair_due(n, pair, n->now + node_random(n, REPAIR_RECONNECT));
 }
 
 static void start(struct node *n)
@@ -324,13 +264,16 @@ static void start(struct node *n)
 	struct repair *r = calloc(1, sizeof(*r));
 
 	n->repair = r;
-	if (!r || trie_new(n->options.catalogue, &r->trie) || pulls_start(n)) {
+	if (!r) {
 		node_stop(n, "no memory");
 		return;
 	}
 	list_init(&r->serving);
 	r->timer.due = due;
 	r->serve_timer.due = repair_serve_due;
+	r->heads_timer.due = slots_heads_due;
+	if (trie_new(n->options.catalogue, &r->trie) || pulls_start(n) || spares_start(n))
+		node_stop(n, "no memory");
 }
 
 static void end(struct node *n)
@@ -339,13 +282,14 @@ static void end(struct node *n)
 
 	if (!r)
 		return;
-	if (r->pulls) {
-		timer_stop(n, &r->timer);
-		drop_pairs(n, r->pair, r->pairs);
-		repair_serve_end(n);
-		pulls_end(n);
-	}
+	timer_stop(n, &r->timer);
+	timer_stop(n, &r->heads_timer);
+	drop_pairs(n, r->pair, r->pairs);
+	repair_serve_end(n);
+	spares_end(n);
+	pulls_end(n);
 	trie_free(r->trie);
+	free(r->mine);
 	free(r);
 	n->repair = NULL;
 }
@@ -353,7 +297,8 @@ static void end(struct node *n)
 static size_t memory(struct node *n)
 {
 	const struct repair *r = n->repair;
-	size_t sum = sizeof(*r) + r->pairs * sizeof(*r->pair) + trie_memory(r->trie) + pulls_memory(n) + repair_serve_memory(r);
+	size_t sum = sizeof(*r) + r->pairs * sizeof(*r->pair) + r->mine_count * sizeof(*r->mine) + trie_memory(r->trie) +
+	    pulls_memory(n) + spares_memory(n) + repair_serve_memory(r);
 
 	for (unsigned int i = 0; i < r->pairs; i++) {
 		if (r->pair[i].duty)

@@ -1,25 +1,33 @@
 /*
  * repair_impl: what the files of repair share.  Part of node_impl.h's world.
  *
- *	repair.c	which pairs are reconciled, and when; which slots still lack what
- *	reconcile.c	one pair: who has what
- *	pull.c		getting what is lacked
- *	repair_serve.c	answering peers
+ *	repair.c		which pairs are reconciled, and when
+ *	repair_slots.c		which slots still lack what
+ *	reconcile.c		one pair: who has what ...
+ *	reconcile_judge.c	... by what the peer answers
+ *	pull.c			getting what is lacked
+ *	spare.c			keeping what others should have, while they are away
+ *	repair_serve.c		answering peers
  */
 #ifndef DHT_NET_REPAIR_IMPL_H
 #define DHT_NET_REPAIR_IMPL_H
+
+#include <string.h>
 
 #include "dht/net/node_impl.h"
 #include "dht/net/trie.h"
 
 struct pulls;
+struct spares;
 struct reconcile;
 struct repair_serving;
+struct repair_page;
 
 /* A peer that shares a slot with us, or had one that is ours now. */
 struct pair {
 	struct address id;
 	uint64_t due;			/* when it is to be compared again */
+	unsigned int failures;		/* in a row */
 	struct trie_slots *duty;	/* incomplete slots of ours that wait for it; NULL: none */
 	struct reconcile *reconcile;	/* under way; NULL: none */
 };
@@ -29,25 +37,54 @@ struct repair {
 	struct pair *pair;		/* in the order of ids */
 	unsigned int pairs, running;
 	struct timer timer;
-	struct pulls *pulls;
+	/* repair_slots.c */
+	uint16_t *mine;			/* our slots, in order */
+	unsigned int mine_count;
+	struct trie_slots headless;	/* all is here but the heads */
+	struct timer heads_timer;
+	/* repair_serve.c */
 	struct list serving;		/* peers' questions that wait for our trie */
 	unsigned int serving_count;
+	struct repair_page *page;	/* the answer that is being made; NULL: none */
 	struct timer serve_timer;
+	struct pulls *pulls;
+	struct spares *spares;
 };
+
+/* In the counts of an answer to WIRE_SLOTS: of each slot; of a quarter of all: a bit each, 32 a count, of leases, then of heads. */
+#define REPAIR_SLOT_LEASES 1u
+#define REPAIR_SLOT_HEADS  2u
+#define REPAIR_QUARTER	   (RING_SLOTS / 4)	/* below a path of depth 1 */
+
+extern const struct trie_slots repair_no_slots;
+
+static inline bool trie_slots_empty(const struct trie_slots *s)
+{
+	return !memcmp(s, &repair_no_slots, sizeof(*s));
+}
 
 struct pair *repair_pair(struct node *n, const struct address *id);	/* NULL: none */
 
 /** repair_due(n, pair, at): compare it at ${at}, or sooner if that was to be. */
 void repair_due(struct node *n, struct pair *pair, uint64_t at);
 
-/** repair_shared(n, id, out): the slots that both we and ${id} own now.  False: none. */
-bool repair_shared(struct node *n, const struct address *id, struct trie_slots *out);
-
 /** repair_compared(n, id): ${id} has compared with us just now: we need not, for a while. */
 void repair_compared(struct node *n, const struct address *id);
 
 /** repair_done(n, pair, result, missed): the end of a reconcile; ${missed}: slots where something was not got. */
 void repair_done(struct node *n, struct pair *pair, int result, const struct trie_slots *missed);
+
+/* ---- repair_slots.c ---- */
+
+/** slots_table(n): a new table: which are ours now?  -ENOMEM.  slots_duties(n): whom do the incomplete ones wait for?  -ENOMEM. */
+int slots_table(struct node *n);
+int slots_duties(struct node *n);
+/** slots_done(n, pair, missed): it was reconciled with; ${missed} stay its duty. */
+void slots_done(struct node *n, struct pair *pair, const struct trie_slots *missed);
+void slots_heads_due(struct node *n, struct timer *t);
+
+/** repair_shared(n, id, out): the slots that both we and ${id} own now.  False: none. */
+bool repair_shared(struct node *n, const struct address *id, struct trie_slots *out);
 
 /* ---- reconcile.c ---- */
 
@@ -66,9 +103,18 @@ void pulls_end(struct node *n);
 /** pull_add(n, a, from, r): get ${a}, which ${from} has; tell ${r} (NULL: nobody) by reconcile_pulled().  1: it will be
  * told; 0: it waits for ${a} already; -ENOSPC: no room, reconcile_room() follows. */
 int pull_add(struct node *n, const struct address *a, const struct address *from, struct reconcile *r);
+/** pull_spare(n, a, from): likewise, whether a lease here has it or not.  0, -ENOSPC. */
+int pull_spare(struct node *n, const struct address *a, const struct address *from);
 /** pulls_forget(n, r): ${r} goes away. */
 void pulls_forget(struct node *n, const struct reconcile *r);
 size_t pulls_memory(const struct node *n);
+
+/* ---- spare.c ---- */
+
+int spares_start(struct node *n);	/* -ENOMEM */
+void spares_end(struct node *n);
+void spares_table(struct node *n);
+size_t spares_memory(const struct node *n);
 
 /* ---- repair_serve.c ---- */
 

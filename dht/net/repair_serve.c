@@ -6,7 +6,8 @@
  *       | paths                                 | serve_places()  | counts, and hashes or addresses
  * LIST  | a path                                | serve_list()    | a page of addresses
  * OFFER | addresses that we may lack            | offer()         | pulled, as far as there is room; answered at once
- * SLOTS | slots                                 | slots()         | which are complete; answered at once
+ * SLOTS | slots                                 | slots()         | which are complete, where are leases and heads; at once
+ *       | a quarter of all                      | quarter()       | where are leases and heads; at once
  *
  * The first three wait, and go on in pieces, while the trie has to be read from the catalogue.
  */
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "chunker/bytes.h"
 #include "dht/net/repair_impl.h"
 
 struct repair_serving {
@@ -21,10 +23,13 @@ struct repair_serving {
 	struct served *served;
 	struct address id;
 	struct message m;		/* the question */
+};
+
+/* The answer to the first of those that wait. */
+struct repair_page {
 	struct trie_slots shared;
 	unsigned int at;		/* places, or slots, that are done */
 	unsigned int hashes, addresses;
-	bool more;
 	uint8_t count[WIRE_PATHS_MAX * WIRE_COUNT_LEN];
 	struct wire_hash hash[WIRE_HASHES_MAX];
 	struct address address[WIRE_ADDRESSES_MAX];
@@ -35,9 +40,10 @@ _Static_assert(WIRE_PATHS_MAX * TRIE_LEAF <= WIRE_ADDRESSES_MAX, "and for all ad
 
 static int serve_compare(struct node *n, struct repair_serving *v, struct message *out)
 {
+	struct repair_page *page = n->repair->page;
 	static const struct wire_path root;
 	struct trie_part part;
-	int r = trie_part(n->repair->trie, &root, &v->shared, &part);
+	int r = trie_part(n->repair->trie, &root, &page->shared, &part);
 
 	if (r)
 		return r;
@@ -46,56 +52,57 @@ static int serve_compare(struct node *n, struct repair_serving *v, struct messag
 	return 0;
 }
 
-static int serve_place(struct node *n, struct repair_serving *v, const struct wire_path *path)
+static int serve_place(struct node *n, struct repair_page *page, const struct wire_path *path)
 {
 	struct trie *t = n->repair->trie;
 	struct trie_part part, parts[TRIE_CHILDREN];
-	int r = trie_part(t, path, &v->shared, &part);
+	int r = trie_part(t, path, &page->shared, &part);
 
 	if (r)
 		return r;
 	if (path->depth >= TRIE_SLOT_DEPTH && part.count <= TRIE_LEAF) {
-		part.count = (uint32_t)trie_list(t, path, NULL, part.count, v->address + v->addresses);
-		v->addresses += part.count;
+		part.count = (uint32_t)trie_list(t, path, NULL, part.count, page->address + page->addresses);
+		page->addresses += part.count;
 	} else if (part.count && path->depth < TRIE_DEPTH) {
-		r = trie_parts(t, path, &v->shared, parts);
+		r = trie_parts(t, path, &page->shared, parts);
 		for (unsigned int i = 0; i < TRIE_CHILDREN && !r; i++)
-			v->hash[v->hashes++] = parts[i].hash;
+			page->hash[page->hashes++] = parts[i].hash;
 	}
 	if (!r)
-		wire_count_put(part.count, v->count + v->at * WIRE_COUNT_LEN);
+		wire_count_put(part.count, page->count + page->at * WIRE_COUNT_LEN);
 	return r;
 }
 
 static int serve_places(struct node *n, struct repair_serving *v, struct message *out)
 {
+	struct repair_page *page = n->repair->page;
 	struct wire_path path;
 	int r;
 
-	for (; v->at < v->m.path_count; v->at++) {
-		wire_path(&v->m, v->at, &path);
-		r = serve_place(n, v, &path);
+	for (; page->at < v->m.path_count; page->at++) {
+		wire_path(&v->m, page->at, &path);
+		r = serve_place(n, page, &path);
 		if (r)
 			return r;
 	}
 	out->has = WIRE_HAS(FIELD_COUNTS);
-	out->counts_bytes = v->count;
+	out->counts_bytes = page->count;
 	out->count_count = v->m.path_count;
-	if (v->hashes) {
+	if (page->hashes) {
 		out->has |= WIRE_HAS(FIELD_HASHES);
-		out->hashes = v->hash;
-		out->hash_count = v->hashes;
+		out->hashes = page->hash;
+		out->hash_count = page->hashes;
 	}
-	if (v->addresses) {
+	if (page->addresses) {
 		out->has |= WIRE_HAS(FIELD_ADDRESSES);
-		out->addresses = v->address;
-		out->address_count = v->addresses;
+		out->addresses = page->address;
+		out->address_count = page->addresses;
 	}
 	return 0;
 }
 
-/* The page goes from slot to slot above depth 4; v->at counts them, from the first one below the path. */
-static int list_slots(struct node *n, struct repair_serving *v, const struct wire_path *path, const struct address *after)
+/* The page goes from slot to slot above depth 4; page->at counts them, from the first one below the path. */
+static int list_slots(struct node *n, struct repair_page *page, const struct wire_path *path, const struct address *after)
 {
 	struct trie *t = n->repair->trie;
 	unsigned int first = (unsigned int)(path->nibbles[0] << 8 | path->nibbles[1]);
@@ -104,18 +111,18 @@ static int list_slots(struct node *n, struct repair_serving *v, const struct wir
 	struct trie_part part;
 	int r;
 
-	if (after && ring_slot(after) > first + v->at)
-		v->at = ring_slot(after) - first;
-	for (; v->at < slots && v->addresses < WIRE_ADDRESSES_MAX; v->at++) {
-		unsigned int room = WIRE_ADDRESSES_MAX - v->addresses;
+	if (after && ring_slot(after) > first + page->at)
+		page->at = ring_slot(after) - first;
+	for (; page->at < slots && page->addresses < WIRE_ADDRESSES_MAX; page->at++) {
+		unsigned int room = WIRE_ADDRESSES_MAX - page->addresses;
 
-		trie_path_slot(first + v->at, &slot);
-		r = trie_slots_have(&v->shared, first + v->at) ? trie_part(t, &slot, &v->shared, &part) : 1;
+		trie_path_slot(first + page->at, &slot);
+		r = trie_slots_have(&page->shared, first + page->at) ? trie_part(t, &slot, &page->shared, &part) : 1;
 		if (r < 0)
 			return r;
 		if (r || !part.count)
 			continue;
-		v->addresses += (unsigned int)trie_list(t, &slot, after, room, v->address + v->addresses);
+		page->addresses += (unsigned int)trie_list(t, &slot, after, room, page->address + page->addresses);
 	}
 	return 0;
 }
@@ -123,20 +130,21 @@ static int list_slots(struct node *n, struct repair_serving *v, const struct wir
 static int serve_list(struct node *n, struct repair_serving *v, struct message *out)
 {
 	const struct address *after = v->m.has & WIRE_HAS(FIELD_ADDRESS) ? &v->m.address : NULL;
+	struct repair_page *page = n->repair->page;
 	struct wire_path path;
 	int r = 0;
 
 	wire_path(&v->m, 0, &path);
 	if (path.depth < TRIE_SLOT_DEPTH)
-		r = list_slots(n, v, &path, after);
+		r = list_slots(n, page, &path, after);
 	else
-		v->addresses = (unsigned int)trie_list(n->repair->trie, &path, after, WIRE_ADDRESSES_MAX, v->address);
+		page->addresses = (unsigned int)trie_list(n->repair->trie, &path, after, WIRE_ADDRESSES_MAX, page->address);
 	if (r)
 		return r;
 	out->has = WIRE_HAS(FIELD_ADDRESSES);
-	out->addresses = v->address;
-	out->address_count = v->addresses;
-	out->more = v->addresses == WIRE_ADDRESSES_MAX;
+	out->addresses = page->address;
+	out->address_count = page->addresses;
+	out->more = page->addresses == WIRE_ADDRESSES_MAX;
 	return 0;
 }
 
@@ -161,6 +169,43 @@ static bool serve(struct node *n, struct repair_serving *v)
 	return true;
 }
 
+static void drop(struct repair *repair, struct repair_serving *v)
+{
+	list_remove(&v->link);
+	repair->serving_count--;
+	free(v);
+}
+
+/* The page for ${v}.  False: no memory. */
+static bool page_begin(struct node *n, const struct repair_serving *v)
+{
+	struct repair *repair = n->repair;
+
+	if (!repair->page)
+		repair->page = malloc(sizeof(*repair->page));
+	if (!repair->page)
+		return false;
+	repair->page->at = repair->page->hashes = repair->page->addresses = 0;
+	repair_shared(n, &v->id, &repair->page->shared);
+	return true;
+}
+
+static void next_one(struct node *n)
+{
+	struct repair *repair = n->repair;
+
+	while (!list_empty(&repair->serving)) {
+		struct repair_serving *v = list_item(repair->serving.next, struct repair_serving, link);
+
+		if (page_begin(n, v))
+			return;
+		serve_status(n, v->served, WIRE_BUSY);
+		drop(repair, v);
+	}
+	free(repair->page);
+	repair->page = NULL;
+}
+
 void repair_serve_due(struct node *n, struct timer *t)
 {
 	struct repair *repair = n->repair;
@@ -173,9 +218,8 @@ void repair_serve_due(struct node *n, struct timer *t)
 			timer_set(n, t, n->now);
 			return;
 		}
-		list_remove(&v->link);
-		repair->serving_count--;
-		free(v);
+		drop(repair, v);
+		next_one(n);
 	}
 }
 
@@ -185,7 +229,9 @@ static bool paths_valid(const struct message *m)
 
 	for (unsigned int i = 0; i < m->path_count; i++) {
 		wire_path(m, i, &path);
-		if (!trie_path_valid(&path) || (m->type == WIRE_SLOTS && path.depth != TRIE_SLOT_DEPTH))
+		if (!trie_path_valid(&path))
+			return false;
+		if (m->type == WIRE_SLOTS && path.depth != TRIE_SLOT_DEPTH && (path.depth != 1 || m->path_count != 1))
 			return false;
 	}
 	return m->type == WIRE_LIST ? m->path_count == 1 : true;
@@ -199,10 +245,20 @@ static bool trie_valid(const struct message *m)
 	return paths != hashes && (!hashes || m->hash_count == 1);
 }
 
+/* Is there room for another question of ${id}?  One peer does not keep the others waiting. */
+static bool room_for(const struct repair *repair, const struct address *id)
+{
+	unsigned int its = 0;
+
+	for (struct list *l = repair->serving.next; l != &repair->serving; l = l->next)
+		its += address_equal(&list_item(l, struct repair_serving, link)->id, id);
+	return repair->serving_count < REPAIR_SERVED && its < REPAIR_SERVED_PEER;
+}
+
 static void wait_for_trie(struct node *n, struct served *s, const struct message *m)
 {
 	struct repair *repair = n->repair;
-	struct repair_serving *v = repair->serving_count < REPAIR_SERVED ? calloc(1, sizeof(*v)) : NULL;
+	struct repair_serving *v = room_for(repair, &s->peer->id) ? calloc(1, sizeof(*v)) : NULL;
 
 	if (!v) {
 		serve_status(n, s, WIRE_BUSY);
@@ -211,9 +267,9 @@ static void wait_for_trie(struct node *n, struct served *s, const struct message
 	v->served = s;
 	v->id = s->peer->id;
 	v->m = *m;
-	repair_shared(n, &v->id, &v->shared);
 	list_append(&repair->serving, &v->link);
-	repair->serving_count++;
+	if (repair->serving_count++ == 0)
+		next_one(n);
 	timer_set(n, &repair->serve_timer, n->now);
 }
 
@@ -227,11 +283,11 @@ static void offer(struct node *n, struct served *s, const struct message *m)
 	for (unsigned int i = 0; i < m->address_count && room; i++) {
 		const struct address *a = &m->addresses[i];
 
-		if (!placement_mine(n, ring_slot(a)) || c->state(c, a) & (STATE_OWNED | STATE_FOREIGN))
+		if (!placement_mine(n, ring_slot(a)))
 			continue;
 		if (!c->leased(c, a))
 			unknown = true;		/* their lease is newer, or ours is: comparing will tell */
-		else
+		else if (!(c->state(c, a) & (STATE_OWNED | STATE_FOREIGN)))
 			room = pull_add(n, a, &id, NULL) >= 0;
 	}
 	if (pair && (unknown || !room))
@@ -239,17 +295,60 @@ static void offer(struct node *n, struct served *s, const struct message *m)
 	serve_status(n, s, room ? WIRE_OK : WIRE_BUSY);
 }
 
+/* REPAIR_SLOT_ bits. */
+static uint32_t anything(struct node *n, unsigned int slot)
+{
+	struct catalogue *c = n->options.catalogue;
+	struct address volume, before;		/* the last one in front of the slot */
+	uint32_t bits = c->lease_next(c, slot, NULL, &volume) ? REPAIR_SLOT_LEASES : 0;
+
+	memset(&before, 0xff, sizeof(before));
+	put_be64(before.b, ((uint64_t)slot << (64 - RING_SLOT_BITS)) - 1);
+	if (c->rows(c, ROW_HEAD, slot ? &before : NULL, &volume) && ring_slot(&volume) == slot)
+		bits |= REPAIR_SLOT_HEADS;
+	return bits;
+}
+
+/* A quarter of all slots: a bit each, of leases, then of heads. */
+static void quarter(struct node *n, struct served *s, const struct wire_path *path)
+{
+	uint32_t word[2][REPAIR_QUARTER / 32] = { { 0 } };
+	uint8_t count[2 * REPAIR_QUARTER / 32 * WIRE_COUNT_LEN];
+	struct message answer = { .status = WIRE_OK, .has = WIRE_HAS(FIELD_HAVE) | WIRE_HAS(FIELD_COUNTS),
+		.counts_bytes = count, .count_count = 2 * REPAIR_QUARTER / 32 };
+	unsigned int first = (unsigned int)path->nibbles[0] << 8;
+
+	for (unsigned int i = 0; i < REPAIR_QUARTER; i++) {
+		uint32_t bits = anything(n, first + i);
+
+		for (unsigned int k = 0; k < 2; k++)
+			word[k][i / 32] |= (bits >> k & 1) << i % 32;
+	}
+	for (unsigned int i = 0; i < answer.count_count; i++)
+		wire_count_put(word[i / (REPAIR_QUARTER / 32)][i % (REPAIR_QUARTER / 32)], count + i * WIRE_COUNT_LEN);
+	serve_answer(n, s, &answer, NULL);
+}
+
 static void slots(struct node *n, struct served *s, const struct message *m)
 {
-	uint8_t have[WIRE_PATHS_MAX / 8] = { 0 };
-	struct message answer = { .status = WIRE_OK, .has = WIRE_HAS(FIELD_HAVE),
-		.have = { have, (m->path_count + 7) / 8 } };
+	uint8_t have[WIRE_PATHS_MAX / 8] = { 0 }, count[WIRE_PATHS_MAX * WIRE_COUNT_LEN];
+	struct message answer = { .status = WIRE_OK, .has = WIRE_HAS(FIELD_HAVE) | WIRE_HAS(FIELD_COUNTS),
+		.have = { have, (m->path_count + 7) / 8 }, .counts_bytes = count, .count_count = m->path_count };
 	struct wire_path path;
 
+	wire_path(m, 0, &path);
+	if (path.depth == 1) {
+		quarter(n, s, &path);
+		return;
+	}
 	for (unsigned int i = 0; i < m->path_count; i++) {
+		unsigned int slot;
+
 		wire_path(m, i, &path);
-		if (placement_mine(n, trie_slot(&path)) && placement_complete(n, trie_slot(&path)))
+		slot = trie_slot(&path);
+		if (placement_mine(n, slot) && placement_complete(n, slot))
 			have[i / 8] |= (uint8_t)(1u << i % 8);
+		wire_count_put(anything(n, slot), count + i * WIRE_COUNT_LEN);
 	}
 	serve_answer(n, s, &answer, NULL);
 }
@@ -274,16 +373,13 @@ void repair_serve_end(struct node *n)
 	struct repair *repair = n->repair;
 
 	timer_stop(n, &repair->serve_timer);
-	while (!list_empty(&repair->serving)) {
-		struct repair_serving *v = list_item(repair->serving.next, struct repair_serving, link);
-
-		list_remove(&v->link);
-		free(v);
-	}
-	repair->serving_count = 0;
+	while (!list_empty(&repair->serving))
+		drop(repair, list_item(repair->serving.next, struct repair_serving, link));
+	free(repair->page);
+	repair->page = NULL;
 }
 
 size_t repair_serve_memory(const struct repair *r)
 {
-	return r->serving_count * sizeof(struct repair_serving);
+	return r->serving_count * sizeof(struct repair_serving) + (r->page ? sizeof(*r->page) : 0);
 }

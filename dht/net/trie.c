@@ -304,6 +304,16 @@ static int slot_place(struct trie *t, unsigned int slot, struct place **out)
 	return 0;
 }
 
+/* Does the pair share any slot below a place above them?  Most nodes share a few of all with another. */
+static bool any_shared(const struct trie_slots *slots, uint64_t steps, unsigned int depth)
+{
+	static const struct trie_slots none;
+	/* the first step has two bits only */
+	size_t bytes = depth ? 4 * sizeof(none) >> 4 * depth : sizeof(none);
+
+	return memcmp(slots->bit + (steps >> 48) / 8, none.bit, bytes) != 0;
+}
+
 /* One place above the slots: of what the pair shares. */
 static int part_above(struct trie *t, uint64_t steps, unsigned int depth, const struct trie_slots *slots,
     struct trie_part *out);
@@ -330,6 +340,10 @@ static int part_above(struct trie *t, uint64_t steps, unsigned int depth, const 
 	struct place *p;
 	int r;
 
+	if (depth < TRIE_SLOT_DEPTH && !any_shared(slots, steps, depth)) {
+		memset(out, 0, sizeof(*out));
+		return 0;
+	}
 	if (depth < TRIE_SLOT_DEPTH) {
 		r = parts_above(t, steps, depth, slots, part);
 		if (!r)

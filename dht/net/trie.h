@@ -94,4 +94,12 @@ static inline void trie_slots_remove(struct trie_slots *s, unsigned int slot)
 	s->bit[slot / 8] &= (uint8_t)~(1u << slot % 8);
 }
 
+/** trie_slots_next(s, slot): the first of ${s} from ${slot} on; RING_SLOTS: none. */
+static inline unsigned int trie_slots_next(const struct trie_slots *s, unsigned int slot)
+{
+	while (slot < RING_SLOTS && !trie_slots_have(s, slot))
+		slot = s->bit[slot / 8] >> slot % 8 ? slot + 1 : (slot / 8 + 1) * 8;
+	return slot;
+}
+
 #endif

@@ -57,7 +57,10 @@ enum wire_type {
 	/* placement, addresses, [more]: these you lack and I have (more: and others: compare with me).  -> status: WIRE_BUSY:
 	 * not all were noted */
 	WIRE_OFFER = 34,
-	WIRE_SLOTS = 35,	/* placement, paths (each a slot): which are complete at you?  -> status, have (a bit each) */
+	/* placement, paths (each a slot): which are complete at you?  -> status, have (a bit each), counts (each: 1: any lease of it
+	 * is here, + 2: any head).  Or one path of depth 1: -> status, have (none), counts: 256 x 32 bits, lowest first: of each
+	 * slot below it, is any lease here; then, is any head */
+	WIRE_SLOTS = 35,
 	WIRE_LEASE = 40,	/* placement, lease, count (of addresses in the parts before), addresses, [more]: one part of a
 				 * lease.  -> status; WIRE_ENDED: statement */
 	WIRE_RETIRE = 41,	/* placement, statement: signed by the volume.  -> status */
