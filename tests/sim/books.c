@@ -194,12 +194,14 @@ bool books_excused(struct world *w, const struct item *i)
 
 void books_acked(struct world *w, struct item *i, struct host *by, unsigned int acks, unsigned int losses)
 {
+	const struct ring *table;
 	struct node_status s;
 	unsigned int others, have, lied = books_false(w, i);
 	unsigned int lost = i->losses - losses + rotten(w, i);
 
 	node_status(by->node, &s);
-	others = s.members > 0 ? s.members - 1 : 0;
+	table = tables_find(w, &s.placement);
+	others = table ? table->members - (ring_find(table, &by->id) >= 0) : 0;
 	if (acks > others)
 		acks = others;
 	have = i->holders - books_has(i, by);

@@ -170,7 +170,9 @@ static void fire_leave(struct world *w, void *arg, uint64_t unused)
 	(void)unused;
 	if (!h->node || h->leaving || h->liar)
 		return;
-	h->leaving = true;
+	/* Should it give up, it goes on draining. */
+	h->leaving = h->draining = true;
+	books_changed(w);
 	load_simple(w, h, COMMAND_LEAVE, 600 * S, 0, 0, NULL);
 }
 
@@ -198,7 +200,7 @@ static void change_member(struct world *w, struct host *h)
 	unsigned int what = (unsigned int)dice_below(d, 10), members = 0;
 
 	for (unsigned int i = 0; i < w->hosts; i++)
-		members += w->host[i]->member;
+		members += w->host[i]->member && !w->host[i]->draining && !w->host[i]->leaving;
 	if (what < 3 && members < 3 * w->options.nodes / 2 + 2) {
 		join(w);
 	} else if (what < 5 && members > w->options.replicas + 2 && h->node) {
@@ -206,7 +208,7 @@ static void change_member(struct world *w, struct host *h)
 	} else if (what < 6 && members > w->options.replicas + 2) {
 		evict(w, h);
 	} else if (h->node && what < 8) {
-		h->draining = !h->draining && members > w->options.replicas + 2;
+		h->draining = !h->draining && members > w->options.replicas + 2;	/* or back in */
 		books_changed(w);
 		load_simple(w, h, COMMAND_DRAIN, 60 * S, h->draining, 0, NULL);
 	} else if (h->node) {
@@ -309,6 +311,16 @@ void faults_start(struct world *w)
 	world_plan(w, w->now + w->options.fault_every, fire_fault, NULL, 0);
 }
 
+/* What it was told while others killed it, it may not know.  Who is about to leave goes on. */
+static void come_back(struct world *w, struct host *h)
+{
+	if (!h->node || !h->member || h->gone || h->liar || h->leaving)
+		return;
+	h->draining = false;
+	load_simple(w, h, COMMAND_DRAIN, 60 * S, 0, 0, NULL);
+	load_simple(w, h, COMMAND_SET, 60 * S, 0, h->weight, h->zone);
+}
+
 void faults_heal(struct world *w)
 {
 	w->faults->running = false;
@@ -318,8 +330,6 @@ void faults_heal(struct world *w)
 		struct host *h = w->host[i];
 
 		fire_usual(w, h, 0);
-		if (h->busy_until > w->now)
-			h->thawed = h->busy_until = w->now;
 		if (h->skew_ppm)
 			host_set_skew(h, 0);
 		if (h->member)
@@ -328,4 +338,7 @@ void faults_heal(struct world *w)
 	for (unsigned int i = 0; i < w->hosts; i++)
 		if (w->host[i]->liar && w->host[i]->member)
 			evict(w, w->host[i]);
+	for (unsigned int i = 0; i < w->hosts && (w->options.faults & FAULT_MEMBERS); i++)
+		come_back(w, w->host[i]);
+	books_changed(w);
 }
