@@ -332,7 +332,7 @@ static bool value_take(const struct field *f, struct wire_slice v, struct messag
 			return false;
 		break;
 	default:
-		if (v.len % f->item != 0 || v.len / f->item > f->max)
+		if (v.len % f->item != 0)
 			return false;
 		memcpy(p, &v.data, sizeof(v.data));
 		memcpy((uint8_t *)m + f->count, &(uint32_t){ v.len / f->item }, sizeof(uint32_t));

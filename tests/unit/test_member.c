@@ -232,6 +232,7 @@ static void of_one_incarnation_the_larger_bytes_win(void **state)
 {
 	struct member *a = of(4, MEMBER_HERE, 1), *b = of(4, MEMBER_HERE, 2), *longer;
 	struct member fields = { .state = MEMBER_HERE, .weight = 1, .incarnation = 4, .instance = 1 };
+	uint8_t bytes[MEMBER_BLOB_MAX] = { 0 };
 
 	(void)state;
 	assert_true(member_newer(b, a));
@@ -240,6 +241,12 @@ static void of_one_incarnation_the_larger_bytes_win(void **state)
 	strcpy(fields.zone, "z");
 	longer = signed_member(&fields);
 	assert_int_not_equal(member_newer(a, longer), member_newer(longer, a));
+	member_drop(longer);
+	/* Nobody finds a signature that makes one begin with the other; but the order does not look at signatures. */
+	memcpy(bytes, a->bytes, a->len);
+	assert_int_equal(read_of(bytes, a->len + 1, &longer), 0);
+	assert_true(member_newer(longer, a));
+	assert_false(member_newer(a, longer));
 	member_drop(a);
 	member_drop(b);
 	member_drop(longer);
@@ -360,6 +367,70 @@ static void what_is_not_a_record_is_refused_though_it_is_signed(void **state)
 		domain_sign("dhtfs member", bytes, body, secret, bytes + body);
 		assert_int_equal(is_believed(bytes, m->len), changes[i].good);
 	}
+	member_drop(m);
+}
+
+/* A record's fields as they stand, whatever they are, signed. */
+static bool is_signed_and_believed(uint8_t bytes[MEMBER_BLOB_MAX + 1], size_t body)
+{
+	domain_sign("dhtfs member", bytes, body, secret, bytes + body);
+	return is_believed(bytes, body + MEMBER_SIGNATURE);
+}
+
+static void texts_have_bounds_though_they_are_signed(void **state)
+{
+	static const struct {
+		unsigned int zone, addresses, address;	/* how long, how many, how long each */
+		bool good;
+	} cases[] = {
+		{ 31, 4, 63, true }, { 32, 0, 0, false }, { 0, 1, 64, false }, { 0, 1, 0, false }, { 0, 5, 1, false },
+		{ 0, 4, 1, true }, { 255, 0, 0, false },
+	};
+	struct member fields = fields_of_golden(), *m = signed_member(&fields);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint8_t bytes[MEMBER_BLOB_MAX + 1], *p = bytes + 94;
+
+		memcpy(bytes, m->bytes, 94);
+		*p++ = (uint8_t)cases[i].zone;
+		memset(p, 'z', cases[i].zone);
+		p += cases[i].zone;
+		*p++ = (uint8_t)cases[i].addresses;
+		for (unsigned int j = 0; j < cases[i].addresses; j++) {
+			*p++ = (uint8_t)cases[i].address;
+			memset(p, 'a', cases[i].address);
+			p += cases[i].address;
+		}
+		assert_int_equal(is_signed_and_believed(bytes, (size_t)(p - bytes)), cases[i].good);
+	}
+	member_drop(m);
+}
+
+static void a_record_that_ends_early_is_refused_though_it_is_signed(void **state)
+{
+	struct member fields = fields_of_golden(), *m = signed_member(&fields);
+	size_t whole = m->len - MEMBER_SIGNATURE;
+
+	(void)state;
+	for (size_t body = 0; body <= whole; body++) {
+		uint8_t bytes[MEMBER_BLOB_MAX + 1];
+
+		memcpy(bytes, m->bytes, body);
+		assert_int_equal(is_signed_and_believed(bytes, body), body == whole);
+	}
+	member_drop(m);
+}
+
+static void a_record_has_a_longest_length(void **state)
+{
+	struct member fields = fields_of_golden(), *m = signed_member(&fields);
+	uint8_t bytes[MEMBER_BLOB_MAX + 1] = { 0 };
+
+	(void)state;
+	memcpy(bytes, m->bytes, m->len);
+	assert_true(is_signed_and_believed(bytes, MEMBER_BLOB_MAX - MEMBER_SIGNATURE));
+	assert_false(is_signed_and_believed(bytes, MEMBER_BLOB_MAX - MEMBER_SIGNATURE + 1));
 	member_drop(m);
 }
 
@@ -508,6 +579,9 @@ int main(void)
 		cmocka_unit_test(a_key_of_small_order_signs_nothing),
 		cmocka_unit_test(what_was_signed_for_one_thing_is_nothing_else),
 		cmocka_unit_test(what_is_not_a_record_is_refused_though_it_is_signed),
+		cmocka_unit_test(texts_have_bounds_though_they_are_signed),
+		cmocka_unit_test(a_record_that_ends_early_is_refused_though_it_is_signed),
+		cmocka_unit_test(a_record_has_a_longest_length),
 		cmocka_unit_test(what_later_versions_add_is_kept_and_believed),
 		cmocka_unit_test(any_bytes_at_all_are_refused),
 		cmocka_unit_test(equal_bytes_of_one_table_are_one_member),

@@ -180,6 +180,10 @@ static void the_key_of_another_ring_or_admin_is_refused(void **state)
 	wrong[0] ^= 1;			/* a seed that does not fit the public half */
 	n = admin_key_format(&file, wrong, key);
 	assert_int_equal(admin_key_parse(key, n, &file, out, why), -EINVAL);
+	memcpy(wrong, admin, sizeof(wrong));
+	wrong[MEMBER_SECRET - 1] ^= 1;	/* and the other way round */
+	n = admin_key_format(&file, wrong, key);
+	assert_int_equal(admin_key_parse(key, n, &file, out, why), -EINVAL);
 	assert_int_equal(admin_key_parse(text, text_len, &file, out, why), -EINVAL);
 	assert_string_equal(why, "line 1: the file must begin with dhtfs-ring-admin");
 }
