@@ -107,6 +107,7 @@ unsigned int kit_owners(struct kit *k, const struct address *a, struct kit_peer 
 struct kit_peer *kit_walk(struct kit *k, const struct address *a, unsigned int i);
 
 void kit_give(struct kit_peer *p, const struct address *a, struct chunk *c);	/* it has a copy */
+void kit_take(struct kit_peer *p, const struct address *a);	/* it has none any more */
 struct kit_copy *kit_has(struct kit_peer *p, const struct address *a);
 
 /** kit_keep(k, a, chunk, states): on our disk.  kit_lease(k, a): a lease has it, and it alone of its slot. */

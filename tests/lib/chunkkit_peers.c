@@ -66,6 +66,16 @@ void kit_give(struct kit_peer *p, const struct address *a, struct chunk *c)
 	p->copy[p->copies++] = (struct kit_copy){ .address = *a, .kind = KIND_DATA, .chunk = chunk_hold(c) };
 }
 
+void kit_take(struct kit_peer *p, const struct address *a)
+{
+	struct kit_copy *copy = kit_has(p, a);
+
+	if (!copy)
+		return;
+	chunk_drop(copy->chunk);
+	*copy = p->copy[--p->copies];
+}
+
 /* A call under way: what was asked, and when the answer is there. */
 struct flight {
 	struct list link;
