@@ -6,13 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Lists in the order of addresses; tests have few of each. */
+/* An array in the order of addresses, as tests may have many; lists of what they have few of. */
 struct memory_record {
-	struct memory_record *next;
 	struct address address, volume;
 	enum kind kind;
 	struct chunk *chunk;
 	unsigned int states;
+};
+
+/* By how many leases it is held.  Likewise an array. */
+struct memory_leased {
+	struct address address;
+	uint32_t leases;
 };
 
 struct memory_row {
@@ -22,7 +27,6 @@ struct memory_row {
 };
 
 struct memory_lease {
-	struct memory_lease *next;
 	struct catalogue_lease lease;
 	struct address *addresses;
 };
@@ -38,30 +42,66 @@ static void *must(void *p)
 	return p;
 }
 
-/* The place of the first that is not below ${a}. */
-static struct memory_record **record_at(struct memory_catalogue *c, const struct address *a)
-{
-	struct memory_record **r = &c->records;
+/* ---- arrays: pointers to what begins with its key ---- */
 
-	while (*r && address_compare(&(*r)->address, a) < 0)
-		r = &(*r)->next;
-	return r;
+/* The place of the first that is not below ${key}. */
+static size_t place(const struct memory_array *a, const void *key, int (*compare)(const void *item, const void *key))
+{
+	size_t low = 0, high = a->count;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (compare(a->item[middle], key) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static void *add(struct memory_array *a, size_t at, size_t size)
+{
+	if (a->count == a->room) {
+		a->room = a->room ? 2 * a->room : 16;
+		a->item = must(realloc(a->item, a->room * sizeof(*a->item)));
+	}
+	memmove(a->item + at + 1, a->item + at, (a->count - at) * sizeof(*a->item));
+	a->count++;
+	return a->item[at] = must(calloc(1, size));
+}
+
+static void take(struct memory_array *a, size_t at)
+{
+	free(a->item[at]);
+	a->count--;
+	memmove(a->item + at, a->item + at + 1, (a->count - at) * sizeof(*a->item));
+}
+
+static int by_address(const void *item, const void *key)
+{
+	return memcmp(item, key, ADDRESS_LEN);
 }
 
 static struct memory_record *record_find(struct memory_catalogue *c, const struct address *a)
 {
-	struct memory_record *r = *record_at(c, a);
+	size_t at = place(&c->records, a, by_address);
+	struct memory_record *r = at < c->records.count ? c->records.item[at] : NULL;
 
 	return r && address_equal(&r->address, a) ? r : NULL;
 }
 
+static struct memory_leased *leased_find(struct memory_catalogue *c, const struct address *a)
+{
+	size_t at = place(&c->leased, a, by_address);
+	struct memory_leased *l = at < c->leased.count ? c->leased.item[at] : NULL;
+
+	return l && address_equal(&l->address, a) ? l : NULL;
+}
+
 static bool leased(struct catalogue *catalogue, const struct address *a)
 {
-	for (struct memory_lease *l = of(catalogue)->leases; l; l = l->next)
-		for (uint32_t i = 0; i < l->lease.count; i++)
-			if (address_equal(&l->addresses[i], a))
-				return true;
-	return false;
+	return leased_find(of(catalogue), a) != NULL;
 }
 
 static unsigned int state(struct catalogue *catalogue, const struct address *a)
@@ -71,43 +111,20 @@ static unsigned int state(struct catalogue *catalogue, const struct address *a)
 	return r ? r->states | (leased(catalogue, a) ? STATE_LEASED : 0) : 0;
 }
 
-static size_t list_leased(struct memory_catalogue *c, const struct address *from, size_t n, struct address *out)
-{
-	size_t count = 0;
-
-	/* Each time the smallest that is not below ${from}, and greater than the last. */
-	while (count < n) {
-		const struct address *best = NULL;
-
-		for (struct memory_lease *l = c->leases; l; l = l->next)
-			for (uint32_t i = 0; i < l->lease.count; i++) {
-				const struct address *a = &l->addresses[i];
-
-				if ((from && address_compare(a, from) < 0) ||
-				    (count > 0 && address_compare(a, &out[count - 1]) <= 0))
-					continue;
-				if (!best || address_compare(a, best) < 0)
-					best = a;
-			}
-		if (!best)
-			break;
-		out[count++] = *best;
-	}
-	return count;
-}
-
 static size_t list(struct catalogue *catalogue, const struct address *from, unsigned int states, size_t n,
     struct address *out)
 {
 	struct memory_catalogue *c = of(catalogue);
-	unsigned int others = states & STATE_ANY;
+	const struct memory_array *all = states & STATE_ANY ? &c->records : &c->leased;
 	size_t count = 0;
 
-	if (!others)
-		return list_leased(c, from, n, out);
-	for (struct memory_record *r = from ? *record_at(c, from) : c->records; r && count < n; r = r->next)
-		if ((r->states & others) && (!(states & STATE_LEASED) || leased(catalogue, &r->address)))
-			out[count++] = r->address;
+	for (size_t i = from ? place(all, from, by_address) : 0; i < all->count && count < n; i++) {
+		const struct memory_record *r = all->item[i];
+
+		if (all == &c->records && (!(r->states & states & STATE_ANY) || (states & STATE_LEASED && !leased(catalogue, &r->address))))
+			continue;
+		memcpy(&out[count++], all->item[i], ADDRESS_LEN);
+	}
 	return count;
 }
 
@@ -142,21 +159,20 @@ static bool rows(struct catalogue *catalogue, uint8_t table, const struct addres
 	return false;
 }
 
-static struct memory_lease **lease_at(struct memory_catalogue *c, unsigned int slot, const struct address *volume)
+/* By slot, then by volume. */
+static int by_lease(const void *item, const void *key)
 {
-	struct memory_lease **l = &c->leases;
+	const struct catalogue_lease *a = item, *b = key;
 
-	while (*l && ((*l)->lease.slot < slot ||
-	    ((*l)->lease.slot == slot && address_compare(&(*l)->lease.volume, volume) < 0)))
-		l = &(*l)->next;
-	return l;
+	return a->slot != b->slot ? a->slot - b->slot : address_compare(&a->volume, &b->volume);
 }
 
 static struct memory_lease *lease_find(struct memory_catalogue *c, unsigned int slot, const struct address *volume)
 {
-	struct memory_lease *l = *lease_at(c, slot, volume);
+	const struct catalogue_lease key = { .slot = (uint16_t)slot, .volume = *volume };
+	size_t at = place(&c->leases, &key, by_lease);
 
-	return l && l->lease.slot == slot && address_equal(&l->lease.volume, volume) ? l : NULL;
+	return at < c->leases.count && by_lease(c->leases.item[at], &key) == 0 ? c->leases.item[at] : NULL;
 }
 
 static struct chunk *lease(struct catalogue *catalogue, const struct address *volume, unsigned int slot)
@@ -169,11 +185,20 @@ static struct chunk *lease(struct catalogue *catalogue, const struct address *vo
 static bool lease_next(struct catalogue *catalogue, unsigned int slot, const struct address *after,
     struct address *volume)
 {
-	for (struct memory_lease *l = of(catalogue)->leases; l; l = l->next)
-		if (l->lease.slot == slot && (!after || address_compare(&l->lease.volume, after) > 0)) {
-			*volume = l->lease.volume;
-			return true;
-		}
+	static const struct address zeros;
+	const struct memory_array *leases = &of(catalogue)->leases;
+	const struct catalogue_lease key = { .slot = (uint16_t)slot, .volume = after ? *after : zeros };
+
+	for (size_t i = place(leases, &key, by_lease); i < leases->count; i++) {
+		const struct memory_lease *l = leases->item[i];
+
+		if (l->lease.slot != slot)
+			break;
+		if (after && address_compare(&l->lease.volume, after) <= 0)
+			continue;
+		*volume = l->lease.volume;
+		return true;
+	}
 	return false;
 }
 
@@ -198,9 +223,12 @@ static uint64_t volume_bytes(struct catalogue *catalogue, const struct address *
 {
 	uint64_t sum = 0;
 
-	for (struct memory_record *r = of(catalogue)->records; r; r = r->next)
+	for (size_t i = 0; i < of(catalogue)->records.count; i++) {
+		const struct memory_record *r = of(catalogue)->records.item[i];
+
 		if (address_equal(&r->volume, volume))
 			sum += r->chunk->len;
+	}
 	return sum;
 }
 
@@ -212,34 +240,45 @@ void memory_catalogue_init(struct memory_catalogue *c, uint64_t bytes)
 	};
 }
 
-static void lease_free(struct memory_lease *l)
+/* The record at a place, with its bytes. */
+static void record_take(struct memory_catalogue *c, size_t at)
 {
+	struct memory_record *r = c->records.item[at];
+
+	chunk_drop(r->chunk);
+	take(&c->records, at);
+}
+
+static void lease_take(struct memory_catalogue *c, size_t at)
+{
+	struct memory_lease *l = c->leases.item[at];
+
+	for (uint32_t i = 0; i < l->lease.count; i++) {
+		struct memory_leased *a = must(leased_find(c, &l->addresses[i]));
+
+		if (--a->leases == 0)
+			take(&c->leased, place(&c->leased, &l->addresses[i], by_address));
+	}
 	chunk_drop(l->lease.blob);
 	free(l->addresses);
-	free(l);
+	take(&c->leases, at);
 }
 
 void memory_catalogue_free(struct memory_catalogue *c)
 {
-	while (c->records) {
-		struct memory_record *r = c->records;
-
-		c->records = r->next;
-		chunk_drop(r->chunk);
-		free(r);
-	}
+	while (c->records.count > 0)
+		record_take(c, c->records.count - 1);
+	while (c->leases.count > 0)
+		lease_take(c, c->leases.count - 1);
+	free(c->records.item);
+	free(c->leases.item);
+	free(c->leased.item);
 	while (c->rows) {
 		struct memory_row *r = c->rows;
 
 		c->rows = r->next;
 		chunk_drop(r->chunk);
 		free(r);
-	}
-	while (c->leases) {
-		struct memory_lease *l = c->leases;
-
-		c->leases = l->next;
-		lease_free(l);
 	}
 }
 
@@ -253,17 +292,16 @@ static int check(const struct address *a, enum kind kind, const struct chunk *by
 
 static int write_record(struct memory_catalogue *c, const struct effect *e)
 {
-	struct memory_record **at = record_at(c, &e->address), *r = *at;
+	struct memory_record *r = record_find(c, &e->address);
 
 	if (check(&e->address, e->chunk_kind, e->chunk) != 0)
 		return -EBADMSG;
-	if (!r || !address_equal(&r->address, &e->address)) {
+	if (!r) {
 		if (e->chunk->len > c->space)
 			return -ENOSPC;
 		c->space -= e->chunk->len;
-		r = must(calloc(1, sizeof(*r)));
-		*r = (struct memory_record){ *at, e->address, e->hash, e->chunk_kind, chunk_hold(e->chunk), 0 };
-		*at = r;
+		r = add(&c->records, place(&c->records, &e->address, by_address), sizeof(*r));
+		*r = (struct memory_record){ e->address, e->hash, e->chunk_kind, chunk_hold(e->chunk), 0 };
 		c->written++;
 	} else if (check(&r->address, r->kind, r->chunk) != 0) {
 		chunk_drop(r->chunk);
@@ -277,16 +315,14 @@ static int write_record(struct memory_catalogue *c, const struct effect *e)
 
 static int set_states(struct memory_catalogue *c, const struct effect *e)
 {
-	struct memory_record **at = record_at(c, &e->address), *r = *at;
+	struct memory_record *r = record_find(c, &e->address);
 
-	if (!r || !address_equal(&r->address, &e->address))
+	if (!r)
 		return -ENOENT;
 	r->states = e->states & STATE_ANY;
 	if (r->states == 0) {
-		*at = r->next;
 		c->space += r->chunk->len;
-		chunk_drop(r->chunk);
-		free(r);
+		record_take(c, place(&c->records, &e->address, by_address));
 		c->deleted++;
 	}
 	return 0;
@@ -340,21 +376,27 @@ static void save(struct memory_catalogue *c, const struct effect *e)
 
 static void set_lease(struct memory_catalogue *c, const struct catalogue_lease *from)
 {
-	struct memory_lease **at = lease_at(c, from->slot, &from->volume), *l = *at;
+	size_t at = place(&c->leases, from, by_lease);
+	struct memory_lease *l;
 
-	if (l && l->lease.slot == from->slot && address_equal(&l->lease.volume, &from->volume)) {
-		*at = l->next;
-		lease_free(l);
-	}
+	if (at < c->leases.count && by_lease(c->leases.item[at], from) == 0)
+		lease_take(c, at);
 	if (!from->blob)
 		return;
-	l = must(calloc(1, sizeof(*l)));
-	*l = (struct memory_lease){ *at, *from, must(calloc(from->count + 1, sizeof(struct address))) };
-	if (from->count > 0)
-		memcpy(l->addresses, from->addresses, from->count * sizeof(struct address));
+	l = add(&c->leases, at, sizeof(*l));
+	*l = (struct memory_lease){ *from, must(calloc(from->count + 1, sizeof(struct address))) };
+	for (uint32_t i = 0; i < from->count; i++) {
+		struct memory_leased *a = leased_find(c, &from->addresses[i]);
+
+		l->addresses[i] = from->addresses[i];
+		if (!a) {
+			a = add(&c->leased, place(&c->leased, &from->addresses[i], by_address), sizeof(*a));
+			a->address = from->addresses[i];
+		}
+		a->leases++;
+	}
 	chunk_hold(l->lease.blob);
 	l->lease.addresses = l->addresses;
-	*at = l;
 }
 
 void memory_catalogue_apply(struct memory_catalogue *c, const struct effect *e, struct event *done)
@@ -399,9 +441,5 @@ void memory_catalogue_rot(struct memory_catalogue *c, const struct address *a)
 
 unsigned int memory_catalogue_count(const struct memory_catalogue *c)
 {
-	unsigned int count = 0;
-
-	for (struct memory_record *r = c->records; r; r = r->next)
-		count++;
-	return count;
+	return (unsigned int)c->records.count;
 }

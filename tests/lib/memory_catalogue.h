@@ -1,17 +1,21 @@
 /*
  * memory_catalogue: the disk of a node in memory: a catalogue (catalogue.h), and the effects that change it.  Chunks are
- * stored as they are: their stored form is their bytes.  Small: everything is a list in order.
+ * stored as they are: their stored form is their bytes.
  */
 #ifndef TESTS_MEMORY_CATALOGUE_H
 #define TESTS_MEMORY_CATALOGUE_H
 
 #include "dht/net/node.h"
 
+struct memory_array {			/* of pointers, in order */
+	void **item;
+	size_t count, room;
+};
+
 struct memory_catalogue {
 	struct catalogue catalogue;	/* the first */
-	struct memory_record *records;
+	struct memory_array records, leases, leased;
 	struct memory_row *rows;
-	struct memory_lease *leases;
 	uint64_t space;			/* bytes that can still be written */
 	unsigned int written, deleted;	/* records, so far */
 };

@@ -1,0 +1,208 @@
+#include "tests/lib/repairkit.h"
+
+#include <assert.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "chunker/bytes.h"
+#include "dht/net/signed.h"
+
+static void *must(void *p)
+{
+	assert(p);
+	return p;
+}
+
+static bool filter(struct netkit *net, unsigned int from, unsigned int to, struct link_message *m)
+{
+	struct repairkit *k = net->user;
+	struct repairkit_traffic *t = &k->traffic;
+
+	if (m->priority == LINK_CONTROL)
+		return true;
+	if (k->meddle && !k->meddle(k, from, to, m))
+		return false;
+	t->messages++;
+	t->bytes += m->body->len;
+	if (m->type == WIRE_ANSWER) {
+		t->answers++;
+		t->answer_bytes += m->body->len;
+	} else if (m->type < WIRE_ANSWER) {
+		t->requests[m->type]++;
+	}
+	return true;
+}
+
+struct made {
+	struct address address;
+	struct chunk *chunk;
+};
+
+static int by_address(const void *a, const void *b)
+{
+	return address_compare(&((const struct made *)a)->address, &((const struct made *)b)->address);
+}
+
+struct repairkit *repairkit_new(unsigned int nodes, unsigned int chunks, uint32_t len, uint64_t seed)
+{
+	struct repairkit *k = must(calloc(1, sizeof(*k)));
+	struct made *made = must(calloc(chunks + 1, sizeof(*made)));
+	uint8_t bytes[32] = { 0 }, *data;
+
+	k->net = netkit_new(nodes, seed);
+	k->net->filter = filter;
+	k->net->user = k;
+	k->chunks = chunks;
+	k->len = len;
+	k->address = must(calloc(chunks + 1, sizeof(*k->address)));
+	k->chunk = must(calloc(chunks + 1, sizeof(*k->chunk)));
+	put_le64(bytes, seed);
+	crypto_sign_seed_keypair(k->key, k->secret, bytes);
+	volume_id(k->key, &k->volume);
+	for (unsigned int i = 0; i < chunks; i++) {
+		put_le64(bytes + 8, i + 1);
+		made[i].chunk = must(chunk_new(len, &data));
+		randombytes_buf_deterministic(data, len, bytes);
+		address_of(KIND_DATA, data, len, &made[i].address);
+	}
+	qsort(made, chunks, sizeof(*made), by_address);
+	for (unsigned int i = 0; i < chunks; i++) {
+		k->address[i] = made[i].address;
+		k->chunk[i] = made[i].chunk;
+	}
+	free(made);
+	return k;
+}
+
+void repairkit_free(struct repairkit *k)
+{
+	netkit_free(k->net);
+	for (unsigned int i = 0; i < k->chunks; i++)
+		chunk_drop(k->chunk[i]);
+	free(k->chunk);
+	free(k->address);
+	free(k);
+}
+
+void repairkit_put(struct repairkit *k, unsigned int node, unsigned int i)
+{
+	const struct effect e = { .kind = EFFECT_WRITE, .address = k->address[i], .chunk_kind = KIND_DATA,
+		.chunk = k->chunk[i], .states = STATE_OWNED };
+	struct event done;
+
+	assert(!k->net->node[node].node);
+	memory_catalogue_apply(&k->net->node[node].disk, &e, &done);
+	assert(done.result == 0);
+}
+
+void repairkit_put_all(struct repairkit *k, unsigned int node)
+{
+	for (unsigned int i = 0; i < k->chunks; i++)
+		repairkit_put(k, node, i);
+}
+
+static void lease_slot(struct repairkit *k, unsigned int node, uint64_t seq, const struct address *a, uint32_t count)
+{
+	struct lease l = { .slot = (uint16_t)ring_slot(a), .seq = seq, .count = count };
+	struct catalogue_lease row = { .volume = k->volume, .slot = l.slot, .seq = seq, .addresses = a, .count = count };
+	const struct effect e = { .kind = EFFECT_LEASE, .lease = &row };
+	uint8_t blob[SIGNED_MAX];
+	struct event done;
+
+	memcpy(l.key, k->key, sizeof(l.key));
+	lease_root(a, count, &l.root);
+	row.blob = must(chunk_copy(blob, lease_sign(&l, &k->net->file.id, k->secret, blob)));
+	memory_catalogue_apply(&k->net->node[node].disk, &e, &done);
+	assert(done.result == 0);
+	chunk_drop(row.blob);
+}
+
+void repairkit_lease(struct repairkit *k, unsigned int node, uint64_t seq, bool (*kept)(unsigned int i))
+{
+	struct address *some = must(calloc(k->chunks + 1, sizeof(*some)));
+
+	assert(!k->net->node[node].node);
+	for (unsigned int i = 0, to; i < k->chunks; i = to) {
+		uint32_t count = 0;
+
+		for (to = i; to < k->chunks && ring_slot(&k->address[to]) == ring_slot(&k->address[i]); to++)
+			if (!kept || kept(to))
+				some[count++] = k->address[to];
+		if (count > 0)
+			lease_slot(k, node, seq, some, count);
+	}
+	free(some);
+}
+
+void repairkit_wipe(struct repairkit *k, unsigned int node)
+{
+	struct netkit_node *n = &k->net->node[node];
+
+	assert(!n->node);
+	memory_catalogue_free(&n->disk);
+	memory_catalogue_init(&n->disk, UINT64_C(1) << 40);
+	n->generation += 0x10000;
+}
+
+unsigned int repairkit_state(struct repairkit *k, unsigned int node, unsigned int i)
+{
+	struct catalogue *c = &k->net->node[node].disk.catalogue;
+
+	return c->state(c, &k->address[i]);
+}
+
+static const struct ring *table(struct repairkit *k)
+{
+	for (unsigned int i = 0; i < k->net->count; i++)
+		if (k->net->node[i].node && !k->net->node[i].stopped && placement(k->net->node[i].node))
+			return placement(k->net->node[i].node);
+	return NULL;
+}
+
+bool repairkit_owner(struct repairkit *k, unsigned int node, unsigned int i)
+{
+	const struct ring *r = table(k);
+	int member = r ? ring_find(r, &k->net->node[node].id) : -1;
+
+	return member >= 0 && ring_owns(r, ring_slot(&k->address[i]), (unsigned int)member);
+}
+
+unsigned int repairkit_copies(struct repairkit *k, unsigned int i)
+{
+	unsigned int count = 0;
+
+	for (unsigned int node = 0; node < k->net->count; node++)
+		count += k->net->node[node].node && repairkit_state(k, node, i) & (STATE_OWNED | STATE_FOREIGN);
+	return count;
+}
+
+unsigned int repairkit_astray(struct repairkit *k)
+{
+	unsigned int count = 0;
+
+	for (unsigned int node = 0; node < k->net->count; node++)
+		for (unsigned int i = 0; k->net->node[node].node && !k->net->node[node].stopped && i < k->chunks; i++) {
+			unsigned int state = repairkit_state(k, node, i) & STATE_ANY;
+
+			count += repairkit_owner(k, node, i) ? state != STATE_OWNED : state != 0 && state != STATE_CACHED;
+		}
+	return count;
+}
+
+bool repairkit_place(struct repairkit *k, uint64_t us)
+{
+	uint64_t until = k->net->now + us;
+
+	while (repairkit_astray(k)) {
+		if (k->net->now >= until)
+			return false;
+		netkit_run(k->net, S / 2);
+	}
+	return true;
+}
+
+void repairkit_forget(struct repairkit *k)
+{
+	memset(&k->traffic, 0, sizeof(k->traffic));
+}
