@@ -246,5 +246,5 @@ void node_status(const struct node *n, struct node_status *out)
 	membership_status(asked, out);
 	out->foreign = foreign_count(asked);
 	out->memory = memory(asked);
-	out->complete = placement(asked) && !placement_before(asked);
+	out->complete = placement_all_complete(asked);
 }

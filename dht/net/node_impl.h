@@ -190,8 +190,10 @@ void membership_end(struct node *n);
 const struct ring *placement(struct node *n);
 const struct ring *placement_before(struct node *n);
 bool placement_mine(struct node *n, unsigned int slot);
-/** placement_complete(n, slot): has it all that it should have, since this store's generation? */
+/** placement_complete(n, slot): has it all that it should have, since this store's generation?  placement_all_complete(n): have
+ * all of ours? */
 bool placement_complete(struct node *n, unsigned int slot);
+bool placement_all_complete(struct node *n);
 /** placement_set_complete(n, slot): repair found it so.  Durable in time; when all are, there is no table before. */
 void placement_set_complete(struct node *n, unsigned int slot);
 /** placement_owners(n, slot, out): the other owners, as peers, by rank; their number (at most RING_REPLICAS_MAX). */

@@ -143,6 +143,11 @@ static void settled(struct node *n)
 		timer_set(n, &p->linger, p->ended[p->earlier_count - 1] + PLACEMENT_LINGER);
 }
 
+bool placement_all_complete(struct node *n)
+{
+	return placement(n) && n->placement->incomplete == 0;
+}
+
 void placement_set_complete(struct node *n, unsigned int slot)
 {
 	struct placement *p = n->placement;
