@@ -43,6 +43,7 @@ struct kit_peer {
 	unsigned int copies;
 	/* what it was asked */
 	unsigned int touches, touched, puts, gets, audits, wrong;
+	struct address nonce[2];	/* of the last audits, by turns */
 	unsigned int flying;		/* puts and audits that it has not answered */
 };
 

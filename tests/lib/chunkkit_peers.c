@@ -162,7 +162,8 @@ void call_start(struct node *n, struct call *c, struct peer *peer, struct messag
 	p->touched += m->type == WIRE_TOUCH ? m->address_count : 0;
 	p->puts += m->type == WIRE_PUT;
 	p->gets += m->type == WIRE_GET;
-	p->audits += m->type == WIRE_AUDIT;
+	if (m->type == WIRE_AUDIT)
+		p->nonce[p->audits++ % 2] = m->nonce;
 	p->flying += m->type == WIRE_PUT || m->type == WIRE_AUDIT;
 	for (l = kit->calls.next; l != &kit->calls; l = l->next)
 		flying += list_item(l, struct flight, link)->m.type == WIRE_PUT;
@@ -245,6 +246,7 @@ static void answer_audit(struct kit_peer *p, const struct message *m, struct mes
 
 	if (!copy && !(p->ways & KIT_WRONG_PROOF)) {
 		out->status = WIRE_MISS;
+		out->complete = !(p->ways & KIT_INCOMPLETE);
 		return;
 	}
 	if (copy)
