@@ -89,15 +89,6 @@ bool books_has(const struct item *i, const struct host *h)
 	return place_of(i, h) < i->holders;
 }
 
-static unsigned int honest_holders(struct world *w, const struct item *i)
-{
-	unsigned int n = 0;
-
-	for (unsigned int k = 0; k < i->holders; k++)
-		n += !w->host[i->holder[k]]->liar;
-	return n;
-}
-
 static unsigned int copies_wanted(struct world *w)
 {
 	const struct ring *r = books_table(w);
@@ -105,10 +96,23 @@ static unsigned int copies_wanted(struct world *w)
 	return r && r->members < w->file.replicas ? r->members : w->file.replicas;
 }
 
+/* All owners, none of whom lies. */
+static bool owners_have(struct world *w, const struct item *i)
+{
+	const struct ring *r = books_table(w);
+
+	for (unsigned int k = 0; r && k < r->replicas; k++) {
+		struct host *h = books_owner(w, r, &i->address, k);
+
+		if (!h || h->liar || !books_has(i, h))
+			return false;
+	}
+	return r != NULL;
+}
+
 void books_stored(struct world *w, struct host *h, const struct address *a)
 {
 	struct item *i = books_find(w, a);
-	unsigned int wanted;
 
 	if (!i || books_has(i, h))
 		return;
@@ -119,15 +123,14 @@ void books_stored(struct world *w, struct host *h, const struct address *a)
 	i->holder[i->holders++] = (uint16_t)h->index;
 	if (i->dropped && w->now > i->dropped + DELETE_AFTER && i->holders == 1)
 		world_fail(w, "deletion", "%s came back on %s after it had gone", short_of(a), h->name);
-	/* All R: from now on it takes R losses. */
-	wanted = i->holders >= 2 ? copies_wanted(w) : UINT32_MAX;
-	if (i->holders >= wanted && honest_holders(w, i) >= wanted) {
-		i->promised = wanted;
+	/* From now on it takes R losses. */
+	if (i->holders >= 2 && owners_have(w, i)) {
+		i->promised = copies_wanted(w);
 		i->hits = 0;
 	}
 }
 
-void books_lost(struct world *w, struct host *h, const struct address *a, enum loss how)
+void books_lost(struct world *w, struct host *h, const struct address *a, enum loss how, bool kept)
 {
 	struct item *i = books_find(w, a);
 	unsigned int at;
@@ -136,7 +139,7 @@ void books_lost(struct world *w, struct host *h, const struct address *a, enum l
 		return;
 	i->holder[at] = i->holder[--i->holders];
 	if (how == LOST_BY_FAULT) {
-		i->hits++;
+		i->hits += kept;
 		i->losses++;
 		return;
 	}

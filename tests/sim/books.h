@@ -42,7 +42,8 @@ unsigned int books_count(const struct world *w);
 
 /* What disks and the nemesis tell. */
 void books_stored(struct world *w, struct host *h, const struct address *a);
-void books_lost(struct world *w, struct host *h, const struct address *a, enum loss how);
+/** books_lost(w, h, a, how, kept): ${kept}: it was not a copy that was only cached. */
+void books_lost(struct world *w, struct host *h, const struct address *a, enum loss how, bool kept);
 void books_gone(struct world *w, struct host *h, bool by_fault);	/* with all it has: left, or was evicted */
 
 /** books_acked(w, i, by, acks, losses): an insert is answered with 0; it began when i->losses was ${losses}.  Judges. */

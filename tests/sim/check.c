@@ -59,10 +59,24 @@ static bool settled_host(struct world *w, const struct host *h, unsigned int mem
 	return true;
 }
 
+/* Does anybody have it who knows that he must keep it?  A copy that was only cached need not be found, when more were lost than
+ * was promised. */
+static bool is_kept(struct world *w, const struct item *i)
+{
+	for (unsigned int k = 0; k < i->holders; k++) {
+		const struct host *h = w->host[i->holder[k]];
+		const struct record *record = disk_find(h->disk, &i->address);
+
+		if (!h->liar && h->member && record && (record->states & (STATE_OWNED | STATE_FOREIGN)))
+			return true;
+	}
+	return !books_excused(w, i);
+}
+
 /* Each leased chunk that can still be had lies with all of its owners. */
 static bool settled_item(struct world *w, const struct ring *r, const struct item *i, char *why, size_t size)
 {
-	if (!i->leased || i->holders == 0)
+	if (!i->leased || i->holders == 0 || !is_kept(w, i))
 		return true;
 	for (unsigned int k = 0; k < r->replicas; k++) {
 		struct host *h = books_owner(w, r, &i->address, k);

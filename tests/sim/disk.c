@@ -228,12 +228,17 @@ static void release_lease(void *item)
 	free(l);
 }
 
+static bool is_kept(const struct record *r)
+{
+	return r->states & (STATE_OWNED | STATE_FOREIGN);
+}
+
 static void forget_record(struct disk *d, struct record *r, enum loss how)
 {
 	sorted_take(&d->records, r->address.b);
 	d->used -= r->chunk->len;
 	if (!r->rotten)
-		books_lost(d->host->world, d->host, &r->address, how);
+		books_lost(d->host->world, d->host, &r->address, how, is_kept(r));
 	release_record(r);
 }
 
@@ -578,9 +583,21 @@ void disk_rot(struct disk *d, unsigned int n)
 		chunk_drop(r->chunk);
 		r->chunk = bad;
 		r->rotten = true;
-		books_lost(w, d->host, &r->address, LOST_BY_FAULT);
+		books_lost(w, d->host, &r->address, LOST_BY_FAULT, is_kept(r));
 		trace(w, d->host, TRACE_FAULT, 0, 0, "rot in %s", short_of(&r->address));
 	}
+}
+
+struct record *disk_next_rotten(const struct disk *d, const struct record *after)
+{
+	struct sorted_place p;
+	struct record *r;
+
+	sorted_from(&d->records, after ? after->address.b : NULL, &p);
+	while ((r = sorted_next(&d->records, &p)))
+		if (r->rotten && r != after)
+			return r;
+	return NULL;
 }
 
 void disk_honest(struct disk *d)
@@ -607,7 +624,7 @@ void disk_wipe(struct disk *d)
 	sorted_from(&d->records, NULL, &p);
 	while ((r = sorted_next(&d->records, &p)))
 		if (!r->rotten)
-			books_lost(d->host->world, d->host, &r->address, LOST_BY_FAULT);
+			books_lost(d->host->world, d->host, &r->address, LOST_BY_FAULT, is_kept(r));
 	clear(d);
 	d->generation = dice_next(&d->host->dice);
 }

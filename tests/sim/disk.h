@@ -49,6 +49,9 @@ void disk_honest(struct disk *d);
 /** disk_drop(d, a): the copy is gone, and nobody was told. */
 void disk_drop(struct disk *d, const struct address *a);
 
+/** disk_next_rotten(d, after): what a scrub would find next; NULL: nothing. */
+struct record *disk_next_rotten(const struct disk *d, const struct record *after);
+
 struct record *disk_find(const struct disk *d, const struct address *a);
 void disk_put(struct disk *d, const struct address *a, enum kind kind, struct chunk *c, unsigned int states);
 

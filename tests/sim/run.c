@@ -67,6 +67,18 @@ static bool answered(struct world *w)
 	return !w->verdict.failed;
 }
 
+/* Stores re-read all they have: what has rotted is read, found bad, and fetched again. */
+static void scrub(struct world *w)
+{
+	for (unsigned int i = 0; i < w->hosts; i++) {
+		struct host *h = w->host[i];
+		const struct record *r = NULL;
+
+		while (h->node && !h->gone && !h->liar && (r = disk_next_rotten(h->disk, r)))
+			load_fetch(w, h, books_find(w, &r->address));
+	}
+}
+
 static bool healed(struct world *w)
 {
 	load_stop(w);
@@ -74,6 +86,7 @@ static bool healed(struct world *w)
 	if (!answered(w))
 		return false;
 	check_traffic_start(w);
+	scrub(w);
 	if (w->options.parts & PART_LEASE)
 		for (unsigned int i = 0; i < 60 && !load_lease_all(w) && answered(w); i++)
 			world_run(w, w->now + 1 * S);

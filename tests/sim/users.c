@@ -99,7 +99,7 @@ void fetch_reply(struct world *w, struct request *r, const struct effect *e)
 		f->fetches_failed++;
 		if (e->result == -ENOENT)
 			judge_miss(w, r);
-		if (r->final && r->item->holders > 0)
+		if (r->final && r->item->holders > 0 && !books_excused(w, r->item))
 			world_fail(w, "loss", "%s is on %u nodes, and %s can't read it: %s", short_of(&r->item->address),
 			    r->item->holders, r->host->name, strerror(-e->result));
 		return;
