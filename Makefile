@@ -19,7 +19,7 @@ NET := ring ring_token noise link link_frames link_hello link_credit wire wire_i
 	view membership gossip swim suspicion exchange self placement \
 	proof chunkserve insert fetch fetch_ask confirm audit foreign foreign_touch move \
 	trie repair repair_slots reconcile reconcile_judge pull spare repair_serve rebalance leave \
-	heads deletion touches lease lease_end lease_pull lease_push lease_serve lease_store lease_sweep
+	heads heads_row heads_store heads_pull deletion touches lease lease_end lease_pull lease_push lease_serve lease_store lease_sweep
 FS := \
 	log now size options place remount jobs grace roots uploads lookups cache fetch \
 	acl tree tree_view tree_change tree_names tree_rename tree_attr tree_xattr \
@@ -34,7 +34,7 @@ UNIT_CHUNKER := \
 	test_directory_diff test_node test_index test_splice
 UNIT_DHT     := test_record test_store test_dht test_gc test_gc_race
 UNIT_CORE    := test_calls test_peers
-UNIT_NET     := test_ring test_wire test_member test_signed test_ringfile test_protocol test_trie test_noise test_link test_link_frames test_timers test_netnode $(UNIT_CORE) test_insert test_fetch_net test_confirm test_audit
+UNIT_NET     := test_ring test_wire test_member test_signed test_ringfile test_protocol test_trie test_noise test_link test_link_frames test_timers test_netnode $(UNIT_CORE) test_insert test_fetch_net test_confirm test_audit test_chunkserve
 FAULT        := test_power test_disk test_tail test_open test_heal test_collect test_crash
 UNIT_FS := \
 	test_options test_cache test_fetch test_jobs test_gate test_extents test_file test_file_memory test_files \

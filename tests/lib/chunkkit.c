@@ -165,6 +165,13 @@ void membership_command(struct node *n, const struct command *c)
 	command_result(n, c->ticket, -ENOSYS);
 }
 
+static void served_free(struct served *s)
+{
+	list_remove(&s->link);
+	chunk_drop(s->body);
+	free(s);
+}
+
 void serve_answer(struct node *n, struct served *s, struct message *m, struct chunk *tail)
 {
 	(void)n;
@@ -175,8 +182,7 @@ void serve_answer(struct node *n, struct served *s, struct message *m, struct ch
 		memcpy(kit->answer_have, m->have.data, m->have.len);
 	kit->answer.have.data = kit->answer_have;
 	kit->answers++;
-	chunk_drop(s->body);
-	free(s);
+	served_free(s);
 }
 
 void serve_status(struct node *n, struct served *s, enum wire_status status)
@@ -190,6 +196,7 @@ void kit_ask(struct kit *k, struct kit_peer *from, struct message *m, struct chu
 {
 	struct served *s = must(calloc(1, sizeof *s));
 
+	list_append(&k->served, &s->link);
 	s->peer = &from->peer;
 	s->priority = LINK_WRITE;
 	s->body = bytes ? chunk_hold(bytes) : must(chunk_copy("", 1));
@@ -314,6 +321,8 @@ void kit_halt(struct kit *k)
 	commands_stop(n);
 	for (unsigned int i = 0; machines[i]; i++)
 		machines[i]->end(n);
+	while (!list_empty(&k->served))
+		served_free(list_item(k->served.next, struct served, link));
 	/* Whoever waited has stopped his calls, timers and work. */
 	assert(list_empty(&k->calls) && timers_next(n) == UINT64_MAX);
 	while (poll(k))
@@ -341,6 +350,7 @@ struct kit *kit_start(unsigned int members, unsigned int replicas)
 	k->members = members;
 	list_init(&k->calls);
 	list_init(&k->works);
+	list_init(&k->served);
 	memory_catalogue_init(&k->disk, 1u << 30);
 	for (unsigned int i = 0; i < KIT_PEERS; i++) {
 		struct kit_peer *p = &k->peer[i];

@@ -74,7 +74,8 @@ struct kit {
 	struct address volume;		/* of the commands to come */
 	unsigned int touches;		/* touched() */
 	unsigned int flying_max;	/* puts on their way at a time, at most */
-	/* the answer to a request of a peer */
+	struct list served;		/* requests of peers that are not answered yet */
+	/* the answer to the last one */
 	struct message answer;
 	struct chunk *answer_tail;
 	uint8_t answer_have[WIRE_ADDRESSES_MAX / 8];
