@@ -55,37 +55,40 @@ void gossip_forget(struct node *n, struct news **owner)
 	*owner = NULL;
 }
 
-static struct news *make(struct node *n, struct view_entry *e, struct news **owner)
+static enum gossip_kind kind_of(const struct news *news)
+{
+	return news->incarnation ? GOSSIP_SUSPICION : GOSSIP_RECORD;
+}
+
+static void make(struct node *n, struct view_entry *e, uint64_t incarnation, const struct address *from, struct news **owner)
 {
 	struct news *news;
 
 	gossip_forget(n, owner);
 	news = calloc(1, sizeof(*news));
 	if (!news)
-		return NULL;	/* the exchange will tell it */
+		return;		/* the exchange will tell it */
 	news->entry = e;
 	news->owner = owner;
+	if (from)
+		news->from = *from;
+	news->incarnation = incarnation;
 	*owner = news;
-	list_append(&of(n)->told[0], &news->link);
+	list_append(&of(n)->told[kind_of(news)][0], &news->link);
 	of(n)->count++;
 	wake(n);
-	return news;
 }
 
 void gossip_record(struct node *n, struct view_entry *e)
 {
-	make(n, e, &e->news);
+	make(n, e, 0, NULL, &e->news);
 }
 
 void gossip_suspicion(struct node *n, struct view_entry *e, uint64_t incarnation, const struct address *from,
     struct news **owner)
 {
-	struct news *news = make(n, e, owner);
-
-	if (news) {
-		news->from = *from;
-		news->incarnation = incarnation;
-	}
+	if (incarnation != 0)		/* no record of ours has that one */
+		make(n, e, incarnation, from, owner);
 }
 
 /* ---- into a message ---- */
@@ -137,22 +140,30 @@ void gossip_first(struct node *n, struct message *m, struct gossip_text *text, c
 	put_suspicion(m, text, &s);
 }
 
+/* Until one does not fit: there may be thousands. */
+static void pick(struct list *told, struct message *m, struct gossip_text *text, struct list *picked)
+{
+	for (unsigned int i = 0; i < GOSSIP_SENT_MAX; i++) {
+		while (!list_empty(&told[i])) {
+			struct list *l = told[i].next;
+
+			if (!put_news(m, text, list_item(l, struct news, link)))
+				return;
+			list_remove(l);
+			list_append(picked, l);
+		}
+	}
+}
+
 void gossip_add(struct node *n, struct message *m, struct gossip_text *text, unsigned int times)
 {
 	struct gossip *g = of(n);
 	unsigned int enough = times_to_tell(n);
-	struct list picked, *l, *next;
+	struct list picked;
 
 	list_init(&picked);
-	for (unsigned int i = 0; i < GOSSIP_SENT_MAX; i++) {
-		for (l = g->told[i].next; l != &g->told[i]; l = next) {
-			next = l->next;
-			if (put_news(m, text, list_item(l, struct news, link))) {
-				list_remove(l);
-				list_append(&picked, l);
-			}
-		}
-	}
+	for (unsigned int kind = 0; kind < GOSSIP_KINDS; kind++)
+		pick(g->told[kind], m, text, &picked);
 	while (!list_empty(&picked)) {
 		struct news *news = list_item(picked.next, struct news, link);
 
@@ -161,7 +172,7 @@ void gossip_add(struct node *n, struct message *m, struct gossip_text *text, uns
 			gossip_forget(n, news->owner);
 		} else {
 			list_remove(&news->link);
-			list_append(&g->told[news->sent], &news->link);
+			list_append(&g->told[kind_of(news)][news->sent], &news->link);
 		}
 	}
 }
@@ -308,8 +319,8 @@ void gossip_start(struct node *n)
 {
 	struct gossip *g = of(n);
 
-	for (unsigned int i = 0; i < GOSSIP_SENT_MAX; i++)
-		list_init(&g->told[i]);
+	for (unsigned int i = 0; i < GOSSIP_KINDS * GOSSIP_SENT_MAX; i++)
+		list_init(&g->told[0][0] + i);
 	g->timer.due = tell_some;
 }
 
@@ -317,8 +328,11 @@ void gossip_end(struct node *n)
 {
 	struct gossip *g = of(n);
 
-	for (unsigned int i = 0; i < GOSSIP_SENT_MAX; i++)
-		while (!list_empty(&g->told[i]))
-			gossip_forget(n, list_item(g->told[i].next, struct news, link)->owner);
+	for (unsigned int i = 0; i < GOSSIP_KINDS * GOSSIP_SENT_MAX; i++) {
+		struct list *told = &g->told[0][0] + i;
+
+		while (!list_empty(told))
+			gossip_forget(n, list_item(told->next, struct news, link)->owner);
+	}
 	timer_stop(n, &g->timer);
 }

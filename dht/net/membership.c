@@ -368,7 +368,7 @@ size_t membership_memory(struct node *n)
 	const struct membership *ms = n->membership;
 
 	return sizeof(*ms) + ms->view.count * sizeof(struct view_entry) +
-	    (ms->view.size + ms->swim.size) * sizeof(void *) + ms->gossip.count * sizeof(struct news) +
+	    (2 * ms->view.size + ms->swim.size) * sizeof(void *) + ms->gossip.count * sizeof(struct news) +
 	    ms->exchange.count * sizeof(struct address);
 }
 

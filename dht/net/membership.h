@@ -59,8 +59,10 @@ struct rest {				/* maintenance: no spares for ${target}, or (zeros) for anyone,
 	unsigned int sent;
 };
 
+enum gossip_kind { GOSSIP_SUSPICION, GOSSIP_RECORD, GOSSIP_KINDS };
+
 struct gossip {
-	struct list told[GOSSIP_SENT_MAX];	/* by how often they were told */
+	struct list told[GOSSIP_KINDS][GOSSIP_SENT_MAX];	/* by how often they were told */
 	unsigned int count;
 	struct timer timer;
 	uint64_t last;

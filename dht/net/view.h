@@ -36,6 +36,7 @@ struct view_entry {
 
 struct view {
 	struct view_entry **entry;	/* in the order of ids */
+	uint64_t *head;			/* the first 8 bytes of each one's id, big-endian */
 	unsigned int count, size;
 	unsigned int tombstones, down;
 	uint64_t stale;			/* parts whose hash is old: a bit each */
