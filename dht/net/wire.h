@@ -62,16 +62,18 @@ enum wire_type {
 	 * slot below it, is any lease here; then, is any head */
 	WIRE_SLOTS = 35,
 	WIRE_LEASE = 40,	/* placement, lease, count (of addresses in the parts before), addresses, [more]: one part of a
-				 * lease.  -> status; WIRE_ENDED: statement */
+				 * lease.  -> status, [complete: all of it is here]; WIRE_ENDED: statement */
 	WIRE_RETIRE = 41,	/* placement, statement: signed by the volume.  -> status */
 	WIRE_LEASES = 42,	/* placement, slot, [volume: after it].  -> status, blobs (leases), [more] */
 	WIRE_LEASED = 43,	/* placement, slot, volume, [address: after it].  -> status, lease, addresses, [more] */
-	/* -> status, [head], [evidence], [blobs: the heads from ${seq} on to before that one, rising, as far as known] */
+	/* -> status, [head], [evidence], [blobs: the heads from ${seq} on to before that one, rising, as far as known];
+	 * WIRE_ENDED: statement */
 	WIRE_HEAD = 56,		/* placement, volume, [seq] */
 	WIRE_SWAP = 57,		/* placement, volume, hash (of the head before; zeros: none), head, [evidence], [blobs: heads
-				 * before it that you may lack, rising].  -> status, [head], [evidence] */
-	WIRE_HEADS = 58,	/* placement, slot (of volumes), [volume: after it].  -> status, blobs (heads; two of one seq:
-				 * both), [more] */
+				 * before it that you may lack, rising].  -> status, [head], [evidence]; WIRE_ENDED: statement */
+	/* placement, slot (of volumes, and the next ones, HEAD_WINDOW in all), [volume: after it].  -> status, have (a bit a slot: all
+	 * that counts is known), blobs (heads; two of one seq: both), [more] */
+	WIRE_HEADS = 58,
 	WIRE_ANSWER = 64,	/* status, and what the request asks for; with WIRE_PLACEMENT: placement */
 };
 
