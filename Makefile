@@ -33,8 +33,8 @@ UNIT_CHUNKER := \
 	test_address test_cut test_codec test_xattrs test_snapshot test_entry test_directory test_directory_update \
 	test_directory_diff test_node test_index test_splice
 UNIT_DHT     := test_record test_store test_dht test_gc test_gc_race
-UNIT_CORE    := test_calls test_peers
-UNIT_NET     := test_ring test_wire test_member test_signed test_ringfile test_protocol test_trie test_noise test_link test_link_frames test_timers test_netnode $(UNIT_CORE) test_insert test_fetch_net test_confirm test_audit test_chunkserve
+UNIT_CORE    := test_calls test_peers test_limits
+UNIT_NET     := test_ring test_wire test_member test_signed test_ringfile test_protocol test_trie test_noise test_link test_link_frames test_timers test_netnode $(UNIT_CORE) test_insert test_fetch_net test_confirm test_audit test_chunkserve test_foreign test_heads
 FAULT        := test_power test_disk test_tail test_open test_heal test_collect test_crash
 UNIT_FS := \
 	test_options test_cache test_fetch test_jobs test_gate test_extents test_file test_file_memory test_files \
@@ -119,7 +119,7 @@ $(B)/nullfs: LIBS = -lfuse3
 $(PROGRAMS) $(BENCHES) $(addprefix $(B)/tests/mount/,exercise/exercise posix/posix):
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-$(B)/libtest.a: $(call objs,tests/lib,address_catalogue change_list chunkkit chunkkit_peers chunkset crash crash_check dhttest disk faultio filekit golden memory_catalogue netkit powercut repairkit ringkit wire_golden wire_sample)
+$(B)/libtest.a: $(call objs,tests/lib,address_catalogue change_list chunkkit chunkkit_peers chunkset crash crash_check dhttest disk faultio filekit golden memory_catalogue netkit powercut repairkit ringkit volumekit wire_golden wire_sample)
 $(addprefix $(B)/tests/unit/,$(UNIT_FAKE)): $(B)/tests/lib/fakedht.o
 $(addprefix $(B)/tests/unit/,$(UNIT_CORE)): $(B)/tests/lib/corekit.o $(B)/libnet.a
 $(TESTS): $(B)/libtest.a

@@ -1,0 +1,30 @@
+/* volumekit: volumes, with their keys, and what they sign: heads, leases, their end.  Whatever fails here ends the test. */
+#ifndef TESTS_VOLUMEKIT_H
+#define TESTS_VOLUMEKIT_H
+
+#include "dht/net/signed.h"
+#include "tests/lib/netkit.h"
+
+struct volumekit {
+	struct address ring, id;
+	uint8_t key[MEMBER_KEY], secret[MEMBER_SECRET];
+};
+
+/** volumekit_make(k, number, out): always the same one. */
+void volumekit_make(const struct netkit *k, uint64_t number, struct volumekit *out);
+
+/** volumekit_head(v, seq, previous, tag): ${previous}: the head before (NULL: none); heads of other tags differ. */
+struct chunk *volumekit_head(const struct volumekit *v, uint64_t seq, const struct chunk *previous, uint64_t tag);
+
+/** volumekit_hash(head, out): NULL: zeros. */
+void volumekit_hash(const struct chunk *head, struct address *out);
+
+/** volumekit_lease(v, slot, seq, addresses, count): ${addresses} in order.  volumekit_end(v). */
+struct chunk *volumekit_lease(const struct volumekit *v, unsigned int slot, uint64_t seq, const struct address *addresses,
+    uint32_t count);
+struct chunk *volumekit_end(const struct volumekit *v);
+
+/** volumekit_addresses(slot, first, count, out): the first-th and following of the made-up addresses in ${slot}, in order. */
+void volumekit_addresses(unsigned int slot, unsigned int first, unsigned int count, struct address *out);
+
+#endif
