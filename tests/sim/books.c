@@ -149,6 +149,26 @@ void books_lost(struct world *w, struct host *h, const struct address *a, enum l
 		    i->holders);
 }
 
+void books_lease_lost(struct world *w, const struct address *a)
+{
+	const struct ring *r = books_table(w);
+	struct item *i = books_find(w, a);
+	unsigned int have = 0;
+
+	if (!i || !r)
+		return;
+	for (unsigned int k = 0; k < r->replicas; k++) {
+		struct host *h = books_owner(w, r, a, k);
+
+		have += h && !h->liar && h->disk->catalogue.leased(&h->disk->catalogue, a);
+	}
+	if (have == r->replicas)
+		i->lease_hits = 0;
+	/* It counted when a majority had it. */
+	if (++i->lease_hits > r->replicas / 2)
+		i->leased = 0;
+}
+
 void books_gone(struct world *w, struct host *h, bool by_fault)
 {
 	for (unsigned int n = 0; n < w->books->count; n++) {

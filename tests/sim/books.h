@@ -29,6 +29,7 @@ struct item {
 	bool wanted;			/* by its volume */
 	bool unreadable_ok;		/* its loss was excused */
 	uint64_t leased;		/* since when a lease that holds it is acknowledged; 0: none is */
+	unsigned int lease_hits;	/* disks with it that were lost, since all owners last had it */
 	uint64_t dropped;		/* since when no lease that was ever sent and not superseded holds it; 0: one may */
 };
 
@@ -44,6 +45,7 @@ unsigned int books_count(const struct world *w);
 void books_stored(struct world *w, struct host *h, const struct address *a);
 /** books_lost(w, h, a, how, kept): ${kept}: it was not a copy that was only cached. */
 void books_lost(struct world *w, struct host *h, const struct address *a, enum loss how, bool kept);
+void books_lease_lost(struct world *w, const struct address *a);	/* a disk with a lease of ${a} is about to be lost */
 void books_gone(struct world *w, struct host *h, bool by_fault);	/* with all it has: left, or was evicted */
 
 /** books_acked(w, i, by, acks, losses): an insert is answered with 0; it began when i->losses was ${losses}.  Judges. */

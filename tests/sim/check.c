@@ -73,6 +73,18 @@ static bool is_kept(struct world *w, const struct item *i)
 	return !books_excused(w, i);
 }
 
+static unsigned int leased_at(struct world *w, const struct ring *r, const struct item *i)
+{
+	unsigned int n = 0;
+
+	for (unsigned int k = 0; k < r->replicas; k++) {
+		struct host *h = books_owner(w, r, &i->address, k);
+
+		n += h && h->disk->catalogue.leased(&h->disk->catalogue, &i->address);
+	}
+	return n;
+}
+
 /* Each leased chunk that can still be had lies with all of its owners. */
 static bool settled_item(struct world *w, const struct ring *r, const struct item *i, char *why, size_t size)
 {
@@ -82,8 +94,8 @@ static bool settled_item(struct world *w, const struct ring *r, const struct ite
 		struct host *h = books_owner(w, r, &i->address, k);
 
 		if (h && !h->liar && !books_has(i, h)) {
-			snprintf(why, size, "%s lacks %s, which is leased and on %u nodes", h->name,
-			    short_of(&i->address), i->holders);
+			snprintf(why, size, "%s lacks %s, which is leased at %u of %u owners and on %u nodes", h->name,
+			    short_of(&i->address), leased_at(w, r, i), r->replicas, i->holders);
 			return false;
 		}
 	}

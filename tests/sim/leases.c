@@ -172,6 +172,7 @@ void lease_reply(struct world *w, struct request *r, const struct effect *e)
 		} else {
 			i->leased = i->leased ? i->leased : w->now;
 			i->dropped = 0;
+			i->lease_hits = 0;
 		}
 		/* What was said while this one was under way. */
 		s->dirty |= holds(r, i) != i->wanted;

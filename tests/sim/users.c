@@ -78,7 +78,7 @@ static void note_latency(struct world *w, uint64_t us)
 static void judge_miss(struct world *w, const struct request *r)
 {
 	uint16_t now[WITNESSES];
-	unsigned int n = witnesses(w, r->item, now);
+	unsigned int n = books_excused(w, r->item) ? 0 : witnesses(w, r->item, now);
 
 	for (unsigned int i = 0; i < n; i++)
 		for (unsigned int j = 0; j < r->witnesses; j++)
