@@ -2,8 +2,10 @@
 #ifndef DHT_NET_LIMITS_H
 #define DHT_NET_LIMITS_H
 
-#define MS 1000u
-#define S  (1000u * MS)
+#include <stdint.h>
+
+#define MS UINT64_C(1000)	/* us, of 64 bits: an hour and a bit would not fit 32 */
+#define S  (1000 * MS)
 
 #define MEMBERS_MAX	     4096u	/* records in a view, tombstones too: 4 x the size that it is made for */
 #define LINKS_MAX	     128u	/* open at a time, as dialled by us; for one more the idle one of oldest use is closed */
@@ -107,12 +109,12 @@
 #define HANDOVER_PUSH	     (900u * S)	/* ... and after this gives them what they lack all the same */
 #define RELABEL_BATCH	     64u	/* records whose state is changed at a time */
 #define AUDIT_EVERY	     (10 * S)	/* an owner checks one record at one other owner */
-#define DELETE_AFTER	     (24u * 3600u * (uint64_t)S)	/* of our own uptime since the last touch or put */
-#define DELETE_EPOCH	     (6u * 3600u * (uint64_t)S)	/* touches are remembered by these ... */
+#define DELETE_AFTER	     (24u * 3600u * S)	/* of our own uptime since the last touch or put */
+#define DELETE_EPOCH	     (6u * 3600u * S)	/* touches are remembered by these ... */
 #define DELETE_EPOCHS	     6u		/* ... so many of them: between 30 and 36 hours (deletion.h) */
 #define DELETE_EVERY	     (1 * S)	/* a step of the walk over the records ... */
 #define DELETE_WALK	     1024u	/* ... looks at so many: a million in 17 minutes */
-#define DELETE_REST	     (3600u * (uint64_t)S)	/* between two walks */
+#define DELETE_REST	     (3600u * S)	/* between two walks */
 #define DELETES_MAX	     64u	/* under way at a time */
 #define TOUCHED_MAX	     (22u << 20)	/* bytes to remember the touches of one epoch: 14 million, 670 a second; beyond, all is kept */
 #define LEASE_ADDRESSES_MAX  65536u	/* in one slot of one volume: 64 TiB a volume; 2 MiB to collect */

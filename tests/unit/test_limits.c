@@ -1,0 +1,596 @@
+/*
+ * What bounds a node's core, at the limit: the last that still goes, the first that does not, and that it goes again when
+ * there is room.  Those of one machine are tested with it.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <errno.h>
+
+#include "tests/lib/corekit.h"
+
+static unsigned int ended;
+static int last_result;
+
+static void call_over(struct node *n, struct call *c, int result, const struct message *m, struct chunk *body)
+{
+	(void)n;
+	(void)c;
+	(void)m;
+	(void)body;
+	ended++;
+	last_result = result;
+}
+
+static void ask(struct core *k, struct call *c, struct peer *p, enum link_priority priority)
+{
+	struct message m = { .type = WIRE_GET };
+
+	*c = (struct call){ .done = call_over };
+	call_start(k->n, c, p, &m, NULL, priority, 10 * S);
+}
+
+static unsigned int close_effects(struct core *k)
+{
+	unsigned int count = core_count(k, EFFECT_CLOSE);
+
+	core_forget(k);
+	return count;
+}
+
+/* ---- calls ---- */
+
+static void calls_under_way_at_one_peer(void **state)
+{
+	struct core *k = core_new(NULL);
+	struct call c[CALLS_PEER_MAX + 1];
+	struct peer *p = core_member(k, 1, 1);
+	struct effect e;
+
+	(void)state;
+	core_up(k, 1, 0);
+	for (unsigned int i = 0; i <= CALLS_PEER_MAX; i++) {
+		ask(k, &c[i], p, LINK_READ);
+		assert_int_equal(core_count(k, EFFECT_SEND), i < CALLS_PEER_MAX ? i + 1 : i);
+	}
+	assert_true(core_take(k, EFFECT_SEND, &e));
+	core_answer(k, &e, WIRE_OK);
+	effect_done(&e);
+	/* There is room for the one that waited. */
+	assert_int_equal(core_count(k, EFFECT_SEND), CALLS_PEER_MAX);
+	for (unsigned int i = 0; i <= CALLS_PEER_MAX; i++)
+		call_stop(k->n, &c[i]);
+	core_free(k);
+}
+
+static void repair_under_way_at_one_peer(void **state)
+{
+	struct core *k = core_new(NULL);
+	struct call c[CALLS_REPAIR_MAX + 1], read;
+	struct peer *p = core_member(k, 1, 1);
+	struct effect e;
+
+	(void)state;
+	core_up(k, 1, 0);
+	for (unsigned int i = 0; i <= CALLS_REPAIR_MAX; i++)
+		ask(k, &c[i], p, LINK_REPAIR);
+	assert_int_equal(core_count(k, EFFECT_SEND), CALLS_REPAIR_MAX);
+	/* Reads are not held up by it. */
+	ask(k, &read, p, LINK_READ);
+	assert_int_equal(core_count(k, EFFECT_SEND), CALLS_REPAIR_MAX + 1);
+	assert_true(core_take(k, EFFECT_SEND, &e));
+	core_answer(k, &e, WIRE_OK);
+	effect_done(&e);
+	assert_int_equal(core_count(k, EFFECT_SEND), CALLS_REPAIR_MAX + 1);
+	for (unsigned int i = 0; i <= CALLS_REPAIR_MAX; i++)
+		call_stop(k->n, &c[i]);
+	call_stop(k->n, &read);
+	core_free(k);
+}
+
+static void calls_in_all(void **state)
+{
+	struct core *k = core_new(NULL);
+	struct call *c = calloc(CALLS_MAX + 1, sizeof(*c));
+	struct peer *p[CORE_MEMBERS];
+
+	(void)state;
+	for (unsigned int i = 0; i < CORE_MEMBERS; i++) {
+		p[i] = core_member(k, i, 1);
+		core_up(k, i, 0);
+	}
+	ended = 0;
+	for (unsigned int i = 0; i <= CALLS_MAX; i++)
+		ask(k, &c[i], p[i % CORE_MEMBERS], LINK_WRITE);
+	core_run(k, 1);
+	assert_int_equal(ended, 1);
+	assert_int_equal(last_result, -EBUSY);
+	assert_false(call_busy(&c[CALLS_MAX]));
+	assert_int_equal(calls_count(k->n), CALLS_MAX);
+	call_stop(k->n, &c[7]);
+	ask(k, &c[CALLS_MAX], p[0], LINK_WRITE);
+	core_run(k, 1);
+	assert_int_equal(ended, 1);
+	for (unsigned int i = 0; i <= CALLS_MAX; i++)
+		call_stop(k->n, &c[i]);
+	assert_int_equal(calls_count(k->n), 0);
+	core_free(k);
+	free(c);
+}
+
+/* ---- requests of peers ---- */
+
+static void request(struct core *k, uint32_t link, uint32_t number)
+{
+	struct message m = { .type = WIRE_GET, .request = number, .placement = k->placement };
+
+	core_message(k, link, &m, LINK_READ);
+}
+
+static void finish(struct core *k, unsigned int from, unsigned int to)
+{
+	for (unsigned int i = from; i < to; i++)
+		serve_status(k->n, k->served[i], WIRE_OK);
+	core_run(k, 1);
+}
+
+/* The status of the last answer that went out; all before are forgotten. */
+static unsigned int last_status(struct core *k)
+{
+	struct message m = { .status = 999 };
+	struct effect e;
+
+	while (core_take(k, EFFECT_SEND, &e)) {
+		assert_int_equal(wire_decode(e.type, e.request, e.head->data, e.head->len, &m), 0);
+		effect_done(&e);
+	}
+	return m.status;
+}
+
+static void requests_in_work_of_one_link(void **state)
+{
+	struct core *k = core_new(NULL);
+	uint32_t a, b;
+
+	(void)state;
+	core_member(k, 1, 1);
+	core_member(k, 2, 1);
+	a = core_up(k, 1, 0);
+	b = core_up(k, 2, 0);
+	for (unsigned int i = 1; i <= SERVED_WORK_MAX + 3; i++)
+		request(k, a, i);
+	core_run(k, S);
+	assert_int_equal(k->serving, SERVED_WORK_MAX);
+	/* Others are not held up by it. */
+	request(k, b, 1);
+	assert_int_equal(k->serving, SERVED_WORK_MAX + 1);
+	finish(k, 0, 2);
+	assert_int_equal(k->serving, SERVED_WORK_MAX + 3);
+	core_free(k);
+}
+
+static void requests_of_one_peer(void **state)
+{
+	struct core *k = core_new(NULL);
+	uint32_t a, b;
+
+	(void)state;
+	core_member(k, 1, 1);
+	core_member(k, 2, 1);
+	a = core_up(k, 1, 0);
+	b = core_up(k, 2, 0);
+	for (unsigned int i = 1; i <= SERVED_PEER_MAX; i++)
+		request(k, a, i);
+	assert_int_equal(core_count(k, EFFECT_SEND), 0);
+	request(k, a, 100);
+	assert_int_equal(last_status(k), WIRE_BUSY);
+	/* By another link he is still the same. */
+	request(k, core_up(k, 1, 0), 101);
+	assert_int_equal(last_status(k), WIRE_BUSY);
+	request(k, b, 1);
+	assert_int_equal(core_count(k, EFFECT_SEND), 0);
+	finish(k, 0, 1);
+	request(k, a, 102);
+	assert_int_equal(last_status(k), WIRE_OK);
+	assert_int_equal(close_effects(k), 0);
+	core_free(k);
+}
+
+static void requests_of_a_peer_that_reads_nothing(void **state)
+{
+	struct core *k = core_new(NULL);
+	struct peer *p = core_member(k, 1, 1);
+	uint32_t a = core_up(k, 1, 0);
+
+	(void)state;
+	core_full(k, a, true);
+	for (unsigned int i = 1; i <= SERVED_PEER_MAX; i++)
+		request(k, a, i);
+	assert_int_equal(core_count(k, EFFECT_SEND), 0);
+	assert_int_equal(close_effects(k), 0);
+	request(k, a, 100);
+	assert_int_equal(core_count(k, EFFECT_SEND), 0);
+	assert_int_equal(close_effects(k), 1);
+	core_down(k, a, 0);
+	assert_int_equal(p->served, 0);
+	assert_int_equal(k->serving, 0);
+	/* He may come again. */
+	a = core_up(k, 1, 0);
+	request(k, a, 1);
+	assert_int_equal(k->serving, 1);
+	core_free(k);
+}
+
+static void requests_of_all_peers(void **state)
+{
+	struct core *k = core_new(NULL);
+	uint32_t link[CORE_MEMBERS];
+	unsigned int each = SERVED_MAX / CORE_MEMBERS;
+
+	(void)state;
+	assert_true(each < SERVED_PEER_MAX);
+	for (unsigned int i = 0; i < CORE_MEMBERS; i++) {
+		core_member(k, i, 1);
+		link[i] = core_up(k, i, 0);
+	}
+	for (unsigned int i = 0; i < SERVED_MAX; i++)
+		request(k, link[i % CORE_MEMBERS], 1 + i / CORE_MEMBERS);
+	assert_int_equal(core_count(k, EFFECT_SEND), 0);
+	request(k, link[3], 1000);
+	assert_int_equal(last_status(k), WIRE_BUSY);
+	finish(k, 0, 1);
+	request(k, link[3], 1001);
+	assert_int_equal(last_status(k), WIRE_OK);
+	core_free(k);
+}
+
+/* ---- links and dials ---- */
+
+static void dials_at_a_time(void **state)
+{
+	struct core *k = core_new(NULL);
+	struct effect e;
+
+	(void)state;
+	for (unsigned int i = 0; i < DIALS_MAX + 1; i++)
+		peer_dial(k->n, core_member(k, i, 1));
+	core_run(k, S);
+	peer_dial(k->n, core_member(k, DIALS_MAX + 1, 1));
+	core_run(k, 1);
+	assert_int_equal(core_count(k, EFFECT_DIAL), DIALS_MAX);
+	assert_true(core_take(k, EFFECT_DIAL, &e));
+	core_done(k, e.ticket, -ECONNREFUSED);
+	core_run(k, 1);
+	assert_int_equal(core_count(k, EFFECT_DIAL), DIALS_MAX);
+	/* One that hangs makes room too. */
+	core_run(k, DIAL_TIMEOUT - S + 2);
+	assert_int_equal(core_count(k, EFFECT_DIAL), DIALS_MAX + 1);
+	core_free(k);
+}
+
+/* LINKS_MAX links that we dialled, ${key}s from 0; those of DIALS_MAX at a time. */
+static void dial_many(struct core *k, unsigned int count)
+{
+	uint8_t key[MEMBER_KEY];
+	struct effect e;
+
+	for (unsigned int i = 0; i < count; i++) {
+		struct peer *p = core_member(k, 0, 1);
+
+		/* Somebody else answers at its address, always another one. */
+		p->again = 0;
+		peer_dial(k->n, p);
+		core_run(k, 1);
+		assert_true(core_take(k, EFFECT_DIAL, &e));
+		core_key(i, key);
+		core_key_up(k, key, e.ticket);
+		core_run(k, MS);
+	}
+}
+
+static void links_that_we_dialled(void **state)
+{
+	struct core *k = core_new(NULL);
+	struct peer *p = core_member(k, 1, 1);
+	struct peer_link *l;
+	struct effect e;
+
+	(void)state;
+	dial_many(k, LINKS_MAX);
+	assert_int_equal(links_dialled(k->n), LINKS_MAX);
+	assert_int_equal(close_effects(k), 0);
+	/* All but one are busy: that one goes, though it is not the oldest. */
+	for (uint32_t i = 1; i <= k->links; i++)
+		links_find(k->n, i)->served += i != 5;
+	peer_dial(k->n, p);
+	core_run(k, 1);
+	assert_true(core_take(k, EFFECT_CLOSE, &e));
+	assert_int_equal(e.link, 5);
+	core_dialled(k, 1);
+	/* None is idle: it waits in line, until one is, and gets its turn at once then. */
+	l = links_find(k->n, k->links);
+	l->served++;
+	peer_dial(k->n, core_member(k, 2, 1));
+	core_run(k, S);
+	assert_int_equal(core_count(k, EFFECT_DIAL), 0);
+	l->served--;
+	dials_turn(k->n);
+	core_run(k, 1);
+	assert_int_equal(core_count(k, EFFECT_DIAL), 1);
+	assert_int_equal(close_effects(k), 1);
+	assert_true(links_dialled(k->n) < LINKS_MAX);
+	for (uint32_t i = 1; i <= k->links; i++)
+		links_find(k->n, i)->served = 0;
+	core_free(k);
+}
+
+static void links_that_came_to_us(void **state)
+{
+	struct core *k = core_new(NULL);
+	uint8_t key[MEMBER_KEY];
+	struct effect e;
+
+	(void)state;
+	for (unsigned int i = 0; i < LINKS_ACCEPTED_MAX; i++) {
+		core_key(i, key);
+		core_key_up(k, key, 0);
+		core_run(k, 1);
+	}
+	assert_int_equal(links_count(k->n), LINKS_ACCEPTED_MAX);
+	assert_int_equal(close_effects(k), 0);
+	/* The idle one of oldest use gives way. */
+	links_find(k->n, 1)->served++;
+	core_key(LINKS_ACCEPTED_MAX, key);
+	core_key_up(k, key, 0);
+	assert_true(core_take(k, EFFECT_CLOSE, &e));
+	assert_int_equal(e.link, 2);
+	assert_int_equal(links_count(k->n), LINKS_ACCEPTED_MAX);
+	/* Where all are busy, the new one does. */
+	for (uint32_t i = 1; i <= k->links; i++)
+		links_find(k->n, i)->served = 1;
+	core_key(LINKS_ACCEPTED_MAX + 1, key);
+	core_key_up(k, key, 0);
+	assert_true(core_take(k, EFFECT_CLOSE, &e));
+	assert_int_equal(e.link, LINKS_ACCEPTED_MAX + 2);
+	/* But those that we dial have a limit of their own. */
+	peer_dial(k->n, core_member(k, 1, 1));
+	core_run(k, 1);
+	core_dialled(k, 1);
+	assert_int_equal(links_count(k->n), LINKS_ACCEPTED_MAX + 1);
+	core_free(k);
+}
+
+static void links_of_one_peer(void **state)
+{
+	struct core *k = core_new(NULL);
+	struct peer *p = core_member(k, 1, 1);
+	struct effect e;
+
+	(void)state;
+	for (unsigned int i = 1; i <= 20; i++) {
+		assert_int_equal(core_up(k, 1, 0), i);
+		assert_int_equal(p->link, i);
+		assert_int_equal(links_count(k->n), i < LINKS_PEER_MAX ? i : LINKS_PEER_MAX);
+		if (i > LINKS_PEER_MAX) {
+			assert_true(core_take(k, EFFECT_CLOSE, &e));
+			assert_int_equal(e.link, i - LINKS_PEER_MAX);
+		}
+	}
+	core_free(k);
+}
+
+static void messages_that_wait_for_a_link(void **state)
+{
+	struct core *k = core_new(NULL);
+	struct peer *p = core_member(k, 1, 1);
+	struct message m = { .type = WIRE_PING };
+	struct effect e;
+
+	(void)state;
+	for (m.seq = 1; m.seq <= HELD_MAX + 3; m.seq++)
+		peer_tell(k->n, p, &m);
+	core_run(k, 1);
+	core_dialled(k, 1);
+	/* The oldest have gone. */
+	for (uint64_t i = 4; i <= HELD_MAX + 3; i++) {
+		assert_true(core_take(k, EFFECT_SEND, &e));
+		assert_int_equal(wire_decode(e.type, 0, e.head->data, e.head->len, &m), 0);
+		assert_int_equal(m.seq, i);
+		effect_done(&e);
+	}
+	assert_int_equal(core_count(k, EFFECT_SEND), 0);
+	core_free(k);
+}
+
+static void peers_that_are_known(void **state)
+{
+	struct core *k = core_new(NULL);
+	uint8_t key[MEMBER_KEY];
+	unsigned int count = 0;
+
+	(void)state;
+	/* They come and go: more than there are links at a time. */
+	for (unsigned int i = 0; i < PEERS_MAX + 50; i++) {
+		uint32_t link;
+
+		core_key(i, key);
+		link = core_key_up(k, key, 0);
+		core_down(k, link, 0);
+		assert_int_equal(close_effects(k), i < PEERS_MAX ? 0 : 1);
+	}
+	for (struct peer *p = NULL; (p = peer_next(k->n, p ? &p->id : NULL));)
+		count++;
+	assert_int_equal(count, PEERS_MAX);
+	/* Those that are there, and members, are welcome all the same. */
+	core_key(3, key);
+	core_key_up(k, key, 0);
+	assert_non_null(core_member(k, 1, 1));
+	core_up(k, 1, 0);
+	assert_int_equal(close_effects(k), 0);
+	core_run(k, PEER_KEEP * 9 / 8 + 2);
+	core_key(PEERS_MAX + 7, key);
+	core_key_up(k, key, 0);
+	assert_int_equal(close_effects(k), 0);
+	core_free(k);
+}
+
+/* ---- commands, the disk ---- */
+
+static int reply(struct core *k, uint64_t ticket)
+{
+	struct effect e;
+
+	assert_true(core_take(k, EFFECT_REPLY, &e));
+	assert_int_equal(e.ticket, ticket);
+	return e.result;
+}
+
+static void commands_that_wait(void **state)
+{
+	struct core *k = core_new(NULL);
+	struct command c = { .kind = COMMAND_FETCH, .timeout = 10 * S };
+
+	(void)state;
+	/* In no order: they are found by their tickets. */
+	for (unsigned int i = 0; i < COMMANDS_MAX; i++) {
+		c.ticket = 1 + i * 7 % COMMANDS_MAX;
+		commands_input(k->n, &c);
+	}
+	assert_int_equal(k->commands, COMMANDS_MAX);
+	c.ticket = 5000;
+	commands_input(k->n, &c);
+	assert_int_equal(reply(k, 5000), -EBUSY);
+	assert_int_equal(k->commands, COMMANDS_MAX);
+	command_result(k->n, 77, -ENOENT);
+	assert_int_equal(reply(k, 77), -ENOENT);
+	/* A second answer is none. */
+	command_result(k->n, 77, 0);
+	assert_int_equal(core_count(k, EFFECT_REPLY), 0);
+	commands_input(k->n, &c);
+	assert_int_equal(k->commands, COMMANDS_MAX + 1);
+	core_run(k, 10 * S);
+	assert_int_equal(core_count(k, EFFECT_REPLY), COMMANDS_MAX);
+	assert_int_equal(commands_count(k->n), 0);
+	core_free(k);
+}
+
+static void the_time_that_a_command_may_take(void **state)
+{
+	struct core *k = core_new(NULL);
+	struct command c = { .kind = COMMAND_FETCH, .ticket = 1, .timeout = UINT64_MAX };
+
+	(void)state;
+	commands_input(k->n, &c);
+	core_run(k, COMMAND_TIMEOUT_MAX - 1);
+	assert_int_equal(core_count(k, EFFECT_REPLY), 0);
+	core_run(k, 1);
+	assert_int_equal(reply(k, 1), -ETIMEDOUT);
+	core_free(k);
+}
+
+static unsigned int worked;
+
+static void work_over(struct node *n, struct work *w, const struct event *e)
+{
+	(void)n;
+	(void)w;
+	(void)e;
+	worked++;
+}
+
+static void effects_on_the_disk(void **state)
+{
+	enum { MORE = 3 };
+	struct core *k = core_new(NULL);
+	struct work *w = calloc(DISK_MAX + MORE, sizeof(*w));
+	struct effect e;
+	uint64_t first;
+
+	(void)state;
+	worked = 0;
+	for (unsigned int i = 0; i < DISK_MAX + MORE; i++) {
+		struct effect read = { .kind = EFFECT_READ, .count = i };
+
+		w[i].done = work_over;
+		work_start(k->n, &w[i], &read);
+	}
+	assert_int_equal(core_count(k, EFFECT_READ), DISK_MAX);
+	/* Dials and tables are no disk. */
+	work_stop(k->n, &w[DISK_MAX]);
+	assert_true(core_take(k, EFFECT_READ, &e));
+	first = e.ticket;
+	core_done(k, first, 0);
+	core_done(k, first, 0);
+	assert_int_equal(worked, 1);
+	/* In line stands what was stopped, too: it is carried out all the same, in order. */
+	assert_int_equal(core_count(k, EFFECT_READ), DISK_MAX);
+	for (unsigned int i = 1; core_take(k, EFFECT_READ, &e); i++) {
+		assert_int_equal(e.count, i);
+		core_done(k, e.ticket, 0);
+	}
+	assert_int_equal(worked, DISK_MAX + MORE - 1);
+	for (unsigned int i = 0; i < DISK_MAX + MORE; i++)
+		assert_false(work_busy(&w[i]));
+	core_free(k);
+	free(w);
+}
+
+static void memory_is_counted_and_given_back(void **state)
+{
+	struct core *k = core_new(NULL);
+	struct node *n = k->n;
+	struct call c[100];
+	struct peer *p = core_member(k, 1, 1);
+	size_t calls = calls_memory(n), served = serve_memory(n);
+	uint32_t link = core_up(k, 1, 0);
+
+	(void)state;
+	for (unsigned int i = 0; i < 100; i++)
+		ask(k, &c[i], p, LINK_READ);
+	for (unsigned int i = 1; i <= SERVED_PEER_MAX; i++)
+		request(k, link, i);
+	assert_true(calls_memory(n) >= calls + 100 * ADDRESS_LEN);
+	assert_true(serve_memory(n) >= served + SERVED_PEER_MAX * ADDRESS_LEN);
+	for (unsigned int i = 0; i < 100; i++)
+		call_stop(n, &c[i]);
+	k->answers = true;
+	finish(k, 0, k->serving);
+	core_run(k, S);
+	assert_int_equal(calls_memory(n), calls);
+	assert_int_equal(serve_memory(n), served);
+	/* An effect queue that was long is short again when it is empty. */
+	core_forget(k);
+	assert_true(effects_memory(n) < 32 * sizeof(struct effect) + 1024);
+	core_free(k);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(calls_under_way_at_one_peer),
+		cmocka_unit_test(repair_under_way_at_one_peer),
+		cmocka_unit_test(calls_in_all),
+		cmocka_unit_test(requests_in_work_of_one_link),
+		cmocka_unit_test(requests_of_one_peer),
+		cmocka_unit_test(requests_of_a_peer_that_reads_nothing),
+		cmocka_unit_test(requests_of_all_peers),
+		cmocka_unit_test(dials_at_a_time),
+		cmocka_unit_test(links_that_we_dialled),
+		cmocka_unit_test(links_that_came_to_us),
+		cmocka_unit_test(links_of_one_peer),
+		cmocka_unit_test(messages_that_wait_for_a_link),
+		cmocka_unit_test(peers_that_are_known),
+		cmocka_unit_test(commands_that_wait),
+		cmocka_unit_test(the_time_that_a_command_may_take),
+		cmocka_unit_test(effects_on_the_disk),
+		cmocka_unit_test(memory_is_counted_and_given_back),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
