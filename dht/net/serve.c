@@ -3,7 +3,8 @@
  *
  *   state    | event                                        | function        | next
  *   ---------+----------------------------------------------+-----------------+----------------------------
- *   -        | too many of its peer, or in all; no table    | admit           | -: WIRE_BUSY
+ *   -        | too many of its peer, or in all; no table;   | admit           | -: WIRE_BUSY
+ *            | its peer has left, or was evicted            |                 |
  *   -        | another table                                | admit           | -: WIRE_OTHER_PLACEMENT
  *   -        | it can be worked on now                      | work_on, begin  | in work
  *   -        | its link is full, or has SERVED_WORK_MAX     | work_on         | in line
@@ -145,6 +146,14 @@ static bool other_placement(struct node *n, struct peer_link *l, const struct me
 	return true;
 }
 
+/* Membership tells it so; until it believes that, nothing is given to it or taken from it. */
+static bool gone(struct node *n, const struct peer *p)
+{
+	const struct member *m = membership_find(n, &p->id);
+
+	return m && m->state >= MEMBER_LEFT;
+}
+
 /* May the request be worked on, now or later?  Otherwise it is answered here. */
 static bool admit(struct node *n, struct peer_link *l, const struct link_message *in, const struct message *m)
 {
@@ -154,7 +163,7 @@ static bool admit(struct node *n, struct peer_link *l, const struct link_message
 		link_close(n, l, "it asks on, and does not read the answers");
 		return false;
 	}
-	if (l->peer->served >= SERVED_PEER_MAX || n->serve->count >= SERVED_MAX || !placement(n)) {
+	if (l->peer->served >= SERVED_PEER_MAX || n->serve->count >= SERVED_MAX || !placement(n) || gone(n, l->peer)) {
 		refuse(n, l, in, &busy);
 		return false;
 	}

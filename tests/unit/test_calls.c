@@ -581,6 +581,20 @@ static void before_the_first_table_all_are_told_to_come_later(void **state)
 	core_free(k);
 }
 
+static void nothing_is_done_for_one_who_was_evicted(void **state)
+{
+	struct core *k = core_new(NULL);
+	uint32_t link;
+
+	(void)state;
+	linked(k, 3, &link);
+	k->member[3].state = MEMBER_EVICTED;
+	request(k, link, 7);
+	assert_int_equal(answered(k, 7), WIRE_BUSY);
+	assert_int_equal(k->requests, 0);
+	core_free(k);
+}
+
 static void while_its_link_is_full_a_peers_requests_wait_and_keep_their_credit(void **state)
 {
 	struct core *k = core_new(NULL);
@@ -661,6 +675,7 @@ int main(void)
 		cmocka_unit_test(an_answer_to_a_lost_link_goes_nowhere),
 		cmocka_unit_test(a_request_under_another_placement_is_refused_with_ours),
 		cmocka_unit_test(before_the_first_table_all_are_told_to_come_later),
+		cmocka_unit_test(nothing_is_done_for_one_who_was_evicted),
 		cmocka_unit_test(while_its_link_is_full_a_peers_requests_wait_and_keep_their_credit),
 		cmocka_unit_test(what_waits_in_line_goes_with_its_link),
 		cmocka_unit_test(what_waited_in_line_for_another_table_is_told_so),
