@@ -134,6 +134,10 @@ static void what_is_wrong_is_named_with_its_line(void **state)
 	says("acks 2", "acks 4", -EINVAL, "acks 4: there are only 3 replicas");
 	says("acks 2\n", "", -EINVAL, "line 7: the file ends without acks");
 	says("placement 1", "placement 2", -ENOTSUP, "placement 2 is of a later version of dhtfs; this one knows 1");
+	says("placement 1", "placement 255", -ENOTSUP, "placement 255 is of a later version of dhtfs; this one knows 1");
+	says("placement 1", "placement 256", -EINVAL, "line 8: bad value of placement");
+	says("placement 1", "placement 109", -ENOTSUP, "placement 109 is of a later version of dhtfs; this one knows 1");
+	says("placement 1", "placement 1000", -EINVAL, "line 8: bad value of placement");
 	says("placement 1\n", "placement 1\nmore 1\n", -EINVAL, "line 9: unknown name: more");
 }
 
@@ -144,6 +148,18 @@ static void a_person_may_edit_it(void **state)
 	says("acks 2", "acks 3", 0, "");
 	says("replicas 3\nacks 2\n", "acks 2\nreplicas 3\r\n", 0, "");
 	says("placement 1\n", "placement 1", 0, "");
+	says("acks 2\n", "acks 2\n\r\n", 0, "");
+}
+
+static void a_line_has_a_longest_length(void **state)
+{
+	char line[256];
+
+	(void)state;
+	for (int len = 199; len <= 200; len++) {
+		snprintf(line, sizeof(line), "#%0*d\nacks 2", len - 1, 0);
+		says("acks 2", line, len > 199 ? -EINVAL : 0, "line 7: too long, or no text");
+	}
 }
 
 static void a_torn_file_is_refused(void **state)
@@ -197,6 +213,7 @@ int main(void)
 		cmocka_unit_test(copies_and_confirmations_have_bounds),
 		cmocka_unit_test(what_is_wrong_is_named_with_its_line),
 		cmocka_unit_test(a_person_may_edit_it),
+		cmocka_unit_test(a_line_has_a_longest_length),
 		cmocka_unit_test(a_torn_file_is_refused),
 		cmocka_unit_test(the_key_of_another_ring_or_admin_is_refused),
 	};

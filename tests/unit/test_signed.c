@@ -209,6 +209,7 @@ static void what_makes_no_sense_is_refused_though_it_is_signed(void **state)
 	assert_false(resigned(golden_lease, "dhtfs leasf", 0, "", 0));
 	assert_true(resigned(golden_head, head, START, ones, 8));
 	assert_false(resigned(golden_head, head, START, zeros, 8));	/* seq 0 */
+	assert_false(resigned(golden_second, head, START, zeros, 8));
 	assert_false(resigned(golden_head, head, START, twos, 8));	/* the second, with none before it */
 	assert_false(resigned(golden_second, head, START, ones, 8));	/* the first, with one before it */
 	assert_false(resigned(golden_second, head, START + 8, zeros, ADDRESS_LEN));
@@ -217,6 +218,23 @@ static void what_makes_no_sense_is_refused_though_it_is_signed(void **state)
 	assert_false(resigned(golden_head, head, START + 48, "\x02", 1));	/* another hash */
 	assert_false(resigned(golden_head, head, START + 50, "\x01", 1));	/* what must be zero */
 	assert_false(resigned(golden_head, head, START + 63, "\x01", 1));	/* longer than a chunk */
+}
+
+static void whose_it_says_it_is_can_be_told_of_each(void **state)
+{
+	struct address volume, id;
+
+	(void)state;
+	volume_id(key, &id);
+	for (unsigned int i = 0; i < 4; i++) {
+		uint8_t bytes[SIGNED_MAX];
+		size_t n = golden_bytes(goldens[i], bytes, sizeof(bytes));
+
+		assert_int_equal(signed_volume(bytes, n, &volume), 0);
+		assert_true(address_equal(&volume, &id));
+		assert_int_equal(signed_volume(bytes, START, &volume), 0);
+		assert_int_equal(signed_volume(bytes, START - 1, &volume), -EBADMSG);
+	}
 }
 
 static void a_root_depends_on_each_address(void **state)
@@ -241,6 +259,7 @@ int main(void)
 		cmocka_unit_test(each_is_taken_only_for_what_it_is),
 		cmocka_unit_test(no_bit_of_them_can_be_changed),
 		cmocka_unit_test(what_makes_no_sense_is_refused_though_it_is_signed),
+		cmocka_unit_test(whose_it_says_it_is_can_be_told_of_each),
 		cmocka_unit_test(a_root_depends_on_each_address),
 	};
 

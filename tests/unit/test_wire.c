@@ -517,10 +517,149 @@ static void a_suspicion_is_one_of_two(void **state)
 	assert_int_equal(decode(WIRE_GOSSIP, buffer, len, &back), -EBADMSG);
 }
 
+static void what_has_a_length_of_its_own_has_no_other(void **state)
+{
+	static const struct {
+		unsigned int field, type;
+		size_t len;
+	} fixed[] = {
+		{ FIELD_SEQ, WIRE_PING, 8 }, { FIELD_TARGET, WIRE_PROBE, 32 }, { FIELD_HASH, WIRE_SWAP, 32 }, { FIELD_MORE, WIRE_LEASE, 0 },
+		{ FIELD_PLACEMENT, WIRE_GET, 32 }, { FIELD_ADDRESS, WIRE_GET, 32 }, { FIELD_VOLUME, WIRE_LEASES, 32 },
+		{ FIELD_KIND, WIRE_PUT, 1 }, { FIELD_SPARE, WIRE_PUT, 0 }, { FIELD_STATUS, WIRE_ANSWER, 2 },
+		{ FIELD_COMPLETE, WIRE_ANSWER, 0 }, { FIELD_NONCE, WIRE_AUDIT, 32 }, { FIELD_COUNT, WIRE_LEASE, 4 },
+		{ FIELD_SLOT, WIRE_HEADS, 2 }, { FIELD_SECONDS, WIRE_MAINTENANCE, 4 },
+	};
+	static uint8_t out[8192];
+	struct message back;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++) {
+		const struct shape *s = shapes;
+
+		while (s->type != fixed[i].type)
+			s++;
+		for (size_t len = 0; len < 70; len++) {
+			struct message m = sample(s->type, set_of(s->must));
+			size_t n = wire_beyond(&m, fixed[i].field, len, out);
+
+			if (len != fixed[i].len)
+				assert_int_equal(decode(s->type, out, n, &back), -EBADMSG);
+		}
+	}
+}
+
+static void a_length_takes_no_more_bytes_than_it_needs(void **state)
+{
+	static const uint32_t lengths[] = { 0, 1, 127, 128, 16383, 16384, 16385, WIRE_BYTES_MAX };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		struct message m = sample(WIRE_PUT, set_of("placement, address, kind")), back;
+		size_t before = encode(&m), len;
+
+		wire_sample_length(&m, FIELD_BYTES, lengths[i]);
+		len = encode(&m);
+		/* "bytes" must be there, and was, with no bytes, in the first one too. */
+		assert_int_equal(len - before, lengths[i] + (lengths[i] < 128 ? 0 : lengths[i] < 16384 ? 1 : 2));
+		assert_int_equal(decode(WIRE_PUT, buffer, len, &back), 0);
+		assert_int_equal(back.bytes.len, lengths[i]);
+	}
+}
+
+static void a_message_has_a_longest_length(void **state)
+{
+	static uint8_t long_one[WIRE_MESSAGE_MAX + 1];
+	struct message back;
+
+	(void)state;
+	/* One field that nobody knows fills it. */
+	for (size_t len = WIRE_MESSAGE_MAX; len <= WIRE_MESSAGE_MAX + 1; len++) {
+		size_t value = len - 4;
+
+		long_one[0] = 200;
+		long_one[1] = (uint8_t)(value | 0x80);
+		long_one[2] = (uint8_t)(value >> 7 | 0x80);
+		long_one[3] = (uint8_t)(value >> 14);
+		assert_int_equal(decode(WIRE_GOSSIP, long_one, len, &back), len > WIRE_MESSAGE_MAX ? -EBADMSG : 0);
+	}
+}
+
+static void the_items_of_lists_come_back_in_order(void **state)
+{
+	struct wire_suspicion s[3], s_back;
+	struct wire_summary m[3], m_back;
+	struct wire_path p[3], p_back;
+	uint8_t suspicions[3 * WIRE_SUSPICION_LEN], summary[3 * WIRE_SUMMARY_LEN], paths[3 * WIRE_PATH_LEN];
+	uint8_t counts[3 * WIRE_COUNT_LEN];
+	struct message all = {
+		.suspicions_bytes = suspicions, .summary_bytes = summary, .paths_bytes = paths, .counts_bytes = counts,
+		.suspicions = 3, .summaries = 3, .path_count = 3, .count_count = 3,
+	};
+
+	(void)state;
+	memset(s, 0, sizeof(s));
+	memset(m, 0, sizeof(m));
+	memset(p, 0, sizeof(p));
+	for (unsigned int i = 0; i < 3; i++) {
+		memset(s[i].id.b, (int)(0x10 + i), ADDRESS_LEN);
+		memset(s[i].from.b, (int)(0x20 + i), ADDRESS_LEN);
+		s[i].incarnation = UINT64_C(0x0102030405060708) + i;
+		s[i].dead = i == 1;
+		memset(m[i].id.b, (int)(0x30 + i), ADDRESS_LEN);
+		memset(m[i].hash, (int)(0x40 + i), sizeof(m[i].hash));
+		m[i].incarnation = UINT64_MAX - i;
+		p[i].depth = (uint8_t)(4 + i);
+		memset(p[i].nibbles, (int)(0x11 * i), 2);
+		wire_suspicion_put(&s[i], suspicions + i * WIRE_SUSPICION_LEN);
+		wire_summary_put(&m[i], summary + i * WIRE_SUMMARY_LEN);
+		wire_path_put(&p[i], paths + i * WIRE_PATH_LEN);
+		wire_count_put(70000 * (i + 1), counts + i * WIRE_COUNT_LEN);
+	}
+	for (unsigned int i = 0; i < 3; i++) {
+		wire_suspicion(&all, i, &s_back);
+		assert_true(address_equal(&s_back.id, &s[i].id) && address_equal(&s_back.from, &s[i].from));
+		assert_true(s_back.incarnation == s[i].incarnation && s_back.dead == s[i].dead);
+		wire_summary(&all, i, &m_back);
+		assert_true(address_equal(&m_back.id, &m[i].id) && m_back.incarnation == m[i].incarnation);
+		assert_memory_equal(m_back.hash, m[i].hash, sizeof(m_back.hash));
+		wire_path(&all, i, &p_back);
+		assert_int_equal(p_back.depth, p[i].depth);
+		assert_memory_equal(p_back.nibbles, p[i].nibbles, sizeof(p_back.nibbles));
+		assert_int_equal(wire_count(&all, i), 70000 * (i + 1));
+	}
+}
+
+static void blobs_come_back_in_order(void **state)
+{
+	static const char *const texts[] = { "a", "the second", "xyz" };
+	struct wire_slice list, blob;
+	uint8_t bytes[20];
+	uint32_t at = 0, n = 0;
+
+	(void)state;
+	for (unsigned int i = 0; i < 3; i++) {
+		int len = wire_blob_put(texts[i], strlen(texts[i]), bytes + n, sizeof(bytes) - n);
+
+		assert_int_equal(len, 2 + strlen(texts[i]));
+		n += (uint32_t)len;
+	}
+	assert_int_equal(n, sizeof(bytes));
+	assert_int_equal(wire_blob_put("a", 1, bytes, 2), -EMSGSIZE);
+	list = (struct wire_slice){ bytes, n };
+	for (unsigned int i = 0; i < 3; i++) {
+		assert_true(wire_blob(&list, &at, &blob));
+		assert_int_equal(blob.len, strlen(texts[i]));
+		assert_memory_equal(blob.data, texts[i], blob.len);
+	}
+	assert_false(wire_blob(&list, &at, &blob));
+	assert_int_equal(at, n);
+}
+
 static void lists_of_blobs_end_where_their_blobs_end(void **state)
 {
 	static uint8_t big[3 + 3 + 2 + WIRE_BLOB_MAX + 1];
-	struct message back;
+	struct message m, back;
+	size_t len;
 
 	(void)state;
 	assert_int_equal(decode(WIRE_GOSSIP, (const uint8_t *)"\x03\x04\x02\x00" "ab", 6, &back), 0);
@@ -532,6 +671,13 @@ static void lists_of_blobs_end_where_their_blobs_end(void **state)
 	assert_int_equal(decode(WIRE_GOSSIP, big, 3 + 1026, &back), 0);
 	memcpy(big, "\x03\x83\x08\x01\x04", 5);
 	assert_int_equal(decode(WIRE_GOSSIP, big, 3 + 1027, &back), -EBADMSG);
+	/* As long as the field may be, and its last blob longer than what is left. */
+	m = sample(WIRE_GOSSIP, 0);
+	wire_sample_length(&m, FIELD_RECORDS, WIRE_BLOBS_MAX);
+	len = encode(&m);
+	assert_int_equal(decode(WIRE_GOSSIP, buffer, len, &back), 0);
+	buffer[4] ^= 1;
+	assert_int_equal(decode(WIRE_GOSSIP, buffer, len, &back), -EBADMSG);
 }
 
 static void each_list_is_taken_at_its_limit_and_refused_beyond(void **state)
@@ -609,6 +755,8 @@ static void a_chunk_travels_raw_or_deflated(void **state)
 		assert_memory_equal(head, bytes, sizeof(head));
 		assert_int_equal(c.stored.len, len - sizeof(head));
 	}
+	assert_int_equal(wire_chunk_read((const uint8_t *)"\x01\x00\x03\x00\x00\x00" "abc", 9, &c), 0);
+	assert_memory_equal(c.stored.data, "abc", 3);
 	c = (struct wire_chunk){ .raw_len = CHUNK_MAX };
 	wire_chunk_head(&c, longest);
 	assert_int_equal(wire_chunk_read(longest, sizeof(longest), &c), 0);
@@ -693,6 +841,11 @@ int main(void)
 		cmocka_unit_test(numbers_out_of_range_are_refused),
 		cmocka_unit_test(paths_that_no_address_has_are_refused),
 		cmocka_unit_test(a_suspicion_is_one_of_two),
+		cmocka_unit_test(what_has_a_length_of_its_own_has_no_other),
+		cmocka_unit_test(a_length_takes_no_more_bytes_than_it_needs),
+		cmocka_unit_test(a_message_has_a_longest_length),
+		cmocka_unit_test(the_items_of_lists_come_back_in_order),
+		cmocka_unit_test(blobs_come_back_in_order),
 		cmocka_unit_test(lists_of_blobs_end_where_their_blobs_end),
 		cmocka_unit_test(each_list_is_taken_at_its_limit_and_refused_beyond),
 		cmocka_unit_test(a_chunk_travels_raw_or_deflated),
