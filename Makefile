@@ -34,7 +34,9 @@ UNIT_CHUNKER := \
 	test_directory_diff test_node test_index test_splice
 UNIT_DHT     := test_record test_store test_dht test_gc test_gc_race
 UNIT_CORE    := test_calls test_peers test_limits
-UNIT_NET     := test_ring test_wire test_member test_signed test_ringfile test_protocol test_trie test_noise test_link test_link_frames test_timers test_netnode $(UNIT_CORE) test_insert test_fetch_net test_confirm test_audit test_chunkserve test_foreign test_heads
+UNIT_MEMBERS := test_membership test_swarm
+UNIT_WHOLE   := test_heads
+UNIT_NET     := test_ring test_wire test_member test_signed test_ringfile test_protocol test_trie test_noise test_link test_link_frames test_timers test_netnode $(UNIT_CORE) $(UNIT_MEMBERS) test_insert test_fetch_net test_confirm test_audit test_chunkserve test_foreign $(UNIT_WHOLE)
 FAULT        := test_power test_disk test_tail test_open test_heal test_collect test_crash
 UNIT_FS := \
 	test_options test_cache test_fetch test_jobs test_gate test_extents test_file test_file_memory test_files \
@@ -44,8 +46,8 @@ UNIT_FS := \
 UNIT_FAKE := \
 	test_cache test_fetch test_file test_file_memory test_files test_files_bound test_files_threads test_checkpoint \
 	test_snapshots test_collect
-SIM := world sorted options trace tables network disk host liar books load users leases writers faults run check scenarios main
-FUZZ         := fuzz_codec fuzz_snapshot fuzz_directory fuzz_index fuzz_segment fuzz_link fuzz_wire fuzz_member
+SIM := world sorted options trace tables network disk host liar books load users leases writers faults plants run check scenarios main
+FUZZ         := fuzz_codec fuzz_snapshot fuzz_directory fuzz_index fuzz_segment fuzz_link fuzz_wire fuzz_member fuzz_node
 EXERCISE     := plan make model model_names model_data real real_data scan common crash worker run shrink main
 MOUNT_HELPERS := exercise/exercise helpers/stall.so helpers/powerlog.so helpers/nomem.so
 POSIX := \
@@ -73,7 +75,7 @@ PROGRAMS := $(B)/dhtfs $(B)/dhtctl $(B)/nullfs $(B)/benchio
 BENCHES := $(addprefix $(B)/,dhtbench chunkbench filebench)
 
 .SECONDARY:
-.PHONY: all help deps deps-test deps-bench deps-fuzz mount sim test unit mount-helpers bench soak fuzz install clean
+.PHONY: all help ringstat deps deps-test deps-bench deps-fuzz mount sim test unit mount-helpers bench soak fuzz install clean
 all: $(PROGRAMS)
 
 help:
@@ -116,12 +118,16 @@ $(B)/dhtfs $(B)/filebench: LIBS = $(LIBS_FS)
 $(B)/dhtctl $(B)/dhtbench: LIBS = $(LIBS_DHT)
 $(B)/chunkbench: LIBS = $(LIBS_CHUNKER)
 $(B)/nullfs: LIBS = -lfuse3
-$(PROGRAMS) $(BENCHES) $(addprefix $(B)/tests/mount/,exercise/exercise posix/posix):
+$(B)/ringstat: $(B)/tests/unit/ringstat.o $(B)/tests/lib/ringkit.o $(B)/libnet.a $(B)/libchunker.a
+$(B)/ringstat: LIBS = -lsodium
+$(PROGRAMS) $(BENCHES) $(B)/ringstat $(addprefix $(B)/tests/mount/,exercise/exercise posix/posix):
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 $(B)/libtest.a: $(call objs,tests/lib,address_catalogue change_list chunkkit chunkkit_peers chunkset crash crash_check dhttest disk faultio filekit golden memory_catalogue netkit powercut repairkit ringkit volumekit wire_golden wire_sample)
 $(addprefix $(B)/tests/unit/,$(UNIT_FAKE)): $(B)/tests/lib/fakedht.o
 $(addprefix $(B)/tests/unit/,$(UNIT_CORE)): $(B)/tests/lib/corekit.o $(B)/libnet.a
+$(addprefix $(B)/tests/unit/,$(UNIT_WHOLE)): $(call objs,tests/lib,netkit volumekit memory_catalogue) $(B)/libnet.a
+$(addprefix $(B)/tests/unit/,$(UNIT_MEMBERS)): $(call objs,tests/lib,no_machines swarm netkit memory_catalogue) $(B)/libnet.a
 $(TESTS): $(B)/libtest.a
 $(addprefix $(B)/tests/unit/,$(UNIT_FS)) $(B)/tests/fault/test_crash: $(B)/libfs.a
 $(addprefix $(B)/tests/unit/,$(UNIT_DHT) $(UNIT_FS)) $(addprefix $(B)/tests/fault/,$(FAULT)): $(B)/libdht.a
@@ -149,6 +155,7 @@ $(B)/tests/mount/helpers/%.so: tests/mount/helpers/%.c
 	$(Q)$(CC) -D_GNU_SOURCE $(WARN) -O2 -fPIC -shared -o $@ $<
 
 unit: $(TESTS)
+ringstat: $(B)/ringstat
 mount-helpers: $(addprefix $(B)/tests/mount/,posix/posix $(MOUNT_HELPERS))
 
 test: deps-test
@@ -168,6 +175,7 @@ bench: deps-bench
 SECONDS ?= 60
 fuzz: $(addprefix build-fuzz/,$(FUZZ))
 	$(Q)for f in $(FUZZ); do tests/fuzz/run build-fuzz/$$f $(SECONDS) || exit 1; done
+build-fuzz/fuzz_node: tests/lib/memory_catalogue.c
 build-fuzz/%: tests/fuzz/%.c $(addsuffix .c,$(addprefix chunker/,$(CHUNKER)) $(addprefix dht/,$(DHT)) $(addprefix dht/net/,$(NET))) | deps-fuzz
 	$(Q)mkdir -p build-fuzz
 	$(Q)clang $(CPPFLAGS) -std=gnu11 -g -O1 -pthread -fsanitize=fuzzer,address,undefined \

@@ -125,7 +125,7 @@ static void on_compare(struct node *n, struct peer *from, const struct message *
 	struct view *v = &n->membership->view;
 
 	if (m->hash_count == 0)
-		gossip_down(n, from);
+		gossip_state(n, from);
 	if (address_equal(view_digest(v), &m->hash)) {
 		self_joined(n);
 		return;

@@ -21,9 +21,9 @@ static struct gossip *of(const struct node *n)
 
 static unsigned int times_to_tell(const struct node *n)
 {
-	unsigned int digits = 1;
+	unsigned int digits = 2;
 
-	for (unsigned int members = view_living(&n->membership->view); members >= 10; members /= 10)
+	for (unsigned int members = view_living(&n->membership->view); members >= 100; members /= 10)
 		digits++;
 	return GOSSIP_FACTOR * digits;
 }
@@ -177,29 +177,6 @@ void gossip_add(struct node *n, struct message *m, struct gossip_text *text, uns
 	}
 }
 
-void gossip_down(struct node *n, struct peer *to)
-{
-	const struct view *v = &n->membership->view;
-	unsigned int left = v->down < GOSSIP_DOWN_MAX ? v->down : GOSSIP_DOWN_MAX;
-	unsigned int at = v->count ? (unsigned int)node_random(n, v->count) : 0;
-
-	for (unsigned int i = 0; left > 0; ) {
-		struct message m = { .type = WIRE_GOSSIP };
-		struct gossip_text text;
-
-		for (; i < v->count && left > 0 && m.suspicions < WIRE_GOSSIP_MAX; i++) {
-			const struct view_entry *e = v->entry[(at + i) % v->count];
-
-			if (e->down_since) {
-				gossip_first(n, &m, &text, e);
-				left--;
-			}
-		}
-		assert(m.suspicions > 0);
-		peer_tell(n, to, &m);
-	}
-}
-
 /* ---- maintenance: few, long, and told in a message of its own ---- */
 
 bool gossip_rest(struct node *n, const struct address *target, uint32_t seconds)
@@ -237,6 +214,16 @@ bool gossip_resting(const struct node *n, const struct address *target)
 	return false;
 }
 
+static void tell_rest(struct node *n, struct peer *to, const struct rest *r)
+{
+	struct message m = { .type = WIRE_MAINTENANCE, .target = r->target };
+
+	if (r->until < n->now + S)
+		return;
+	m.seconds = (uint32_t)((r->until - n->now) / S);
+	peer_tell(n, to, &m);
+}
+
 static bool tell_rests(struct node *n, struct peer *const *to, unsigned int count)
 {
 	struct gossip *g = of(n);
@@ -245,17 +232,49 @@ static bool tell_rests(struct node *n, struct peer *const *to, unsigned int coun
 
 	for (unsigned int i = 0; i < g->rests; i++) {
 		struct rest *r = &g->rest[i];
-		struct message m = { .type = WIRE_MAINTENANCE, .target = r->target };
 
-		if (r->sent >= enough || r->until < n->now + S)
+		if (r->sent >= enough)
 			continue;
-		m.seconds = (uint32_t)((r->until - n->now) / S);
 		for (unsigned int j = 0; j < count; j++)
-			peer_tell(n, to[j], &m);
+			tell_rest(n, to[j], r);
 		r->sent += GOSSIP_FANOUT;
 		more |= r->sent < enough;
 	}
 	return more;
+}
+
+/* ---- what records do not say, to one who may have been away ---- */
+
+static void tell_down(struct node *n, struct peer *to)
+{
+	const struct view *v = &n->membership->view;
+	unsigned int left = v->down < GOSSIP_DOWN_MAX ? v->down : GOSSIP_DOWN_MAX;
+	unsigned int at = v->count ? (unsigned int)node_random(n, v->count) : 0;
+
+	for (unsigned int i = 0; left > 0; ) {
+		struct message m = { .type = WIRE_GOSSIP };
+		struct gossip_text text;
+
+		for (; i < v->count && left > 0 && m.suspicions < WIRE_GOSSIP_MAX; i++) {
+			const struct view_entry *e = v->entry[(at + i) % v->count];
+
+			if (e->down_since) {
+				gossip_first(n, &m, &text, e);
+				left--;
+			}
+		}
+		assert(m.suspicions > 0);
+		peer_tell(n, to, &m);
+	}
+}
+
+void gossip_state(struct node *n, struct peer *to)
+{
+	struct gossip *g = of(n);
+
+	tell_down(n, to);
+	for (unsigned int i = 0; i < g->rests; i++)
+		tell_rest(n, to, &g->rest[i]);
 }
 
 /* ---- the round ---- */

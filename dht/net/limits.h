@@ -74,7 +74,7 @@
 #define SUSPICION_ECHO	     (3 * S)	/* doubts about one that was heard meanwhile go round for so long, and don't count */
 #define RELAYS_MAX	     32u	/* pings on others' behalf at a time: ten times what is usual; beyond: no detour here */
 #define GOSSIP_BYTES	     4096u	/* of records with a ping or gossip: about 14 of them */
-#define GOSSIP_FACTOR	     4u		/* x decimal digits of the number of members: how often one thing is told */
+#define GOSSIP_FACTOR	     4u		/* x decimal digits of the number of members, 2 at least: how often one thing is told */
 #define GOSSIP_SENT_MAX	     (GOSSIP_FACTOR * 4)	/* of MEMBERS_MAX members */
 #define GOSSIP_DOWN_MAX	     64u	/* members that are down, told with an exchange */
 #define MAINTENANCE_MAX	     64u	/* members under maintenance at a time */
@@ -105,8 +105,10 @@
 #define REPAIR_EVERY	     (600u * S)
 #define REPAIR_AGAIN	     (30u * S)	/* where not all was got; busy peers sooner */
 #define REPAIR_RECONNECT     (2 * S)	/* a pair is compared within this of a new link: not all at once after a cut */
-#define HANDOVER_POLL	     (10 * S)	/* a slot's old owner asks its new ones whether they are complete ... */
+#define HANDOVER_ASK	     (1 * S)	/* a slot's old owner asks its new ones whether they are complete: then, doubled ... */
+#define HANDOVER_POLL	     (10 * S)	/* ... up to this ... */
 #define HANDOVER_PUSH	     (900u * S)	/* ... and after this gives them what they lack all the same */
+#define SOURCE_WAIT	     (2 * HANDOVER_PUSH)	/* for someone who has all of a slot; by then all that anyone has was pushed */
 #define RELABEL_BATCH	     64u	/* records whose state is changed at a time */
 #define AUDIT_EVERY	     (10 * S)	/* an owner checks one record at one other owner */
 #define DELETE_AFTER	     (24u * 3600u * S)	/* of our own uptime since the last touch or put */
@@ -115,6 +117,7 @@
 #define DELETE_EVERY	     (1 * S)	/* a step of the walk over the records ... */
 #define DELETE_WALK	     1024u	/* ... looks at so many: a million in 17 minutes */
 #define DELETE_REST	     (3600u * S)	/* between two walks */
+#define DELETE_FRESH	     (60u * S)	/* what other owners told of their leases holds so long: a slot's records are walked in less */
 #define DELETES_MAX	     64u	/* under way at a time */
 #define TOUCHED_MAX	     (22u << 20)	/* bytes to remember the touches of one epoch: 14 million, 670 a second; beyond, all is kept */
 #define LEASE_ADDRESSES_MAX  65536u	/* in one slot of one volume: 64 TiB a volume; 2 MiB to collect */

@@ -11,8 +11,12 @@
 
 struct view_entry *membership_entry(struct node *n, struct peer *p)
 {
-	if (!p->entry)
-		p->entry = view_find(&n->membership->view, &p->id);
+	if (p->entry)
+		return p->entry;
+	p->entry = view_find(&n->membership->view, &p->id);
+	/* Its record may have come by the link itself. */
+	if (p->entry)
+		p->entry->linked = p->link != 0;
 	return p->entry;
 }
 

@@ -88,8 +88,8 @@ bool gossip_over(const struct node *n);
 void gossip_add(struct node *n, struct message *m, struct gossip_text *text, unsigned int times);
 /** gossip_first(n, m, text, e): before that: ${e} is not reached; into a message to itself. */
 void gossip_first(struct node *n, struct message *m, struct gossip_text *text, const struct view_entry *e);
-/** gossip_down(n, to): all that are down here, GOSSIP_DOWN_MAX of them at most. */
-void gossip_down(struct node *n, struct peer *to);
+/** gossip_state(n, to): who is down here (GOSSIP_DOWN_MAX of them at most), and what is under maintenance. */
+void gossip_state(struct node *n, struct peer *to);
 /** gossip_heard(n, from, m): the records and suspicions of any message.  False: one of them is forged (membership_adopt_all()). */
 bool gossip_heard(struct node *n, struct peer *from, const struct message *m);
 /** gossip_rest(n, target, seconds): maintenance.  False: known already, or no room. */
