@@ -292,6 +292,9 @@ static void build(struct node *n, struct timer *t)
 
 	if (count == 0)
 		return;		/* not even we: the last table goes on to serve */
+	/* A table without us, until we have said again that we are here, would take all our slots from us. */
+	if (!p->table && !membership_find(n, &n->id))
+		return;
 	p->members = malloc(count * sizeof(*p->members));
 	if (!p->members) {
 		timer_set(n, t, n->now + S);
