@@ -58,17 +58,16 @@ enum wire_type {
 	 * not all were noted */
 	WIRE_OFFER = 34,
 	/* placement, paths (each a slot): which are complete at you?  -> status, have (a bit each), counts (each: 1: any lease of it
-	 * is here, + 2: any head).  Or one path of depth 1: -> status, have (none), counts: 256 x 32 bits, lowest first: of each
-	 * slot below it, is any lease here; then, is any head */
+	 * is here, + 2: any head).  Or one path of depth 1: -> status, have (none), counts: 384 x 32 bits, lowest first: of each
+	 * slot below it, is any lease here; is any head; is it complete */
 	WIRE_SLOTS = 35,
 	WIRE_LEASE = 40,	/* placement, lease, count (of addresses in the parts before), addresses, [more]: one part of a
 				 * lease.  -> status, [complete: all of it is here]; WIRE_ENDED: statement */
 	WIRE_RETIRE = 41,	/* placement, statement: signed by the volume.  -> status */
-	WIRE_LEASES = 42,	/* placement, slot, [volume: after it].  -> status, blobs (leases), [more] */
+	/* placement, slot, [volume: after it].  -> status, blobs (leases), [more], [complete: the slot is, here] */
+	WIRE_LEASES = 42,
 	WIRE_LEASED = 43,	/* placement, slot, volume, [address: after it].  -> status, lease, addresses, [more] */
-	/* -> status, [head], [evidence], [blobs: the heads from ${seq} on to before that one, rising, as far as known];
-	 * WIRE_ENDED: statement */
-	WIRE_HEAD = 56,		/* placement, volume, [seq] */
+	WIRE_HEAD = 56,		/* placement, volume.  -> status, [head], [evidence]; WIRE_ENDED: statement */
 	WIRE_SWAP = 57,		/* placement, volume, hash (of the head before; zeros: none), head, [evidence], [blobs: heads
 				 * before it that you may lack, rising].  -> status, [head], [evidence]; WIRE_ENDED: statement */
 	/* placement, slot (of volumes, and the next ones, HEAD_WINDOW in all), [volume: after it].  -> status, have (a bit a slot: all

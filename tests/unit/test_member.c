@@ -407,10 +407,11 @@ static void texts_have_bounds_though_they_are_signed(void **state)
 	member_drop(m);
 }
 
-static void a_record_that_ends_early_is_refused_though_it_is_signed(void **state)
+static void what_ends_early_is_refused_though_it_is_signed(void **state)
 {
 	struct member fields = fields_of_golden(), *m = signed_member(&fields);
 	size_t whole = m->len - MEMBER_SIGNATURE;
+	uint8_t eviction[MEMBER_BLOB_MAX];
 
 	(void)state;
 	for (size_t body = 0; body <= whole; body++) {
@@ -418,6 +419,14 @@ static void a_record_that_ends_early_is_refused_though_it_is_signed(void **state
 
 		memcpy(bytes, m->bytes, body);
 		assert_int_equal(is_signed_and_believed(bytes, body), body == whole);
+	}
+	golden_bytes(golden_eviction, eviction, sizeof(eviction));
+	for (size_t body = 0; body <= 66; body++) {
+		uint8_t bytes[MEMBER_BLOB_MAX];
+
+		memcpy(bytes, eviction, body);
+		domain_sign("dhtfs evict", bytes, body, admin, bytes + body);
+		assert_int_equal(is_believed(bytes, body + MEMBER_SIGNATURE), body == 66);
 	}
 	member_drop(m);
 }
@@ -580,7 +589,7 @@ int main(void)
 		cmocka_unit_test(what_was_signed_for_one_thing_is_nothing_else),
 		cmocka_unit_test(what_is_not_a_record_is_refused_though_it_is_signed),
 		cmocka_unit_test(texts_have_bounds_though_they_are_signed),
-		cmocka_unit_test(a_record_that_ends_early_is_refused_though_it_is_signed),
+		cmocka_unit_test(what_ends_early_is_refused_though_it_is_signed),
 		cmocka_unit_test(a_record_has_a_longest_length),
 		cmocka_unit_test(what_later_versions_add_is_kept_and_believed),
 		cmocka_unit_test(any_bytes_at_all_are_refused),

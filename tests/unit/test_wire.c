@@ -55,7 +55,7 @@ static const struct shape {
 	{ WIRE_RETIRE, "RETIRE", "placement, statement", "" },
 	{ WIRE_LEASES, "LEASES", "placement, slot", "volume" },
 	{ WIRE_LEASED, "LEASED", "placement, volume, slot", "address" },
-	{ WIRE_HEAD, "HEAD", "placement, volume", "seq" },
+	{ WIRE_HEAD, "HEAD", "placement, volume", "" },
 	{ WIRE_SWAP, "SWAP", "hash, placement, volume, head", "evidence, blobs" },
 	{ WIRE_HEADS, "HEADS", "placement, slot", "volume" },
 	{ WIRE_ANSWER, "ANSWER", "status",
