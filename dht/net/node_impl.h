@@ -194,6 +194,8 @@ bool placement_mine(struct node *n, unsigned int slot);
  * all of ours? */
 bool placement_complete(struct node *n, unsigned int slot);
 bool placement_all_complete(struct node *n);
+/** placement_was_complete(n, slot): it was complete when we lost it (since the start of this process). */
+bool placement_was_complete(struct node *n, unsigned int slot);
 /** placement_set_complete(n, slot): repair found it so.  Durable in time; when all are, there is no table before. */
 void placement_set_complete(struct node *n, unsigned int slot);
 /** placement_owners(n, slot, out): the other owners, as peers, by rank; their number (at most RING_REPLICAS_MAX). */
@@ -234,6 +236,7 @@ struct lease_pull {
 	uint16_t slot;
 	void (*done)(struct node *n, struct lease_pull *p, int result);	/* 0, -ETIMEDOUT, -EHOSTUNREACH, -EIO */
 	bool conflict;			/* result: two leases of one number (lease.h, rule 2), here and there */
+	bool complete;			/* result: the slot is complete there: these are all that count */
 	struct lease_pull_private *private;	/* lease.c's own; NULL: not under way */
 };
 void leases_pull(struct node *n, struct lease_pull *p);		/* ${peer}, ${slot} and ${done} are set by the caller */

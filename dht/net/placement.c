@@ -51,6 +51,7 @@ struct placement {
 	bool changed;			/* while one is built */
 
 	uint8_t complete[BITS_LEN];
+	uint8_t was_complete[BITS_LEN];	/* when a table took it away, last or before */
 	unsigned int incomplete;	/* slots of ours */
 	bool founder;			/* could be */
 	struct work saving;
@@ -141,6 +142,12 @@ static void settled(struct node *n)
 
 	if (p->earlier_count > 0)
 		timer_set(n, &p->linger, p->ended[p->earlier_count - 1] + PLACEMENT_LINGER);
+}
+
+bool placement_was_complete(struct node *n, unsigned int slot)
+{
+	assert(slot < RING_SLOTS);
+	return n->placement->was_complete[slot / 8] >> slot % 8 & 1;
 }
 
 bool placement_all_complete(struct node *n)
@@ -238,6 +245,7 @@ static void take_over(struct node *n, struct ring *table)
 		if (mine_in(table, p->self, slot)) {
 			p->incomplete += !bit(p, slot);
 		} else if (bit(p, slot)) {
+			p->was_complete[slot / 8] |= (uint8_t)(1u << slot % 8);
 			p->complete[slot / 8] &= (uint8_t)~(1u << slot % 8);
 			p->unsaved = true;
 		}

@@ -44,6 +44,7 @@ struct rebalance {
 	struct trie_slots later;	/* released while a walk ran: the next one's */
 	struct owner_bits *owners;	/* by slot; NULL: nobody was asked yet */
 	uint64_t since;			/* of the table */
+	uint64_t pause;			/* before the owners are asked again */
 	struct timer poll_timer;
 	struct call poll;
 	struct wire_path asked[WIRE_PATHS_MAX];
@@ -78,7 +79,8 @@ static void poll_later(struct node *n)
 	struct rebalance *r = n->rebalance;
 
 	if (!trie_slots_empty(&r->held)) {
-		timer_set(n, &r->poll_timer, n->now + node_jitter(n, r->owners ? HANDOVER_POLL : HANDOVER_POLL / 4));
+		r->pause = !r->owners ? HANDOVER_ASK / 2 : 2 * r->pause < HANDOVER_POLL ? 2 * r->pause : HANDOVER_POLL;
+		timer_set(n, &r->poll_timer, n->now + node_jitter(n, r->pause));
 		return;
 	}
 	free(r->owners);
@@ -368,6 +370,11 @@ bool rebalance_holds(struct node *n, unsigned int slot)
 	const struct rebalance *r = n->rebalance;
 
 	return r && !placement_mine(n, slot) && (r->walk != OVER || trie_slots_have(&r->held, slot));
+}
+
+bool rebalance_kept(struct node *n, unsigned int slot)
+{
+	return n->rebalance && trie_slots_have(&n->rebalance->held, slot);
 }
 
 bool rebalance_over(struct node *n)

@@ -80,12 +80,16 @@ static int refused(int result, const struct message *m)
 /* ---- leases: what is not leased here is not wanted here, so they come first ---- */
 
 /* Most slots of a small ring have none at all.  Those need no more than the peer's word for it. */
-static void slot_told(struct node *n, struct reconcile *r, unsigned int slot, bool any)
+static void slot_told(struct node *n, struct reconcile *r, unsigned int slot, bool any, bool complete)
 {
 	struct catalogue *c = n->options.catalogue;
 	struct address volume;
 
 	trie_slots_remove(&r->duty, slot);
+	if (complete)
+		trie_slots_add(&r->sources, slot);
+	else if (r->pair->over && trie_slots_have(r->pair->over, slot))
+		return;		/* it has told us what it had, and still waits for others itself */
 	trie_slots_add(any || c->lease_next(c, slot, NULL, &volume) ? &r->leases : &r->agreed, slot);
 }
 
@@ -102,7 +106,8 @@ static void slots_told(struct node *n, struct call *c, int result, const struct 
 		fail(n, r, result);
 		return;
 	}
-	if (m->count_count != (quarter ? 2 * REPAIR_QUARTER / 32 : r->asked_count)) {
+	if (m->count_count != (quarter ? 3 * REPAIR_WORDS : r->asked_count) ||
+	    (!quarter && m->have.len < (r->asked_count + 7) / 8)) {
 		fail_wrong(n, r, "answered another question about slots");
 		return;
 	}
@@ -110,10 +115,12 @@ static void slots_told(struct node *n, struct call *c, int result, const struct 
 		unsigned int slot = ((unsigned int)r->asked[0].nibbles[0] << 8) + i;
 
 		if (trie_slots_have(&r->duty, slot))
-			slot_told(n, r, slot, wire_count(m, i / 32) >> i % 32 & 1);
+			slot_told(n, r, slot, wire_count(m, i / 32) >> i % 32 & 1,
+			    wire_count(m, 2 * REPAIR_WORDS + i / 32) >> i % 32 & 1);
 	}
 	for (unsigned int i = 0; !quarter && i < r->asked_count; i++)
-		slot_told(n, r, trie_slot(&r->asked[i]), wire_count(m, i) & REPAIR_SLOT_LEASES);
+		slot_told(n, r, trie_slot(&r->asked[i]), wire_count(m, i) & REPAIR_SLOT_LEASES,
+		    m->have.data[i / 8] >> i % 8 & 1);
 	wake(n, r);
 }
 
@@ -378,11 +385,11 @@ static void step_offer(struct node *n, struct reconcile *r, struct peer *p)
 static void over(struct node *n, struct reconcile *r)
 {
 	struct pair *pair = r->pair;
-	struct trie_slots missed = r->missed;
+	struct trie_slots missed = r->missed, sources = r->sources;
 	int result = r->result;
 
 	reconcile_stop(n, r);
-	repair_done(n, pair, result, &missed);
+	repair_done(n, pair, result, &missed, &sources);
 }
 
 static void step(struct node *n, struct timer *t)
@@ -468,6 +475,11 @@ void reconcile_stop(struct node *n, struct reconcile *r)
 	free(r->offer);
 	free(r->item);
 	free(r);
+}
+
+void reconcile_moved(struct reconcile *r, struct pair *pair)
+{
+	r->pair = pair;
 }
 
 size_t reconcile_memory(const struct reconcile *r)

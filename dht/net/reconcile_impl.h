@@ -28,6 +28,7 @@ struct reconcile {
 	struct call call;
 	struct trie_slots shared;	/* both own them now */
 	struct trie_slots duty;		/* slots where the peer is to say whether it has leases at all */
+	struct trie_slots sources;	/* of them, those that are complete there */
 	struct trie_slots leases;	/* slots whose leases are to be made to agree */
 	struct trie_slots agreed;	/* and those where that was done */
 	struct trie_slots visit;	/* slots to descend into that the root does not lead to */

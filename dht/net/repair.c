@@ -6,7 +6,9 @@
  *         | a new table gives it a duty            | table()       | running soon
  *         | the peer has compared with us          | repair_compared() | resting, REPAIR_EVERY from now
  *         | it offers what we can't place          | repair_due()  | running soon
+ *         | it says that it holds a slot of ours   | slots_held()  | running soon
  * running | over, and all was got                  | repair_done() | resting; its duty is done
+ *         | ... but nobody yet has all of some slot | repair_done() | resting, REPAIR_RECONNECT and longer each time
  *         | over, something is missed; the peer was lost | repair_done() | resting, REPAIR_AGAIN and longer each time
  *         | the peer broke the rules               | repair_done() | resting, REPAIR_EVERY
  *         | a new table                            | table()       | resting: it begins anew
@@ -78,7 +80,7 @@ static bool gone(struct node *n, struct pair *pair)
 	if (m && (m->state == MEMBER_HERE || m->state == MEMBER_DRAINING))
 		return false;
 	if (pair->duty)
-		slots_done(n, pair, &repair_no_slots);
+		slots_done(n, pair, &repair_no_slots, &repair_no_slots);
 	pair->due = UINT64_MAX;
 	return true;
 }
@@ -119,30 +121,35 @@ void repair_compared(struct node *n, const struct address *id)
 	}
 }
 
-/* Busy peers are asked again soon, the others later each time. */
-static uint64_t pause_after(struct pair *pair, int result)
+/* Busy peers are asked again soon, the others later each time; those who know no more than we do may know it soon. */
+static uint64_t pause_after(struct pair *pair, int result, const struct trie_slots *missed)
 {
-	uint64_t pause = REPAIR_AGAIN << pair->failures;
+	bool unsourced = !result && trie_slots_empty(missed);
+	uint64_t longest = unsourced ? HANDOVER_POLL : REPAIR_EVERY;
+	uint64_t pause = (unsourced ? REPAIR_RECONNECT : REPAIR_AGAIN) << pair->failures;
 
 	if (result == -EAGAIN)
 		return REPAIR_RECONNECT;
-	if (result == -EBADMSG || pause > REPAIR_EVERY)
+	if (result == -EBADMSG)
 		return REPAIR_EVERY;
+	if (pause >= longest)
+		return longest;
 	pair->failures++;
 	return pause;
 }
 
-void repair_done(struct node *n, struct pair *pair, int result, const struct trie_slots *missed)
+void repair_done(struct node *n, struct pair *pair, int result, const struct trie_slots *missed,
+    const struct trie_slots *sources)
 {
 	assert(n->repair->running);
 	n->repair->running--;
 	if (!result && pair->duty)
-		slots_done(n, pair, missed);
-	if (!result && trie_slots_empty(missed)) {
+		slots_done(n, pair, missed, sources);
+	if (!result && trie_slots_empty(missed) && !pair->duty) {
 		pair->failures = 0;
 		pair->due = n->now + node_jitter(n, REPAIR_EVERY);
 	} else {
-		pair->due = n->now + node_jitter(n, pause_after(pair, result));
+		pair->due = n->now + node_jitter(n, pause_after(pair, result, missed));
 	}
 	arm(n);
 }
@@ -187,8 +194,17 @@ static void drop_pairs(struct node *n, struct pair *pair, unsigned int pairs)
 		if (pair[i].reconcile)
 			reconcile_stop(n, pair[i].reconcile);
 		free(pair[i].duty);
+		free(pair[i].over);
 	}
 	free(pair);
+}
+
+/* A link that came up before there was a table was not noted: soon, as if it came up now. */
+static uint64_t first_due(struct node *n, const struct address *id)
+{
+	struct peer *p = peer_find(n, id);
+
+	return n->now + node_random(n, p && p->link ? REPAIR_RECONNECT : REPAIR_EVERY);
 }
 
 /* All whom we may have to reconcile with, in order, each once; those that were known keep their time. */
@@ -214,13 +230,32 @@ static int new_pairs(struct node *n)
 		if (kept && address_equal(&pair[kept - 1].id, &pair[i].id))
 			continue;
 		pair[kept] = pair[i];
-		pair[kept++].due = old ? old->due : n->now + node_random(n, REPAIR_EVERY);
+		pair[kept++].due = old ? old->due : first_due(n, &pair[i].id);
 	}
 	drop_pairs(n, r->pair, r->pairs);
 	r->running = 0;
 	r->pair = pair;
 	r->pairs = kept;
 	return 0;
+}
+
+struct pair *repair_add(struct node *n, const struct address *id)
+{
+	struct repair *r = n->repair;
+	struct pair *more = realloc(r->pair, (r->pairs + 1) * sizeof(*more));
+	unsigned int at = r->pairs;
+
+	if (!more)
+		return NULL;
+	r->pair = more;
+	for (; at > 0 && address_compare(&more[at - 1].id, id) > 0; at--)
+		more[at] = more[at - 1];
+	more[at] = (struct pair){ .id = *id, .due = UINT64_MAX, .holder = true };
+	r->pairs++;
+	for (unsigned int i = 0; i < r->pairs; i++)
+		if (more[i].reconcile)
+			reconcile_moved(more[i].reconcile, &more[i]);
+	return &more[at];
 }
 
 static void table(struct node *n)
@@ -272,6 +307,7 @@ static void start(struct node *n)
 	r->timer.due = due;
 	r->serve_timer.due = repair_serve_due;
 	r->heads_timer.due = slots_heads_due;
+	r->source_timer.due = slots_source_due;
 	if (trie_new(n->options.catalogue, &r->trie) || pulls_start(n) || spares_start(n))
 		node_stop(n, "no memory");
 }
@@ -284,6 +320,7 @@ static void end(struct node *n)
 		return;
 	timer_stop(n, &r->timer);
 	timer_stop(n, &r->heads_timer);
+	timer_stop(n, &r->source_timer);
 	drop_pairs(n, r->pair, r->pairs);
 	repair_serve_end(n);
 	spares_end(n);
@@ -302,7 +339,7 @@ static size_t memory(struct node *n)
 
 	for (unsigned int i = 0; i < r->pairs; i++) {
 		if (r->pair[i].duty)
-			sum += sizeof(*r->pair[i].duty);
+			sum += 2 * sizeof(*r->pair[i].duty);
 		if (r->pair[i].reconcile)
 			sum += reconcile_memory(r->pair[i].reconcile);
 	}

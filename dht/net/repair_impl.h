@@ -28,7 +28,9 @@ struct pair {
 	struct address id;
 	uint64_t due;			/* when it is to be compared again */
 	unsigned int failures;		/* in a row */
-	struct trie_slots *duty;	/* incomplete slots of ours that wait for it; NULL: none */
+	struct trie_slots *duty;	/* incomplete slots of ours that it may know more of; NULL: none */
+	struct trie_slots *over;	/* of them, those that it was asked about, and all was got; NULL as ${duty} */
+	bool holder;			/* it said that it holds slots of ours: nobody waits for it */
 	struct reconcile *reconcile;	/* under way; NULL: none */
 };
 
@@ -40,8 +42,9 @@ struct repair {
 	/* repair_slots.c */
 	uint16_t *mine;			/* our slots, in order */
 	unsigned int mine_count;
+	struct trie_slots sourced;	/* compared with one who said that all is there */
 	struct trie_slots headless;	/* all is here but the heads */
-	struct timer heads_timer;
+	struct timer heads_timer, source_timer;
 	/* repair_serve.c */
 	struct list serving;		/* peers' questions that wait for our trie */
 	unsigned int serving_count;
@@ -51,10 +54,12 @@ struct repair {
 	struct spares *spares;
 };
 
-/* In the counts of an answer to WIRE_SLOTS: of each slot; of a quarter of all: a bit each, 32 a count, of leases, then of heads. */
+/* In the counts of an answer to WIRE_SLOTS: of each slot; of a quarter of all: a bit each, 32 a count, of leases, then of heads,
+ * then of what is complete. */
 #define REPAIR_SLOT_LEASES 1u
 #define REPAIR_SLOT_HEADS  2u
 #define REPAIR_QUARTER	   (RING_SLOTS / 4)	/* below a path of depth 1 */
+#define REPAIR_WORDS	   (REPAIR_QUARTER / 32)
 
 extern const struct trie_slots repair_no_slots;
 
@@ -71,17 +76,25 @@ void repair_due(struct node *n, struct pair *pair, uint64_t at);
 /** repair_compared(n, id): ${id} has compared with us just now: we need not, for a while. */
 void repair_compared(struct node *n, const struct address *id);
 
-/** repair_done(n, pair, result, missed): the end of a reconcile; ${missed}: slots where something was not got. */
-void repair_done(struct node *n, struct pair *pair, int result, const struct trie_slots *missed);
+/** repair_done(n, pair, result, missed, sources): the end of a reconcile; ${missed}: slots where something was not got;
+ * ${sources}: those of its duty that were complete there when it began. */
+void repair_done(struct node *n, struct pair *pair, int result, const struct trie_slots *missed,
+    const struct trie_slots *sources);
+
+/** repair_add(n, id): a pair with a member that is in no table that we know; NULL: no memory. */
+struct pair *repair_add(struct node *n, const struct address *id);
 
 /* ---- repair_slots.c ---- */
 
 /** slots_table(n): a new table: which are ours now?  -ENOMEM.  slots_duties(n): whom do the incomplete ones wait for?  -ENOMEM. */
 int slots_table(struct node *n);
 int slots_duties(struct node *n);
-/** slots_done(n, pair, missed): it was reconciled with; ${missed} stay its duty. */
-void slots_done(struct node *n, struct pair *pair, const struct trie_slots *missed);
+/** slots_done(n, pair, missed, sources): as repair_done().  slots_held(n, id, slot): ${id}, no owner of it, says that it holds a
+ * slot of ours. */
+void slots_done(struct node *n, struct pair *pair, const struct trie_slots *missed, const struct trie_slots *sources);
+void slots_held(struct node *n, const struct address *id, unsigned int slot);
 void slots_heads_due(struct node *n, struct timer *t);
+void slots_source_due(struct node *n, struct timer *t);
 
 /** repair_shared(n, id, out): the slots that both we and ${id} own now.  False: none. */
 bool repair_shared(struct node *n, const struct address *id, struct trie_slots *out);
@@ -91,6 +104,7 @@ bool repair_shared(struct node *n, const struct address *id, struct trie_slots *
 /** reconcile_start(n, pair, peer): -ENOMEM.  Ends by repair_done(), not from inside.  reconcile_stop(): without it. */
 int reconcile_start(struct node *n, struct pair *pair, struct peer *peer);
 void reconcile_stop(struct node *n, struct reconcile *r);
+void reconcile_moved(struct reconcile *r, struct pair *pair);	/* its pair is elsewhere now */
 size_t reconcile_memory(const struct reconcile *r);
 /** reconcile_pulled(n, r, a, got): the end of a pull that it asked for.  reconcile_room(n, r): there is room for pulls again. */
 void reconcile_pulled(struct node *n, struct reconcile *r, const struct address *a, bool got);

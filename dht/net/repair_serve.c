@@ -309,23 +309,29 @@ static uint32_t anything(struct node *n, unsigned int slot)
 	return bits;
 }
 
-/* A quarter of all slots: a bit each, of leases, then of heads. */
+/* Is all of it here that should be?  Also of what others own now, while it is theirs to take. */
+static bool whole(struct node *n, unsigned int slot)
+{
+	return placement_complete(n, slot) || (placement_was_complete(n, slot) && rebalance_holds(n, slot));
+}
+
+/* A quarter of all slots: a bit each, of leases, then of heads, then of what is complete. */
 static void quarter(struct node *n, struct served *s, const struct wire_path *path)
 {
-	uint32_t word[2][REPAIR_QUARTER / 32] = { { 0 } };
-	uint8_t count[2 * REPAIR_QUARTER / 32 * WIRE_COUNT_LEN];
+	uint32_t word[3][REPAIR_WORDS] = { { 0 } };
+	uint8_t count[3 * REPAIR_WORDS * WIRE_COUNT_LEN];
 	struct message answer = { .status = WIRE_OK, .has = WIRE_HAS(FIELD_HAVE) | WIRE_HAS(FIELD_COUNTS),
-		.counts_bytes = count, .count_count = 2 * REPAIR_QUARTER / 32 };
+		.counts_bytes = count, .count_count = 3 * REPAIR_WORDS };
 	unsigned int first = (unsigned int)path->nibbles[0] << 8;
 
 	for (unsigned int i = 0; i < REPAIR_QUARTER; i++) {
-		uint32_t bits = anything(n, first + i);
+		uint32_t bits = anything(n, first + i) | (uint32_t)whole(n, first + i) << 2;
 
-		for (unsigned int k = 0; k < 2; k++)
+		for (unsigned int k = 0; k < 3; k++)
 			word[k][i / 32] |= (bits >> k & 1) << i % 32;
 	}
 	for (unsigned int i = 0; i < answer.count_count; i++)
-		wire_count_put(word[i / (REPAIR_QUARTER / 32)][i % (REPAIR_QUARTER / 32)], count + i * WIRE_COUNT_LEN);
+		wire_count_put(word[i / REPAIR_WORDS][i % REPAIR_WORDS], count + i * WIRE_COUNT_LEN);
 	serve_answer(n, s, &answer, NULL);
 }
 
@@ -346,8 +352,9 @@ static void slots(struct node *n, struct served *s, const struct message *m)
 
 		wire_path(m, i, &path);
 		slot = trie_slot(&path);
-		if (placement_mine(n, slot) && placement_complete(n, slot))
+		if (whole(n, slot))
 			have[i / 8] |= (uint8_t)(1u << i % 8);
+		slots_held(n, &s->peer->id, slot);
 		wire_count_put(anything(n, slot), count + i * WIRE_COUNT_LEN);
 	}
 	serve_answer(n, s, &answer, NULL);

@@ -1,19 +1,24 @@
 /*
- * Which of our slots are incomplete, until each peer that could know more has been reconciled with.
+ * Which of our slots are incomplete, until each peer that could know more has been reconciled with, and one of them had all.
  *
  * slot       | event                                       | function         | next
  * -          | it has become ours; our store is a new one  | slots_duties()   | lacking: in the duty of each pair whose peer owns it,
  *            |                                             |                  | or owned it in a table from which slots still move
- *            | ... and there is no such peer               | slots_duties()   | headless
- * lacking    | all those were reconciled with, and all was got | slots_done() | headless
+ * lacking    | an owner of a table that we never knew says that it holds it | slots_held() | lacking: in the duty of that pair, too
+ *            | all owners were reconciled with, all was got, and one was complete itself | slots_done() | headless
+ *            | ... or we were, when we lost it, and held it since | slots_duties() | headless, likewise
+ *            | ... and none was; SOURCE_WAIT is over       | slots_source_due() | headless
  * headless   | heads_complete()                            | finish()         | complete
  * any        | a new table                                 | slots_table()    | -
+ *
+ * New owners who have compared with each other alone know nothing: all of them may be new.  The old one finds them, as it asks
+ * whether they are complete (rebalance.c).
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "dht/net/repair_impl.h"
+#include "dht/net/rebalance.h"
 
 const struct trie_slots repair_no_slots;
 
@@ -34,11 +39,19 @@ bool repair_shared(struct node *n, const struct address *id, struct trie_slots *
 
 /* ---- what is complete ---- */
 
+static bool has(const struct trie_slots *s, unsigned int slot)
+{
+	return s && trie_slots_have(s, slot);
+}
+
 static bool waits(const struct repair *r, unsigned int slot)
 {
-	for (unsigned int i = 0; i < r->pairs; i++)
-		if (r->pair[i].duty && trie_slots_have(r->pair[i].duty, slot))
+	for (unsigned int i = 0; i < r->pairs; i++) {
+		const struct pair *p = &r->pair[i];
+
+		if (!p->holder && has(p->duty, slot) && !has(p->over, slot))
 			return true;
+	}
 	return false;
 }
 
@@ -67,7 +80,38 @@ void slots_heads_due(struct node *n, struct timer *t)
 			finish(n, r->mine[i]);
 }
 
-void slots_done(struct node *n, struct pair *pair, const struct trie_slots *missed)
+/* Nothing is asked of anyone any more. */
+static void lift(struct repair *r, unsigned int slot)
+{
+	for (unsigned int i = 0; i < r->pairs; i++)
+		if (r->pair[i].duty)
+			trie_slots_remove(r->pair[i].duty, slot);
+}
+
+static void drop_empty(struct repair *r)
+{
+	for (unsigned int i = 0; i < r->pairs; i++) {
+		struct pair *p = &r->pair[i];
+
+		if (!p->duty || !trie_slots_empty(p->duty))
+			continue;
+		free(p->duty);
+		free(p->over);
+		p->duty = p->over = NULL;
+	}
+}
+
+static void settle(struct node *n, unsigned int slot)
+{
+	struct repair *r = n->repair;
+
+	if (!trie_slots_have(&r->sourced, slot) || waits(r, slot))
+		return;
+	lift(r, slot);
+	finish(n, slot);
+}
+
+void slots_done(struct node *n, struct pair *pair, const struct trie_slots *missed, const struct trie_slots *sources)
 {
 	struct repair *r = n->repair;
 
@@ -76,58 +120,96 @@ void slots_done(struct node *n, struct pair *pair, const struct trie_slots *miss
 
 		if (!trie_slots_have(pair->duty, slot) || trie_slots_have(missed, slot))
 			continue;
-		trie_slots_remove(pair->duty, slot);
-		if (!waits(r, slot))
-			finish(n, slot);
+		trie_slots_add(pair->over, slot);
+		if (trie_slots_have(sources, slot))
+			trie_slots_add(&r->sourced, slot);
+		settle(n, slot);
 	}
-	if (trie_slots_empty(pair->duty)) {
-		free(pair->duty);
-		pair->duty = NULL;
-	}
+	drop_empty(r);
+}
+
+void slots_source_due(struct node *n, struct timer *t)
+{
+	struct repair *r = n->repair;
+
+	(void)t;
+	memset(&r->sourced, 0xff, sizeof(r->sourced));
+	for (unsigned int i = 0; i < r->mine_count; i++)
+		if (!placement_complete(n, r->mine[i]) && !trie_slots_have(&r->headless, r->mine[i]))
+			settle(n, r->mine[i]);
+	drop_empty(r);
 }
 
 /* ---- a new table ---- */
 
-static int add_duty(struct node *n, const struct ring *ring, unsigned int slot)
+static int pair_duty(struct pair *p, unsigned int slot)
 {
-	for (unsigned int rank = 0; rank < ring->replicas; rank++) {
-		struct pair *p = repair_pair(n, &ring->member[ring_owners(ring, slot)[rank]].id);
-
-		if (!p)
-			continue;
-		if (!p->duty)
-			p->duty = calloc(1, sizeof(*p->duty));
-		if (!p->duty)
-			return -ENOMEM;
-		trie_slots_add(p->duty, slot);
-	}
+	if (!p->duty)
+		p->duty = calloc(1, sizeof(*p->duty));
+	if (!p->over)
+		p->over = calloc(1, sizeof(*p->over));
+	if (!p->duty || !p->over)
+		return -ENOMEM;
+	trie_slots_add(p->duty, slot);
 	return 0;
 }
 
-/* A node that has not yet met the ring that it was told of can't say that nobody has anything for it. */
-static bool met_others(struct node *n)
+static int add_duty(struct node *n, const struct ring *ring, unsigned int slot)
 {
-	return placement(n)->members > 1 || placement_earlier(n, 0);
+	int result = 0;
+
+	for (unsigned int rank = 0; rank < ring->replicas && !result; rank++) {
+		struct pair *p = repair_pair(n, &ring->member[ring_owners(ring, slot)[rank]].id);
+
+		if (p)
+			result = pair_duty(p, slot);
+	}
+	return result;
 }
 
 int slots_duties(struct node *n)
 {
 	struct repair *r = n->repair;
 	const struct ring *before;
+	bool any = false;
 	int result = 0;
 
 	for (unsigned int i = 0; i < r->mine_count && !result; i++) {
-		unsigned int slot = r->mine[i];
-
-		if (placement_complete(n, slot))
+		if (placement_complete(n, r->mine[i]))
 			continue;
-		result = add_duty(n, placement(n), slot);
+		any = true;
+		/* What came while others owned it, they have; all else never left. */
+		if (placement_was_complete(n, r->mine[i]) && rebalance_kept(n, r->mine[i]))
+			trie_slots_add(&r->sourced, r->mine[i]);
+		result = add_duty(n, placement(n), r->mine[i]);
 		for (unsigned int k = 0; !result && (before = placement_earlier(n, k)); k++)
-			result = add_duty(n, before, slot);
-		if (!result && !waits(r, slot) && met_others(n))
-			finish(n, slot);
+			result = add_duty(n, before, r->mine[i]);
 	}
+	/* Who is alone has not yet met the ring that it was told of. */
+	if (any && (placement(n)->members > 1 || placement_earlier(n, 0)))
+		timer_set(n, &r->source_timer, n->now + SOURCE_WAIT);
 	return result;
+}
+
+void slots_held(struct node *n, const struct address *id, unsigned int slot)
+{
+	struct repair *r = n->repair;
+	const struct ring *ring = placement(n);
+	const struct member *m = membership_find(n, id);
+	int they = ring_find(ring, id);
+	struct pair *pair;
+
+	if (!placement_mine(n, slot) || placement_complete(n, slot) || trie_slots_have(&r->headless, slot) ||
+	    (they >= 0 && ring_owns(ring, slot, (unsigned int)they)) ||
+	    !m || (m->state != MEMBER_HERE && m->state != MEMBER_DRAINING))
+		return;
+	pair = repair_pair(n, id);
+	if (!pair)
+		pair = repair_add(n, id);
+	if (!pair || (has(pair->duty, slot) && has(pair->over, slot)))
+		return;
+	if (!pair_duty(pair, slot))
+		repair_due(n, pair, n->now + node_random(n, HANDOVER_ASK));
 }
 
 int slots_table(struct node *n)
@@ -136,7 +218,8 @@ int slots_table(struct node *n)
 	uint16_t *mine;
 	unsigned int count = 0;
 
-	r->headless = repair_no_slots;
+	r->headless = r->sourced = repair_no_slots;
+	timer_stop(n, &r->source_timer);
 	for (unsigned int i = 0; i < r->mine_count; i++)
 		if (!placement_mine(n, r->mine[i]))
 			trie_forget(r->trie, r->mine[i]);

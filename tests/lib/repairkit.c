@@ -14,24 +14,46 @@ static void *must(void *p)
 	return p;
 }
 
+unsigned int repairkit_question(struct repairkit *k, unsigned int from, unsigned int to, const struct link_message *m)
+{
+	if (m->type != WIRE_ANSWER)
+		return m->type;
+	for (unsigned int i = 1; i <= REPAIRKIT_ASKED; i++) {
+		const struct repairkit_asked *a = &k->asked[(k->asked_at - i) % REPAIRKIT_ASKED];
+
+		if (a->from == to && a->to == from && a->request == m->request)
+			return a->type;
+	}
+	return 0;
+}
+
 static bool filter(struct netkit *net, unsigned int from, unsigned int to, struct link_message *m)
 {
 	struct repairkit *k = net->user;
 	struct repairkit_traffic *t = &k->traffic;
+	unsigned int question;
 
 	if (m->priority == LINK_CONTROL)
 		return true;
+	if (m->type < WIRE_ANSWER)
+		k->asked[k->asked_at++ % REPAIRKIT_ASKED] = (struct repairkit_asked){ from, to, m->request, m->type };
+	question = repairkit_question(k, from, to, m);
 	if (k->meddle && !k->meddle(k, from, to, m))
 		return false;
 	t->messages++;
 	t->bytes += m->body->len;
-	if (m->type == WIRE_ANSWER) {
-		t->answers++;
-		t->answer_bytes += m->body->len;
-	} else if (m->type < WIRE_ANSWER) {
-		t->requests[m->type]++;
-	}
+	t->requests[question] += m->type != WIRE_ANSWER;
+	t->by_type[question] += m->body->len;
 	return true;
+}
+
+uint64_t repairkit_repair(const struct repairkit *k)
+{
+	uint64_t sum = 0;
+
+	for (unsigned int type = WIRE_TRIE; type <= WIRE_LEASED; type++)
+		sum += k->traffic.by_type[type];
+	return sum;
 }
 
 struct made {
@@ -53,6 +75,8 @@ struct repairkit *repairkit_new(unsigned int nodes, unsigned int chunks, uint32_
 	k->net = netkit_new(nodes, seed);
 	k->net->filter = filter;
 	k->net->user = k;
+	k->asked = must(calloc(REPAIRKIT_ASKED, sizeof(*k->asked)));
+	k->out = must(calloc(nodes, sizeof(*k->out)));
 	k->chunks = chunks;
 	k->len = len;
 	k->address = must(calloc(chunks + 1, sizeof(*k->address)));
@@ -80,6 +104,9 @@ void repairkit_free(struct repairkit *k)
 	netkit_free(k->net);
 	for (unsigned int i = 0; i < k->chunks; i++)
 		chunk_drop(k->chunk[i]);
+	ring_free(k->table);
+	free(k->asked);
+	free(k->out);
 	free(k->chunk);
 	free(k->address);
 	free(k);
@@ -102,9 +129,10 @@ void repairkit_put_all(struct repairkit *k, unsigned int node)
 		repairkit_put(k, node, i);
 }
 
-static void lease_slot(struct repairkit *k, unsigned int node, uint64_t seq, const struct address *a, uint32_t count)
+static void lease_slot(struct repairkit *k, unsigned int node, uint64_t seq, unsigned int slot, const struct address *a,
+    uint32_t count)
 {
-	struct lease l = { .slot = (uint16_t)ring_slot(a), .seq = seq, .count = count };
+	struct lease l = { .slot = (uint16_t)slot, .seq = seq, .count = count };
 	struct catalogue_lease row = { .volume = k->volume, .slot = l.slot, .seq = seq, .addresses = a, .count = count };
 	const struct effect e = { .kind = EFFECT_LEASE, .lease = &row };
 	uint8_t blob[SIGNED_MAX];
@@ -129,8 +157,7 @@ void repairkit_lease(struct repairkit *k, unsigned int node, uint64_t seq, bool 
 		for (to = i; to < k->chunks && ring_slot(&k->address[to]) == ring_slot(&k->address[i]); to++)
 			if (!kept || kept(to))
 				some[count++] = k->address[to];
-		if (count > 0)
-			lease_slot(k, node, seq, some, count);
+		lease_slot(k, node, seq, ring_slot(&k->address[i]), some, count);
 	}
 	free(some);
 }
@@ -154,18 +181,39 @@ unsigned int repairkit_state(struct repairkit *k, unsigned int node, unsigned in
 
 static const struct ring *table(struct repairkit *k)
 {
-	for (unsigned int i = 0; i < k->net->count; i++)
-		if (k->net->node[i].node && !k->net->node[i].stopped && placement(k->net->node[i].node))
-			return placement(k->net->node[i].node);
-	return NULL;
+	struct ring_member *m = must(calloc(k->net->count, sizeof(*m)));
+	struct address hash;
+	size_t count = 0;
+
+	for (unsigned int i = 0; i < k->net->count; i++) {
+		const struct netkit_node *n = &k->net->node[i];
+
+		if (!n->starts || k->out[i])
+			continue;
+		m[count] = (struct ring_member){ .id = n->id, .weight = n->weight ? n->weight : 1 };
+		if (n->zone)
+			strcpy(m[count].zone, n->zone);
+		count++;
+	}
+	assert(ring_placement(m, count, k->net->file.replicas, &hash) == 0);
+	if (!k->table || !address_equal(&hash, &k->table->placement)) {
+		ring_free(k->table);
+		assert(ring_build(m, count, k->net->file.replicas, &k->table) == 0);
+	}
+	free(m);
+	return k->table;
+}
+
+static bool owner_in(struct repairkit *k, const struct ring *r, unsigned int node, unsigned int i)
+{
+	int member = ring_find(r, &k->net->node[node].id);
+
+	return member >= 0 && ring_owns(r, ring_slot(&k->address[i]), (unsigned int)member);
 }
 
 bool repairkit_owner(struct repairkit *k, unsigned int node, unsigned int i)
 {
-	const struct ring *r = table(k);
-	int member = r ? ring_find(r, &k->net->node[node].id) : -1;
-
-	return member >= 0 && ring_owns(r, ring_slot(&k->address[i]), (unsigned int)member);
+	return owner_in(k, table(k), node, i);
 }
 
 unsigned int repairkit_copies(struct repairkit *k, unsigned int i)
@@ -179,13 +227,14 @@ unsigned int repairkit_copies(struct repairkit *k, unsigned int i)
 
 unsigned int repairkit_astray(struct repairkit *k)
 {
+	const struct ring *r = table(k);
 	unsigned int count = 0;
 
 	for (unsigned int node = 0; node < k->net->count; node++)
 		for (unsigned int i = 0; k->net->node[node].node && !k->net->node[node].stopped && i < k->chunks; i++) {
 			unsigned int state = repairkit_state(k, node, i) & STATE_ANY;
 
-			count += repairkit_owner(k, node, i) ? state != STATE_OWNED : state != 0 && state != STATE_CACHED;
+			count += owner_in(k, r, node, i) ? state != STATE_OWNED : state != 0 && state != STATE_CACHED;
 		}
 	return count;
 }

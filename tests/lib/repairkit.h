@@ -11,8 +11,16 @@
 /* What went over the links, but for what is of membership. */
 struct repairkit_traffic {
 	uint64_t messages, bytes;
-	uint64_t requests[WIRE_ANSWER];	/* by type */
-	uint64_t answers, answer_bytes;
+	uint64_t requests[WIRE_ANSWER];
+	uint64_t by_type[WIRE_ANSWER];	/* bytes, those of its answers among them */
+};
+
+#define REPAIRKIT_ASKED 4096u
+
+struct repairkit_asked {
+	unsigned int from, to;
+	uint32_t request;
+	unsigned int type;
 };
 
 struct repairkit {
@@ -23,7 +31,11 @@ struct repairkit {
 	struct chunk **chunk;
 	uint8_t key[MEMBER_KEY], secret[MEMBER_SECRET];
 	struct address volume;
+	bool *out;			/* nodes that have left the table: for tests to set */
+	struct ring *table;
 	struct repairkit_traffic traffic;
+	struct repairkit_asked *asked;	/* the last requests, in a circle */
+	unsigned int asked_at;
 	/** Sees each message that is not of membership; false: it is lost. */
 	bool (*meddle)(struct repairkit *k, unsigned int from, unsigned int to, struct link_message *m);
 	void *user;
@@ -37,14 +49,15 @@ void repairkit_free(struct repairkit *k);
 void repairkit_put(struct repairkit *k, unsigned int node, unsigned int i);
 void repairkit_put_all(struct repairkit *k, unsigned int node);
 
-/** repairkit_lease(k, node, seq, kept): leases of number ${seq}, of those chunks that ${kept} says (NULL: all), to its disk. */
+/** repairkit_lease(k, node, seq, kept): a lease of number ${seq} for each slot of a chunk, of those chunks that ${kept} says
+ * (NULL: all), to its disk. */
 void repairkit_lease(struct repairkit *k, unsigned int node, uint64_t seq, bool (*kept)(unsigned int i));
 
 /** repairkit_wipe(k, node): a new disk, of another generation; the key stays. */
 void repairkit_wipe(struct repairkit *k, unsigned int node);
 
 unsigned int repairkit_state(struct repairkit *k, unsigned int node, unsigned int i);
-/** repairkit_owner(k, node, i): by the table of the first node that runs. */
+/** repairkit_owner(k, node, i): by the table of all that have ever run, but for those that are out. */
 bool repairkit_owner(struct repairkit *k, unsigned int node, unsigned int i);
 /** repairkit_copies(k, i): nodes that run and have it, other than cached. */
 unsigned int repairkit_copies(struct repairkit *k, unsigned int i);
@@ -53,6 +66,11 @@ unsigned int repairkit_astray(struct repairkit *k);
 /** repairkit_place(k, us): until none is astray; false: not within ${us}. */
 bool repairkit_place(struct repairkit *k, uint64_t us);
 
-void repairkit_forget(struct repairkit *k);	/* its traffic */
+/** repairkit_question(k, from, to, m): which type of request does answer ${m} answer?  Of a request: its own. */
+unsigned int repairkit_question(struct repairkit *k, unsigned int from, unsigned int to, const struct link_message *m);
+
+/** repairkit_repair(k): bytes of what repair says, but for chunks.  repairkit_forget(k): all traffic so far. */
+uint64_t repairkit_repair(const struct repairkit *k);
+void repairkit_forget(struct repairkit *k);
 
 #endif

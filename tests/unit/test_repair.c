@@ -1,8 +1,5 @@
 /*
- * Two or three nodes whose disks differ.  SEED=n replays.
- *
- * The disks are arrays (address_catalogue): a million addresses each, all leased but those that a test takes out; only what
- * is to be copied has bytes.
+ * Whole nodes whose disks differ.  SEED=n replays; SOAK=1 makes them large.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,85 +10,362 @@
 #include <string.h>
 
 #include <cmocka.h>
-#include <errno.h>
-#include <sodium.h>
 
-#include "chunker/bytes.h"
-#include "dht/net/repair_impl.h"
-#include "tests/lib/address_catalogue.h"
-#include "tests/lib/netkit.h"
+#include "dht/net/trie.h"
+#include "tests/lib/repairkit.h"
 
-#define NODES 3u
-#define BULK  4096u			/* bytes of a chunk */
+static uint64_t seed = 1;
 
-/* The part of the network's traffic that is repair's, by sort. */
-struct traffic {
-	uint64_t questions, bytes, gets, chunk_bytes;
-};
-
-struct disk {
-	struct catalogue catalogue;	/* the first: replaces that of the kit's disk */
-	struct address_catalogue here, not_leased;
-	struct memory_catalogue *kit;
-};
-
-struct fixture {
-	struct netkit *k;
-	struct disk disk[NODES];
-	struct traffic traffic;
-	unsigned int asked[NODES];	/* GETs that came to a node */
-	bool counting;
-	bool (*meddle)(struct fixture *f, unsigned int from, unsigned int to, struct link_message *m);
-};
-
-static uint64_t seed;
-
-/* ---- disks ---- */
-
-static struct disk *disk_of(struct catalogue *c)
+/* A ring of nodes that run and are complete, each with its chunks and all leases. */
+static struct repairkit *ring_of(unsigned int nodes, unsigned int chunks, uint32_t len)
 {
-	return (struct disk *)((char *)c - offsetof(struct disk, catalogue));
+	struct repairkit *k = repairkit_new(nodes, chunks, len, seed);
+
+	repairkit_put_all(k, 0);
+	repairkit_lease(k, 0, 1, NULL);
+	netkit_start_all(k->net);
+	assert_true(netkit_settle(k->net));
+	assert_true(repairkit_place(k, 3600 * S));
+	netkit_run(k->net, 5 * S);	/* and that they are complete is on their disks */
+	return k;
 }
 
-static bool in(struct address_catalogue *c, const struct address *a)
+static void gone(struct repairkit *k, unsigned int node, unsigned int i)
 {
-	struct address first;
+	const struct effect e = { .kind = EFFECT_STATES, .address = k->address[i] };
+	struct event done;
 
-	return c->catalogue.list(&c->catalogue, a, 0, 1, &first) && address_equal(&first, a);
+	memory_catalogue_apply(&k->net->node[node].disk, &e, &done);
+	assert_int_equal(done.result, 0);
 }
 
-static bool leased(struct catalogue *c, const struct address *a)
+/* ---- a pair ---- */
+
+static void where_nothing_is_missing_a_pair_spends_one_round_of_64_bytes(void **state)
 {
-	return !in(&disk_of(c)->not_leased, a);
+	struct repairkit *k = ring_of(2, 300, 200);
+	uint64_t compared;
+
+	(void)state;
+	netkit_run(k->net, REPAIR_EVERY);
+	repairkit_forget(k);
+	netkit_run(k->net, 6 * REPAIR_EVERY);
+	compared = k->traffic.requests[WIRE_TRIE];
+	printf("# an hour: %llu comparisons, %llu bytes\n", (unsigned long long)compared,
+	    (unsigned long long)repairkit_repair(k));
+	assert_in_range(compared, 5, 8);	/* of both sides together */
+	assert_true(repairkit_repair(k) <= 64 * compared);
+	assert_int_equal(k->traffic.by_type[WIRE_TRIE], repairkit_repair(k));
+	repairkit_free(k);
 }
 
-static unsigned int state(struct catalogue *c, const struct address *a)
+static void what_each_of_two_lacks_comes_from_the_other(void **state)
 {
-	return in(&disk_of(c)->here, a) ? STATE_OWNED | (leased(c, a) ? STATE_LEASED : 0) : 0;
+	struct repairkit *k = ring_of(2, 2000, 200);
+
+	(void)state;
+	netkit_crash(k->net, 0);
+	netkit_crash(k->net, 1);
+	for (unsigned int i = 0; i < k->chunks; i += 50)
+		gone(k, i / 50 % 2, i);
+	repairkit_forget(k);
+	netkit_start_all(k->net);
+	assert_true(repairkit_place(k, 60 * S));
+	printf("# 40 of 2000 missing: %llu bytes of repair\n", (unsigned long long)repairkit_repair(k));
+	for (unsigned int type = 0; type < WIRE_ANSWER; type++)
+		if (k->traffic.by_type[type])
+			printf("#   %s: %llu, %llu bytes\n", wire_type_name(type), (unsigned long long)k->traffic.requests[type],
+			    (unsigned long long)k->traffic.by_type[type]);
+	assert_int_equal(k->traffic.requests[WIRE_GET], 40);
+	repairkit_free(k);
 }
 
-static size_t list(struct catalogue *c, const struct address *from, unsigned int states, size_t n, struct address *out)
+static bool odd(unsigned int i)
 {
-	struct disk *d = disk_of(c);
-	size_t got, kept = 0;
-
-	if (!(states & STATE_OWNED))
-		return 0;
-	got = d->here.catalogue.list(&d->here.catalogue, from, states, n, out);
-	if (!(states & STATE_LEASED) || !d->not_leased.n)
-		return got;
-	for (size_t i = 0; i < got; i++)	/* tests that have any have fewer addresses than a page */
-		if (leased(c, &out[i]))
-			out[kept++] = out[i];
-	return kept;
+	return i % 2;
 }
 
-static struct chunk *row(struct catalogue *c, const struct catalogue_row_key *key)
+static void what_no_lease_has_is_not_copied(void **state)
 {
-	return disk_of(c)->kit->catalogue.row(&disk_of(c)->kit->catalogue, key);
+	struct repairkit *k = repairkit_new(2, 400, 200, seed);
+	unsigned int copied = 0;
+
+	(void)state;
+	repairkit_put_all(k, 0);
+	repairkit_lease(k, 0, 1, odd);
+	netkit_start_all(k->net);
+	assert_true(netkit_settle(k->net));
+	netkit_run(k->net, 20 * S);
+	for (unsigned int i = 0; i < k->chunks; i++) {
+		assert_int_equal((repairkit_state(k, 1, i) & STATE_OWNED) != 0, odd(i));
+		copied += repairkit_copies(k, i) == 2;
+	}
+	assert_int_equal(copied, 200);
+	repairkit_free(k);
 }
 
-static bool rows(struct catalogue *c, uint8_t table, const struct address *after, struct address *out)
+static bool all_leased(struct repairkit *k, unsigned int node, bool (*kept)(unsigned int i))
 {
-	return disk_of(c)->kit->catalogue.rows(&disk_of(c)->kit->catalogue, table, after, out);
+	struct catalogue *c = &k->net->node[node].disk.catalogue;
+
+	for (unsigned int i = 0; i < k->chunks; i++)
+		if (c->leased(c, &k->address[i]) != (!kept || kept(i)))
+			return false;
+	return true;
+}
+
+/* The newer lease holds less, so neither lacks a chunk, and still they differ. */
+static void the_newer_lease_comes_to_who_has_an_older_one(void **state)
+{
+	(void)state;
+	for (unsigned int newer = 0; newer < 2; newer++) {
+		struct repairkit *k = ring_of(2, 100, 200);
+
+		netkit_crash(k->net, 0);
+		netkit_crash(k->net, 1);
+		repairkit_lease(k, newer, 2, odd);
+		netkit_start_all(k->net);
+		netkit_run(k->net, REPAIR_EVERY / 4);
+		assert_true(all_leased(k, 0, odd));
+		assert_true(all_leased(k, 1, odd));
+		repairkit_free(k);
+	}
+}
+
+/* ---- a lost disk ---- */
+
+static void a_lost_disk_is_filled_again_for_hardly_more_than_was_lost(void **state)
+{
+	unsigned int chunks = getenv("SOAK") ? 100000 : 1000;
+	struct repairkit *k = ring_of(4, chunks, getenv("SOAK") ? 2048 : 8192);
+	uint64_t lost = 0;
+
+	(void)state;
+	for (unsigned int i = 0; i < k->chunks; i++)
+		lost += repairkit_owner(k, 2, i) ? k->len : 0;
+	netkit_crash(k->net, 2);
+	repairkit_wipe(k, 2);
+	repairkit_forget(k);
+	netkit_start(k->net, 2);
+	assert_true(repairkit_place(k, 3600 * S));
+	assert_true(netkit_settle(k->net));
+	printf("# %u chunks, %llu bytes lost: %llu bytes of traffic, %.3f\n", chunks, (unsigned long long)lost,
+	    (unsigned long long)k->traffic.bytes, (double)k->traffic.bytes / (double)lost);
+	for (unsigned int type = 0; type < WIRE_ANSWER; type++)
+		if (k->traffic.by_type[type])
+			printf("#   %s: %llu, %llu bytes\n", wire_type_name(type), (unsigned long long)k->traffic.requests[type],
+			    (unsigned long long)k->traffic.by_type[type]);
+	assert_true(k->traffic.bytes <= lost + lost * 3 / 10);
+	repairkit_free(k);
+}
+
+static void a_restart_amid_repair_loses_nothing_and_asks_for_nothing_twice(void **state)
+{
+	struct repairkit *k = ring_of(3, 1500, 200);
+	unsigned int restarts = 0;
+
+	(void)state;
+	netkit_crash(k->net, 1);
+	repairkit_wipe(k, 1);
+	repairkit_forget(k);
+	for (netkit_start(k->net, 1); restarts < 8; restarts++) {
+		netkit_run(k->net, 1100 * MS + restarts * 50 * MS);
+		netkit_crash(k->net, restarts % 2);
+		netkit_run(k->net, 100 * MS);
+		netkit_start(k->net, restarts % 2);
+	}
+	assert_true(repairkit_place(k, 300 * S));
+	assert_true(netkit_settle(k->net));
+	printf("# %llu GETs for 1500 chunks\n", (unsigned long long)k->traffic.requests[WIRE_GET]);
+	assert_in_range(k->traffic.requests[WIRE_GET], 1500, 1500 + 8 * 2 * REPAIR_PULLS);
+	repairkit_free(k);
+}
+
+/* ---- spares ---- */
+
+static unsigned int fewest_copies(struct repairkit *k)
+{
+	unsigned int fewest = 99;
+
+	for (unsigned int i = 0; i < k->chunks; i++)
+		fewest = repairkit_copies(k, i) < fewest ? repairkit_copies(k, i) : fewest;
+	return fewest;
+}
+
+static unsigned int count_foreign(struct repairkit *k)
+{
+	unsigned int count = 0;
+
+	for (unsigned int node = 0; node < k->net->count; node++)
+		for (unsigned int i = 0; k->net->node[node].node && i < k->chunks; i++)
+			count += (repairkit_state(k, node, i) & STATE_FOREIGN) != 0;
+	return count;
+}
+
+static void while_an_owner_is_down_for_long_the_next_on_the_walk_has_a_spare(void **state)
+{
+	struct repairkit *k = ring_of(6, 400, 500);
+	unsigned int lost = 0;
+	uint64_t got;
+
+	(void)state;
+	for (unsigned int i = 0; i < k->chunks; i++)
+		lost += repairkit_owner(k, 3, i);
+	netkit_crash(k->net, 3);
+	netkit_run(k->net, SPARE_AFTER - 30 * S);
+	assert_int_equal(count_foreign(k), 0);
+	assert_int_equal(fewest_copies(k), 2);
+	repairkit_forget(k);
+	netkit_run(k->net, 200 * S);
+	assert_int_equal(fewest_copies(k), 3);
+	assert_int_equal(count_foreign(k), lost);	/* one each, no more */
+	got = k->traffic.requests[WIRE_GET];
+	assert_in_range(got, 1, lost);		/* some were there, cached */
+	netkit_run(k->net, 2 * 3600 * S);
+	assert_int_equal(k->traffic.requests[WIRE_GET], got);
+	netkit_start(k->net, 3);
+	assert_true(repairkit_place(k, 300 * S));	/* the spares are only cached now */
+	repairkit_free(k);
+}
+
+static void two_owners_that_are_down_have_two_spares(void **state)
+{
+	struct repairkit *k = ring_of(9, 300, 300);
+
+	(void)state;
+	netkit_crash(k->net, 3);
+	netkit_crash(k->net, 5);
+	netkit_run(k->net, SPARE_AFTER + 200 * S);
+	assert_int_equal(fewest_copies(k), 3);
+	for (unsigned int i = 0; i < k->chunks; i++)
+		assert_int_equal(repairkit_copies(k, i), 3);
+	repairkit_free(k);
+}
+
+static void where_more_than_a_quarter_is_down_no_spare_is_made(void **state)
+{
+	struct repairkit *k = ring_of(6, 100, 300);
+
+	(void)state;
+	netkit_crash(k->net, 3);
+	netkit_crash(k->net, 4);
+	netkit_run(k->net, 2 * SPARE_AFTER);
+	assert_int_equal(count_foreign(k), 0);
+	repairkit_free(k);
+}
+
+/* ---- liars ---- */
+
+/* What node 1 says of its trie is made up: hashes of anything, many below each place. */
+static bool lies_about_hashes(struct repairkit *k, unsigned int from, unsigned int to, struct link_message *m)
+{
+	struct message answer;
+	struct wire_hash hash[WIRE_HASHES_MAX];
+	uint8_t count[WIRE_PATHS_MAX * WIRE_COUNT_LEN], *data;
+
+	(void)to;
+	if (from != 1 || repairkit_question(k, from, to, m) != WIRE_TRIE || m->type != WIRE_ANSWER)
+		return true;
+	assert_int_equal(wire_decode(m->type, m->request, m->body->data, m->body->len, &answer), 0);
+	if (!(answer.has & WIRE_HAS(FIELD_COUNTS))) {
+		answer.status = WIRE_MISS;
+	} else {
+		for (unsigned int i = 0; i < answer.count_count * 16; i++)
+			memset(&hash[i], (int)(1 + (k->traffic.messages + i) % 255), sizeof(hash[i]));
+		for (unsigned int i = 0; i < answer.count_count; i++)
+			wire_count_put(1000000, count + i * WIRE_COUNT_LEN);
+		answer.hashes = hash;
+		answer.hash_count = answer.count_count * 16;
+		answer.counts_bytes = count;
+		answer.address_count = 0;
+		answer.has = (answer.has | WIRE_HAS(FIELD_HASHES)) & ~WIRE_HAS(FIELD_ADDRESSES);
+	}
+	chunk_drop(m->body);
+	m->body = chunk_new(wire_size(&answer, false), &data);
+	assert_true(wire_encode(&answer, false, data, m->body->len) >= 0);
+	return true;
+}
+
+/* And its lists never end: made-up addresses, each behind the last. */
+static bool lists_for_ever(struct repairkit *k, unsigned int from, unsigned int to, struct link_message *m)
+{
+	static struct address next, made[WIRE_ADDRESSES_MAX];
+	struct message message;
+	uint8_t *data;
+
+	if (m->type == WIRE_LIST && to == 1) {
+		struct wire_path path;
+
+		assert_int_equal(wire_decode(m->type, m->request, m->body->data, m->body->len, &message), 0);
+		wire_path(&message, 0, &path);
+		memset(&next, 0, sizeof(next));
+		for (unsigned int i = 0; i < 8; i++)	/* two zero bits in front */
+			next.b[i] = (uint8_t)(path.nibbles[i] << 2 | (i < 7 ? path.nibbles[i + 1] >> 6 : 0));
+		if (message.has & WIRE_HAS(FIELD_ADDRESS))
+			next = message.address;
+	}
+	if (!lies_about_hashes(k, from, to, m) || from != 1 || m->type != WIRE_ANSWER ||
+	    repairkit_question(k, from, to, m) != WIRE_LIST)
+		return true;
+	for (unsigned int i = 0; i < WIRE_ADDRESSES_MAX; i++) {
+		assert_true(trie_after(&next, &next));
+		made[i] = next;
+	}
+	message = (struct message){ .type = WIRE_ANSWER, .request = m->request, .has = WIRE_HAS(FIELD_ADDRESSES),
+		.addresses = made, .address_count = WIRE_ADDRESSES_MAX, .more = true };
+	chunk_drop(m->body);
+	m->body = chunk_new(wire_size(&message, false), &data);
+	assert_true(wire_encode(&message, false, data, m->body->len) >= 0);
+	return true;
+}
+
+static void a_liar_costs_bounded_work_and_keeps_nobody_from_being_repaired(void **state)
+{
+	bool (*const lies[])(struct repairkit *, unsigned int, unsigned int, struct link_message *) = {
+		lies_about_hashes, lists_for_ever,
+	};
+
+	(void)state;
+	for (unsigned int kind = 0; kind < 2; kind++) {
+		struct repairkit *k = ring_of(3, 1000, 200);
+
+		netkit_crash(k->net, 0);
+		for (unsigned int i = 0; i < k->chunks; i += 100)
+			gone(k, 0, i);
+		k->meddle = lies[kind];
+		repairkit_forget(k);
+		netkit_start(k->net, 0);
+		netkit_run(k->net, 30 * S);
+		for (unsigned int i = 0; i < k->chunks; i++)
+			assert_true(repairkit_state(k, 0, i) & STATE_OWNED);
+		netkit_run(k->net, REPAIR_EVERY * 4 / 5);
+		printf("# %llu questions and %llu lists in ten minutes\n", (unsigned long long)k->traffic.requests[WIRE_TRIE],
+		    (unsigned long long)k->traffic.requests[WIRE_LIST]);
+		/* one comparison of each pair, 64 places a question */
+		assert_true(k->traffic.requests[WIRE_TRIE] <= 3 * (REPAIR_FRUITLESS / 64 + 1000));
+		assert_true(k->traffic.requests[WIRE_LIST] <= 3 * (REPAIR_FRUITLESS + 10000));
+		repairkit_free(k);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(where_nothing_is_missing_a_pair_spends_one_round_of_64_bytes),
+		cmocka_unit_test(what_each_of_two_lacks_comes_from_the_other),
+		cmocka_unit_test(what_no_lease_has_is_not_copied),
+		cmocka_unit_test(the_newer_lease_comes_to_who_has_an_older_one),
+		cmocka_unit_test(a_lost_disk_is_filled_again_for_hardly_more_than_was_lost),
+		cmocka_unit_test(a_restart_amid_repair_loses_nothing_and_asks_for_nothing_twice),
+		cmocka_unit_test(while_an_owner_is_down_for_long_the_next_on_the_walk_has_a_spare),
+		cmocka_unit_test(two_owners_that_are_down_have_two_spares),
+		cmocka_unit_test(where_more_than_a_quarter_is_down_no_spare_is_made),
+		cmocka_unit_test(a_liar_costs_bounded_work_and_keeps_nobody_from_being_repaired),
+	};
+
+	if (getenv("SEED"))
+		seed = strtoull(getenv("SEED"), NULL, 10);
+	printf("# SEED=%llu\n", (unsigned long long)seed);
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }
