@@ -163,7 +163,7 @@ static void asked(struct node *n, struct lease_pull *p, int result)
 {
 	struct deletion *d = list_item(p, struct deletion, pull);
 
-	d->agreed += result == 0;
+	d->agreed += result == 0 && p->complete;
 	ask(n);
 }
 
@@ -186,7 +186,7 @@ static void ask(struct node *n)
 	d->asking = false;
 	if (d->agreed >= deletion_agreements(placement(n)->replicas)) {
 		d->cleared = d->slot;
-		d->cleared_until = d->since + DELETE_EPOCH;
+		d->cleared_until = d->since + DELETE_FRESH;
 	} else {
 		pass_slot(n, d->slot);
 	}

@@ -5,9 +5,11 @@
  *   1. this process is up for DELETE_AFTER, and by its memory (touches.h) nobody touched or put the chunk for TOUCHES_KEPT of its
  *      uptime.  Wall clocks decide nothing.
  *   2. no lease that is stored here has it, and it is not FOREIGN: what its owners have not confirmed stays, whoever wants it;
- *   3. OWNED: the slot is complete here, and so many other owners told us all their leases of it, less than DELETE_EPOCH ago, that
- *      every majority of the owners has one who told us, or ourselves.  A lease counts when a majority has it (lease.h), and
- *      is there within DELETE_AFTER of its chunks' last touch: so it is one of those that we were told.
+ *   3. OWNED: the slot is complete here, and so many other owners at whom it is complete told us all their leases of it, less than
+ *      DELETE_FRESH ago, that every majority of the owners has one who told us, or ourselves.  A lease counts when a majority
+ *      has it (lease.h), so it is one of those that we were told.  One that came to count since then holds chunks that its
+ *      volume has touched; where the touch did not reach us, our copy is put here again: its writer goes on until all
+ *      owners have confirmed.
  *      CACHED, and the slot is not ours: no more is needed.  (What a volume of our own leases is held by that lease, see lease.h.)
  *
  * When it is gone.  With n records here, and the other owners within reach, one that nobody leases or touches is gone from this

@@ -657,7 +657,7 @@ static uint32_t chain_of(struct node *n, const struct asking *a, uint8_t out[WIR
 	while (row.count > 0 && !row.forked && row.item[row.count - 1].seq > a->h.seq)
 		row.count--;
 	if (!row.forked && head_row_has(&row, &head, a->h.seq))
-		len = head_row_blobs(&row, 1, out);
+		len = head_row_before(&row, out);
 	chunk_drop(bytes);
 	return len;
 }

@@ -84,8 +84,8 @@ enum head_learned head_row_learn(struct head_row *r, const struct head *h, const
 void head_row_fork(struct head_row *r, const struct wire_slice *a, const struct wire_slice *b, uint64_t seq);
 /** head_row_has(r, blob, seq): these very bytes. */
 bool head_row_has(const struct head_row *r, const struct wire_slice *blob, uint64_t seq);
-/** head_row_blobs(r, from, out): its heads from seq ${from} on, but for the newest; returns how many bytes. */
-uint32_t head_row_blobs(const struct head_row *r, uint64_t from, uint8_t out[WIRE_BLOBS_MAX]);
+/** head_row_before(r, out): its heads but for the newest, as wire_blob(); returns how many bytes. */
+uint32_t head_row_before(const struct head_row *r, uint8_t out[WIRE_BLOBS_MAX]);
 
 /* ---- heads_store.c: rows on the disk, and what peers ask of them ---- */
 

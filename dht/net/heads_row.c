@@ -147,16 +147,13 @@ enum head_learned head_row_learn(struct head_row *r, const struct head *h, const
 	return append(r, h, blob);
 }
 
-uint32_t head_row_blobs(const struct head_row *r, uint64_t from, uint8_t out[WIRE_BLOBS_MAX])
+uint32_t head_row_before(const struct head_row *r, uint8_t out[WIRE_BLOBS_MAX])
 {
 	uint32_t len = 0;
 
 	for (unsigned int i = 0; i + 1 < r->count; i++) {
-		int put;
+		int put = wire_blob_put(r->item[i].blob.data, r->item[i].blob.len, out + len, WIRE_BLOBS_MAX - len);
 
-		if (r->item[i].seq < from)
-			continue;
-		put = wire_blob_put(r->item[i].blob.data, r->item[i].blob.len, out + len, WIRE_BLOBS_MAX - len);
 		if (put < 0)
 			break;	/* cannot be: HEAD_HISTORY x SIGNED_MAX is less */
 		len += (uint32_t)put;

@@ -264,11 +264,10 @@ void heads_store_end(struct node *n)
 
 /* ---- what peers ask ---- */
 
-static void answer(struct node *n, struct served *s, enum wire_status status, const struct head_row *row, uint64_t from)
+static void answer(struct node *n, struct served *s, enum wire_status status, const struct head_row *row)
 {
 	const struct head_item *newest = head_row_newest(row);
 	struct message m = { .status = status };
-	uint8_t blobs[WIRE_BLOBS_MAX];
 
 	if (damaged(row)) {
 		m.status = WIRE_FAULT;
@@ -280,10 +279,6 @@ static void answer(struct node *n, struct served *s, enum wire_status status, co
 	} else if (newest) {
 		m.head = newest->blob;
 		m.has = WIRE_HAS(FIELD_HEAD);
-		if (from > 0) {
-			m.blobs = (struct wire_slice){ blobs, head_row_blobs(row, from, blobs) };
-			m.has |= WIRE_HAS(FIELD_BLOBS);
-		}
 	}
 	serve_answer(n, s, &m, NULL);
 }
@@ -322,7 +317,7 @@ static void changed(struct node *n, struct head_change *c)
 	if (end)
 		answer_ended(n, s, end);
 	else if (c->status == WIRE_OK || c->status == WIRE_CONFLICT || c->status == WIRE_OLD)
-		answer(n, s, c->status, c->row, 0);
+		answer(n, s, c->status, c->row);
 	else
 		serve_status(n, s, c->status);
 	chunk_drop(end);
@@ -362,7 +357,7 @@ static void serve_head(struct node *n, struct served *s, const struct message *m
 		return;
 	bytes = heads_row(n, ROW_HEAD, &m->volume, &row);
 	if (bytes)
-		answer(n, s, WIRE_OK, &row, m->has & WIRE_HAS(FIELD_SEQ) ? m->seq : 0);
+		answer(n, s, WIRE_OK, &row);
 	else
 		serve_status(n, s, WIRE_MISS);
 	chunk_drop(bytes);

@@ -238,7 +238,7 @@ static void written(struct node *n, struct work *w, const struct event *e)
 static void settle(struct node *n, struct sending *s)
 {
 	bool self = placement(n) && placement_mine(n, s->slot);
-	unsigned int has = self, all = s->lanes + self, through = 0;
+	unsigned int has = self, all = placement(n) ? placement(n)->replicas : 0, through = self;
 
 	for (unsigned int i = 0; i < s->lanes; i++) {
 		if (s->lane[i].push.busy)
@@ -249,7 +249,7 @@ static void settle(struct node *n, struct sending *s)
 	if (all > 0 && has >= all / 2 + 1)
 		answer(n, s, 0);
 	if (s->ticket == 0) {
-		end_start(n, s, all > 0 && through == s->lanes);
+		end_start(n, s, all > 0 && through == all);
 		return;
 	}
 	s->state = WAITING;

@@ -120,6 +120,7 @@ static void listed(struct node *n, struct call *c, int result, const struct mess
 	p->page = answer->blobs;
 	p->at = 0;
 	p->more = answer->more;
+	p->of->complete &= answer->complete;
 	if (p->more && p->page.len == 0)
 		wrong(n, p, "a page of leases without any");
 	else
@@ -344,6 +345,14 @@ static bool next(struct node *n, struct lease_pull_private *p, struct address *v
 	return true;
 }
 
+static bool is_over(struct node *n, const struct address *volume)
+{
+	struct chunk *end = lease_ended(n, volume);
+
+	chunk_drop(end);
+	return end;
+}
+
 static void step(struct node *n, struct lease_pull_private *p)
 {
 	struct address volume;
@@ -353,6 +362,11 @@ static void step(struct node *n, struct lease_pull_private *p)
 	int err = 0;
 
 	while (next(n, p, &volume, &ours, &theirs, &blob, &at, &bad)) {
+		/* Of a volume that has ended ours is on its way out: the peer has none, and needs none. */
+		if (!bad && !theirs && is_over(n, &volume)) {
+			walked(p, &volume);
+			continue;
+		}
 		if (!bad && !theirs) {
 			push(n, p, &volume);
 			return;
@@ -383,6 +397,7 @@ void leases_pull(struct node *n, struct lease_pull *of)
 	assert(of->peer && of->done && of->slot < RING_SLOTS);
 	of->private = p;
 	of->conflict = false;
+	of->complete = true;
 	if (!p) {
 		node_stop(n, "no memory");
 		return;

@@ -50,10 +50,11 @@ static int begin(struct node *n, struct lease_push *p, struct chunk *blob)
 static int compare(struct node *n, struct lease_push *p)
 {
 	struct catalogue *c = n->options.catalogue;
-	struct chunk *here = c->lease(c, &p->volume, p->slot);
+	struct chunk *end = lease_ended(n, &p->volume), *here = end ? NULL : c->lease(c, &p->volume, p->slot);
 
+	chunk_drop(end);
 	if (!here)
-		return -ENOENT;
+		return end ? -EKEYREVOKED : -ENOENT;
 	if (!p->blob || here->len != p->blob->len || memcmp(here->data, p->blob->data, here->len) != 0)
 		return begin(n, p, here);
 	chunk_drop(here);

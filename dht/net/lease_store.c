@@ -164,10 +164,16 @@ static void stored(struct node *n, struct work *w, const struct event *e)
 	void *user = s->user;
 	int result = e->result;
 
+	struct chunk *end = lease_ended(n, &s->row.volume);
+
 	if (result)
 		node_log(n, LOG_ERR, "a lease can't be stored: error %d", -result);
 	else
 		leases_changed(n, s->changed, s->changed_count);
+	/* Its volume ended meanwhile, and the sweep may have passed already. */
+	if (!result && s->row.blob && end)
+		lease_sweep_again(n);
+	chunk_drop(end);
 	storing_free(n, s);
 	if (done)
 		done(n, user, result);
@@ -284,9 +290,7 @@ void lease_store_forget(struct lease_storing *s)
 void lease_store_end(struct node *n)
 {
 	while (!list_empty(&n->leases->storing)) {
-		struct lease_storing *s = list_item(n->leases->storing.next, struct lease_storing, link);
-
-		work_stop(n, &s->work);
-		storing_free(n, s);
+		/* No call back comes any more, and nothing is carried out. */
+		storing_free(n, list_item(n->leases->storing.next, struct lease_storing, link));
 	}
 }

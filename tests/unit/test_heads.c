@@ -6,8 +6,118 @@
 
 #include <cmocka.h>
 
+#include "chunker/bytes.h"
 #include "dht/net/heads.h"
 #include "tests/lib/volumekit.h"
+
+/* ---- rows ---- */
+
+static struct head read_head(const struct volumekit *v, const struct chunk *c)
+{
+	struct head h;
+
+	assert_int_equal(head_read(c->data, c->len, &v->ring, &h), 0);
+	return h;
+}
+
+static enum head_learned learn(struct head_row *r, const struct volumekit *v, const struct chunk *c, bool jump)
+{
+	const struct head h = read_head(v, c);
+
+	return head_row_learn(r, &h, &(struct wire_slice){ c->data, c->len }, jump);
+}
+
+/* ${count} of them, each going on from the one before, of ${tag}. */
+static void make_chain(const struct volumekit *v, struct chunk **out, unsigned int count, const struct chunk *before, uint64_t tag)
+{
+	uint64_t seq = before ? read_head(v, before).seq : 0;
+
+	for (unsigned int i = 0; i < count; i++)
+		before = out[i] = volumekit_head(v, ++seq, before, tag);
+}
+
+static void drop_all(struct chunk **chain, unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++)
+		chunk_drop(chain[i]);
+}
+
+static void a_row_takes_what_goes_on_from_its_newest(void **state)
+{
+	struct netkit *k = netkit_new(1, 1);
+	struct head_row *r = calloc(1, sizeof(*r)), *again = calloc(1, sizeof(*again));
+	struct chunk *a[5], *b[3], *row;
+	struct volumekit v;
+
+	(void)state;
+	volumekit_make(k, 1, &v);
+	make_chain(&v, a, 5, NULL, 1);
+	make_chain(&v, b, 3, a[0], 2);		/* 2, 3, 4 of another writer */
+	assert_int_equal(learn(r, &v, a[1], false), HEAD_GAP);
+	assert_int_equal(learn(r, &v, a[0], false), HEAD_NEWS);
+	assert_int_equal(learn(r, &v, a[0], false), HEAD_SAME);
+	assert_int_equal(learn(r, &v, a[1], false), HEAD_NEWS);
+	assert_int_equal(learn(r, &v, a[0], false), HEAD_SAME);
+	assert_int_equal(learn(r, &v, b[1], false), HEAD_OTHER);
+	assert_int_equal(learn(r, &v, a[3], false), HEAD_GAP);
+	row = head_row_write(r);
+	assert_int_equal(head_row_read(row, again), 0);
+	assert_int_equal(again->count, 2);
+	assert_false(again->forked);
+	assert_int_equal(learn(again, &v, a[4], true), HEAD_NEWS);
+	assert_int_equal(again->count, 1);
+	assert_int_equal(learn(again, &v, a[0], false), HEAD_OLD);
+	assert_int_equal(learn(r, &v, b[0], false), HEAD_FORK);
+	assert_true(r->forked);
+	assert_int_equal(learn(r, &v, a[2], false), HEAD_FORK);
+	chunk_drop(row);
+	row = head_row_write(r);
+	assert_int_equal(head_row_read(row, again), 0);
+	assert_true(again->forked && again->fork[0].seq == 2 && again->fork[1].seq == 2);
+	for (uint32_t len = 0; len < row->len; len++) {
+		struct chunk *part = chunk_copy(row->data, len);
+
+		/* it ends behind the two, or behind a head */
+		if (head_row_read(part, again) == 0)
+			assert_true(len == row->len - a[1]->len - 10 || len == row->len - a[0]->len - a[1]->len - 20);
+		chunk_drop(part);
+	}
+	chunk_drop(row);
+	drop_all(a, 5);
+	drop_all(b, 3);
+	free(r);
+	free(again);
+	netkit_free(k);
+}
+
+static void a_row_keeps_a_bounded_history(void **state)
+{
+	struct netkit *k = netkit_new(1, 1);
+	struct head_row *r = calloc(1, sizeof(*r));
+	struct chunk *a[HEAD_HISTORY + 6], *row;
+	uint8_t *blobs = malloc(WIRE_BLOBS_MAX);
+	struct volumekit v;
+
+	(void)state;
+	volumekit_make(k, 1, &v);
+	make_chain(&v, a, HEAD_HISTORY + 6, NULL, 1);
+	for (unsigned int i = 0; i < HEAD_HISTORY + 6; i++)
+		assert_int_equal(learn(r, &v, a[i], false), HEAD_NEWS);
+	assert_int_equal(r->count, HEAD_HISTORY);
+	assert_int_equal(head_row_newest(r)->seq, HEAD_HISTORY + 6);
+	assert_int_equal(learn(r, &v, a[5], false), HEAD_OLD);
+	assert_int_equal(learn(r, &v, a[6], false), HEAD_SAME);
+	assert_int_equal(head_row_before(r, blobs), (HEAD_HISTORY - 1) * (a[0]->len + 2));
+	row = head_row_write(r);
+	assert_true(row->len < HEAD_HISTORY * (SIGNED_MAX + 10));
+	chunk_drop(row);
+	drop_all(a, HEAD_HISTORY + 6);
+	free(blobs);
+	free(r);
+	netkit_free(k);
+}
+
+/* ---- rings ---- */
 
 static struct netkit *ring_of(unsigned int count, uint64_t seed)
 {
@@ -18,52 +128,624 @@ static struct netkit *ring_of(unsigned int count, uint64_t seed)
 	return k;
 }
 
-static int swap(struct netkit *k, unsigned int at, const struct volumekit *v, struct chunk *head, const struct chunk *previous)
+static uint64_t start_swap(struct netkit *k, unsigned int at, const struct volumekit *v, struct chunk *head,
+    const struct chunk *previous, uint64_t timeout)
 {
-	struct command c = { .kind = COMMAND_SWAP, .address = v->id, .blob = head };
+	struct command c = { .kind = COMMAND_SWAP, .address = v->id, .blob = head, .timeout = timeout };
+
+	volumekit_hash(previous, &c.previous);
+	return netkit_command(k, at, &c);
+}
+
+static int swap_in(struct netkit *k, unsigned int at, const struct volumekit *v, struct chunk *head,
+    const struct chunk *previous, uint64_t timeout)
+{
+	struct command c = { .kind = COMMAND_SWAP, .address = v->id, .blob = head, .timeout = timeout };
 
 	volumekit_hash(previous, &c.previous);
 	return netkit_ask(k, at, &c)->result;
 }
 
-/* The head that ${at} is told, or why none. */
+static int swap(struct netkit *k, unsigned int at, const struct volumekit *v, struct chunk *head, const struct chunk *previous)
+{
+	return swap_in(k, at, v, head, previous, 10 * S);
+}
+
+/* What ${at} is told; 0: it is ${expected}. */
 static int ask(struct netkit *k, unsigned int at, const struct volumekit *v, const struct chunk *expected)
 {
-	struct command c = { .kind = COMMAND_HEAD, .address = v->id };
+	struct command c = { .kind = COMMAND_HEAD, .address = v->id, .timeout = 10 * S };
 	const struct effect *e = netkit_ask(k, at, &c);
 
-	if (e->result == 0 && expected) {
+	if (e->result == 0) {
+		assert_non_null(expected);
 		assert_int_equal(e->blob->len, expected->len);
 		assert_memory_equal(e->blob->data, expected->data, expected->len);
 	}
+	if (e->result == -EUCLEAN) {
+		assert_non_null(e->blob);
+		assert_non_null(e->chunk);
+		assert_int_equal(read_head(v, e->blob).seq, read_head(v, e->chunk).seq);
+		assert_true(e->blob->len != e->chunk->len || memcmp(e->blob->data, e->chunk->data, e->blob->len) != 0);
+	}
 	return e->result;
+}
+
+/* Is ${i} an owner of the volume's heads? */
+static bool owns(struct netkit *k, unsigned int i, const struct volumekit *v)
+{
+	return k->node[i].node && placement_mine(k->node[i].node, ring_slot(&v->id));
+}
+
+/* The ${rank}-th node that is an owner, or that is none. */
+static unsigned int nth(struct netkit *k, const struct volumekit *v, bool owner, unsigned int rank)
+{
+	for (unsigned int i = 0; i < k->count; i++)
+		if (k->node[i].node && owns(k, i, v) == owner && rank-- == 0)
+			return i;
+	fail();
+	return 0;
+}
+
+static void cut_off(struct netkit *k, unsigned int i, bool cut)
+{
+	for (unsigned int j = 0; j < k->count; j++)
+		if (i != j)
+			netkit_cut(k, i, j, cut);
+}
+
+/* What its disk says: the seq of its newest; 0: none. */
+static uint64_t stored_seq(struct netkit *k, unsigned int i, const struct volumekit *v, enum catalogue_table table)
+{
+	struct catalogue *c = &k->node[i].disk.catalogue;
+	struct chunk *row = c->row(c, &(struct catalogue_row_key){ .table = (uint8_t)table, .key = v->id });
+	struct head_row r;
+	uint64_t seq;
+
+	assert_int_equal(head_row_read(row, &r), 0);
+	seq = r.count > 0 ? head_row_newest(&r)->seq : 0;
+	chunk_drop(row);
+	return seq;
 }
 
 static void a_chain_of_heads_is_written_and_read_by_anyone(void **state)
 {
 	struct netkit *k = ring_of(5, 1);
-	struct chunk *head, *before = NULL;
+	struct chunk *a[5];
 	struct volumekit v;
 
 	(void)state;
 	volumekit_make(k, 1, &v);
+	make_chain(&v, a, 5, NULL, 1);
 	assert_int_equal(ask(k, 3, &v, NULL), -ENOENT);
-	for (uint64_t seq = 1; seq <= 5; seq++) {
-		head = volumekit_head(&v, seq, before, seq);
-		assert_int_equal(swap(k, 1, &v, head, before), 0);
+	for (unsigned int j = 0; j < 5; j++) {
+		assert_int_equal(swap(k, 1, &v, a[j], j > 0 ? a[j - 1] : NULL), 0);
+		assert_int_equal(swap(k, 1, &v, a[j], j > 0 ? a[j - 1] : NULL), 0);	/* again: the same */
 		for (unsigned int i = 0; i < 5; i++)
-			assert_int_equal(ask(k, i, &v, head), 0);
-		chunk_drop(before);
-		before = head;
+			assert_int_equal(ask(k, i, &v, a[j]), 0);
 	}
-	chunk_drop(before);
+	drop_all(a, 5);
+	netkit_free(k);
+}
+
+static void two_writers_are_both_stopped_and_nothing_is_overwritten(void **state)
+{
+	struct netkit *k = ring_of(5, 2);
+	struct chunk *a[4], *b[2];
+	struct volumekit v;
+
+	(void)state;
+	volumekit_make(k, 2, &v);
+	make_chain(&v, a, 4, NULL, 1);
+	make_chain(&v, b, 2, a[1], 2);
+	for (unsigned int j = 0; j < 3; j++)
+		assert_int_equal(swap(k, 0, &v, a[j], j > 0 ? a[j - 1] : NULL), 0);
+	assert_int_equal(swap(k, 4, &v, b[0], a[1]), -EUCLEAN);
+	assert_int_equal(swap(k, 0, &v, a[3], a[2]), -EUCLEAN);
+	assert_int_equal(swap(k, 4, &v, b[1], b[0]), -EUCLEAN);
+	for (unsigned int i = 0; i < 5; i++)
+		assert_int_equal(ask(k, i, &v, NULL), -EUCLEAN);
+	netkit_run(k, 5 * S);
+	for (unsigned int i = 0; i < 5; i++) {
+		netkit_crash(k, i);
+		netkit_start(k, i);
+	}
+	assert_true(netkit_settle(k));
+	for (unsigned int i = 0; i < 5; i++)
+		assert_int_equal(ask(k, i, &v, NULL), -EUCLEAN);
+	drop_all(a, 4);
+	drop_all(b, 2);
+	netkit_free(k);
+}
+
+static void of_two_at_the_same_time_at_most_one_counts(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 5; seed++) {
+		struct netkit *k = ring_of(5, seed);
+		struct chunk *first, *x, *y, *next;
+		struct volumekit v;
+		uint64_t one, two;
+		int result[2];
+
+		volumekit_make(k, seed, &v);
+		first = volumekit_head(&v, 1, NULL, 1);
+		x = volumekit_head(&v, 2, first, 1);
+		y = volumekit_head(&v, 2, first, 2);
+		next = volumekit_head(&v, 3, x, 1);
+		assert_int_equal(swap(k, 0, &v, first, NULL), 0);
+		one = start_swap(k, (unsigned int)seed % 5, &v, x, first, 10 * S);
+		netkit_run(k, seed * 150);
+		two = start_swap(k, (unsigned int)(seed + 2) % 5, &v, y, first, 10 * S);
+		netkit_run(k, 15 * S);
+		result[0] = netkit_reply(k, one)->result;
+		result[1] = netkit_reply(k, two)->result;
+		assert_true(result[0] == -EUCLEAN || result[1] == -EUCLEAN);
+		assert_true(result[0] == 0 || result[0] == -EUCLEAN);
+		assert_true(result[1] == 0 || result[1] == -EUCLEAN);
+		assert_int_equal(swap(k, (unsigned int)seed % 5, &v, next, x), -EUCLEAN);
+		assert_int_equal(ask(k, 0, &v, NULL), -EUCLEAN);
+		chunk_drop(first);
+		chunk_drop(x);
+		chunk_drop(y);
+		chunk_drop(next);
+		netkit_free(k);
+	}
+}
+
+static void a_head_that_goes_on_from_elsewhere_is_stale(void **state)
+{
+	struct netkit *k = ring_of(4, 3);
+	struct chunk *a[HEAD_HISTORY + 4], *b[2];
+	struct volumekit v;
+
+	(void)state;
+	volumekit_make(k, 3, &v);
+	make_chain(&v, a, HEAD_HISTORY + 4, NULL, 1);
+	make_chain(&v, b, 2, a[0], 2);		/* 2 and 3 */
+	for (unsigned int j = 0; j < 2; j++)
+		assert_int_equal(swap(k, 0, &v, a[j], j > 0 ? a[j - 1] : NULL), 0);
+	/* Nobody has seen the one before it: it proves nothing. */
+	assert_int_equal(swap(k, 1, &v, b[1], b[0]), -ESTALE);
+	assert_int_equal(ask(k, 0, &v, a[1]), 0);
+	for (unsigned int j = 2; j < HEAD_HISTORY + 4; j++)
+		assert_int_equal(swap(k, 0, &v, a[j], a[j - 1]), 0);
+	/* So old that nothing is known of its time. */
+	assert_int_equal(swap(k, 2, &v, b[0], a[0]), -ESTALE);
+	assert_int_equal(ask(k, 3, &v, a[HEAD_HISTORY + 3]), 0);
+	drop_all(a, HEAD_HISTORY + 4);
+	drop_all(b, 2);
+	netkit_free(k);
+}
+
+static void what_is_not_a_head_of_the_volume_is_refused(void **state)
+{
+	struct netkit *k = ring_of(3, 4);
+	struct volumekit v, other;
+	struct chunk *mine, *its, *bad;
+	struct command c = { .kind = COMMAND_SWAP };
+
+	(void)state;
+	volumekit_make(k, 1, &v);
+	volumekit_make(k, 2, &other);
+	mine = volumekit_head(&v, 1, NULL, 1);
+	its = volumekit_head(&other, 1, NULL, 1);
+	bad = chunk_copy(mine->data, mine->len - 1);
+	assert_int_equal(swap(k, 0, &v, its, NULL), -EINVAL);
+	assert_int_equal(swap(k, 0, &v, bad, NULL), -EINVAL);
+	assert_int_equal(swap(k, 0, &v, mine, its), -EINVAL);
+	c.address = v.id;
+	assert_int_equal(netkit_ask(k, 0, &c)->result, -EINVAL);
+	assert_int_equal(ask(k, 1, &v, NULL), -ENOENT);
+	chunk_drop(mine);
+	chunk_drop(its);
+	chunk_drop(bad);
+	netkit_free(k);
+}
+
+static void a_minority_gives_an_error_not_an_old_head(void **state)
+{
+	struct netkit *k = ring_of(5, 5);
+	struct volumekit v;
+	struct chunk *a[3];
+	unsigned int alone;
+
+	(void)state;
+	volumekit_make(k, 5, &v);
+	make_chain(&v, a, 3, NULL, 1);
+	assert_int_equal(swap(k, 0, &v, a[0], NULL), 0);
+	alone = nth(k, &v, true, 0);
+	assert_int_equal(ask(k, alone, &v, a[0]), 0);
+	cut_off(k, alone, true);
+	assert_int_equal(swap(k, nth(k, &v, true, 1), &v, a[1], a[0]), 0);
+	assert_int_equal(ask(k, alone, &v, NULL), -ETIMEDOUT);
+	assert_int_equal(swap(k, alone, &v, a[1], a[0]), -ETIMEDOUT);
+	netkit_run(k, 60 * S);
+	assert_int_equal(ask(k, alone, &v, NULL), -ETIMEDOUT);
+	cut_off(k, alone, false);
+	netkit_run(k, 60 * S);
+	assert_int_equal(ask(k, alone, &v, a[1]), 0);
+	assert_int_equal(swap(k, alone, &v, a[2], a[1]), 0);
+	drop_all(a, 3);
+	netkit_free(k);
+}
+
+static void a_write_that_was_cut_short_is_finished_by_a_read_and_never_goes_back(void **state)
+{
+	struct netkit *k = ring_of(5, 6);
+	struct volumekit v;
+	struct chunk *a[3];
+	unsigned int writer;
+
+	(void)state;
+	volumekit_make(k, 6, &v);
+	make_chain(&v, a, 3, NULL, 1);
+	writer = nth(k, &v, true, 0);
+	assert_int_equal(swap(k, writer, &v, a[0], NULL), 0);
+	cut_off(k, writer, true);
+	assert_int_equal(swap(k, writer, &v, a[1], a[0]), -ETIMEDOUT);
+	for (unsigned int i = 0; i < 5; i++)
+		if (i != writer)
+			assert_int_equal(ask(k, i, &v, a[0]), 0);
+	netkit_crash(k, writer);
+	cut_off(k, writer, false);
+	netkit_start(k, writer);
+	netkit_run(k, 60 * S);
+	assert_true(netkit_settle(k));
+	/* Its own node, and all that ask an owner who has it. */
+	assert_int_equal(ask(k, writer, &v, a[1]), 0);
+	cut_off(k, writer, true);
+	for (unsigned int i = 0; i < 5; i++)
+		if (i != writer)
+			assert_int_equal(ask(k, i, &v, a[1]), 0);
+	drop_all(a, 3);
+	netkit_free(k);
+}
+
+/* Saves of ROW_HEAD never come to an end on the owners in ${user}. */
+static bool no_head_is_saved(struct netkit *k, unsigned int at, const struct effect *e)
+{
+	const bool *hangs = k->user;
+
+	return !(hangs[at] && e->kind == EFFECT_SAVE && e->row.table == ROW_HEAD);
+}
+
+static void an_owner_answers_when_it_is_durable(void **state)
+{
+	struct netkit *k = ring_of(5, 7);
+	bool hangs[5] = { false };
+	struct volumekit v;
+	struct chunk *a;
+
+	(void)state;
+	volumekit_make(k, 7, &v);
+	a = volumekit_head(&v, 1, NULL, 1);
+	hangs[nth(k, &v, true, 0)] = hangs[nth(k, &v, true, 1)] = true;
+	k->user = hangs;
+	k->effect = no_head_is_saved;
+	assert_int_equal(swap(k, nth(k, &v, false, 0), &v, a, NULL), -ETIMEDOUT);
+	chunk_drop(a);
+	netkit_free(k);
+}
+
+/* As a_minority..., of the writer's own row. */
+static bool nothing_is_sent_before_it_is_kept(struct netkit *k, unsigned int from, unsigned int to, struct link_message *m)
+{
+	const struct volumekit *v = k->user;
+
+	(void)to;
+	if (m->type == WIRE_SWAP)
+		assert_true(stored_seq(k, from, v, ROW_HEAD_SEEN) > 0);
+	return true;
+}
+
+static void the_writer_keeps_it_before_anyone_else(void **state)
+{
+	struct netkit *k = ring_of(5, 8);
+	struct volumekit v;
+	struct chunk *a;
+
+	(void)state;
+	volumekit_make(k, 8, &v);
+	a = volumekit_head(&v, 1, NULL, 1);
+	k->user = &v;
+	k->filter = nothing_is_sent_before_it_is_kept;
+	assert_int_equal(swap(k, nth(k, &v, false, 0), &v, a, NULL), 0);
+	chunk_drop(a);
+	netkit_free(k);
+}
+
+static void an_owner_that_was_away_is_sent_what_it_lacks(void **state)
+{
+	struct netkit *k = ring_of(5, 9);
+	struct volumekit v;
+	struct chunk *a[8];
+	unsigned int away, writer;
+
+	(void)state;
+	volumekit_make(k, 9, &v);
+	make_chain(&v, a, 8, NULL, 1);
+	away = nth(k, &v, true, 0);
+	writer = nth(k, &v, false, 0);
+	assert_int_equal(swap(k, writer, &v, a[0], NULL), 0);
+	netkit_run(k, 5 * S);
+	netkit_crash(k, away);
+	for (unsigned int j = 1; j < 7; j++)
+		assert_int_equal(swap(k, writer, &v, a[j], a[j - 1]), 0);
+	netkit_start(k, away);
+	assert_true(netkit_settle(k));
+	netkit_run(k, 30 * S);
+	assert_int_equal(stored_seq(k, away, &v, ROW_HEAD), 1);
+	assert_int_equal(swap(k, writer, &v, a[7], a[6]), 0);
+	netkit_run(k, 5 * S);
+	assert_int_equal(stored_seq(k, away, &v, ROW_HEAD), 8);
+	drop_all(a, 8);
+	netkit_free(k);
+}
+
+static void heads_outlive_a_restart_of_all(void **state)
+{
+	struct netkit *k = ring_of(4, 10);
+	struct volumekit v;
+	struct chunk *a[2], *other;
+
+	(void)state;
+	volumekit_make(k, 10, &v);
+	make_chain(&v, a, 2, NULL, 1);
+	other = volumekit_head(&v, 1, NULL, 2);
+	assert_int_equal(swap(k, 0, &v, a[0], NULL), 0);
+	netkit_run(k, 5 * S);
+	for (unsigned int i = 0; i < 4; i++)
+		netkit_crash(k, i);
+	netkit_start_all(k);
+	assert_true(netkit_settle(k));
+	assert_int_equal(ask(k, 2, &v, a[0]), 0);
+	assert_int_equal(swap(k, 1, &v, a[1], a[0]), 0);
+	assert_int_equal(swap(k, 3, &v, other, NULL), -EUCLEAN);
+	drop_all(a, 2);
+	chunk_drop(other);
+	netkit_free(k);
+}
+
+static int set_drain(struct netkit *k, unsigned int i, bool drain)
+{
+	struct command c = { .kind = COMMAND_DRAIN, .count = drain };
+
+	return netkit_ask(k, i, &c)->result;
+}
+
+#define VOLUMES 12u
+
+/* Of all volumes the same is read at each node, and each goes on. */
+static void all_go_on(struct netkit *k, const struct volumekit *v, struct chunk **newest, uint64_t *seq)
+{
+	for (unsigned int i = 0; i < VOLUMES; i++) {
+		unsigned int at = 0;
+		struct chunk *next;
+
+		while (!k->node[at].node)
+			at++;
+		for (unsigned int j = 0; j < k->count; j++)
+			if (k->node[j].node)
+				assert_int_equal(ask(k, j, &v[i], newest[i]), 0);
+		seq[i]++;
+		next = volumekit_head(&v[i], seq[i], newest[i], seq[i]);
+		assert_int_equal(swap(k, at, &v[i], next, newest[i]), 0);
+		chunk_drop(newest[i]);
+		newest[i] = next;
+	}
+}
+
+static void heads_survive_a_change_of_all_their_owners(void **state)
+{
+	struct netkit *k = netkit_new(8, 11);
+	struct chunk *newest[VOLUMES] = { NULL };
+	struct volumekit v[VOLUMES];
+	uint64_t seq[VOLUMES] = { 0 };
+
+	(void)state;
+	for (unsigned int i = 0; i < 4; i++)
+		netkit_start(k, i);
+	assert_true(netkit_settle(k));
+	for (unsigned int i = 0; i < VOLUMES; i++) {
+		volumekit_make(k, 100 + i, &v[i]);
+		newest[i] = volumekit_head(&v[i], ++seq[i], NULL, 1);
+		assert_int_equal(swap(k, 0, &v[i], newest[i], NULL), 0);
+	}
+	for (unsigned int i = 4; i < 8; i++)
+		netkit_start(k, i);
+	assert_true(netkit_settle(k));
+	all_go_on(k, v, newest, seq);
+	for (unsigned int i = 0; i < 4; i++) {
+		assert_int_equal(set_drain(k, i, true), 0);
+		netkit_run(k, 5 * S);
+		assert_true(netkit_settle(k));
+	}
+	all_go_on(k, v, newest, seq);
+	for (unsigned int i = 0; i < 4; i++)
+		netkit_crash(k, i);
+	netkit_run(k, 30 * S);
+	all_go_on(k, v, newest, seq);
+	drop_all(newest, VOLUMES);
+	netkit_free(k);
+}
+
+static bool knows(struct netkit *k, unsigned int i, const struct volumekit *v)
+{
+	return heads_complete(k->node[i].node, ring_slot(&v->id));
+}
+
+/* No answer to WIRE_HEADS, which new owners ask with. */
+static bool nobody_tells(struct netkit *k, unsigned int from, unsigned int to, struct link_message *m)
+{
+	(void)k;
+	(void)from;
+	(void)to;
+	return m->type != WIRE_HEADS;
+}
+
+static void a_new_owner_says_nothing_before_it_knows(void **state)
+{
+	struct netkit *k = netkit_new(6, 12);
+	struct chunk *newest[VOLUMES];
+	struct volumekit v[VOLUMES];
+	unsigned int moved = 0;
+
+	(void)state;
+	for (unsigned int i = 0; i < 4; i++)
+		netkit_start(k, i);
+	assert_true(netkit_settle(k));
+	for (unsigned int i = 0; i < VOLUMES; i++) {
+		volumekit_make(k, 200 + i, &v[i]);
+		newest[i] = volumekit_head(&v[i], 1, NULL, 1);
+		assert_int_equal(swap(k, 0, &v[i], newest[i], NULL), 0);
+	}
+	k->filter = nobody_tells;
+	netkit_start(k, 4);
+	netkit_start(k, 5);
+	netkit_run(k, 20 * S);
+	for (unsigned int i = 0; i < VOLUMES; i++) {
+		if (!owns(k, 4, &v[i]) && !owns(k, 5, &v[i])) {
+			assert_int_equal(ask(k, 4, &v[i], newest[i]), 0);
+			continue;
+		}
+		moved++;
+		for (unsigned int j = 0; j < 6; j++)
+			assert_false(owns(k, j, &v[i]) && knows(k, j, &v[i]));
+		/* An error, but never "there is none". */
+		assert_int_equal(ask(k, 0, &v[i], NULL), -ETIMEDOUT);
+	}
+	assert_true(moved > 0);
+	k->filter = NULL;
+	assert_true(netkit_settle(k));
+	for (unsigned int i = 0; i < VOLUMES; i++)
+		assert_int_equal(ask(k, 5, &v[i], newest[i]), 0);
+	drop_all(newest, VOLUMES);
+	netkit_free(k);
+}
+
+static void an_owner_that_lost_its_disk_asks_all_others(void **state)
+{
+	struct netkit *k = ring_of(5, 13);
+	struct volumekit v;
+	struct chunk *a[2];
+	unsigned int lost, behind, third;
+
+	(void)state;
+	volumekit_make(k, 13, &v);
+	make_chain(&v, a, 2, NULL, 1);
+	lost = nth(k, &v, true, 0);
+	behind = nth(k, &v, true, 1);
+	third = nth(k, &v, true, 2);
+	assert_int_equal(swap(k, third, &v, a[0], NULL), 0);
+	netkit_run(k, 5 * S);
+	cut_off(k, behind, true);
+	netkit_run(k, 30 * S);
+	assert_int_equal(swap(k, third, &v, a[1], a[0]), 0);
+	netkit_run(k, 5 * S);
+	/* Now only one of those who took the second is left with it. */
+	netkit_crash(k, lost);
+	netkit_crash(k, third);
+	memory_catalogue_free(&k->node[lost].disk);
+	memory_catalogue_init(&k->node[lost].disk, UINT64_C(1) << 40);
+	k->node[lost].generation += 1000;
+	if (lost == 0)
+		k->node[lost].seeds[0] = k->node[behind].address;
+	cut_off(k, behind, false);
+	netkit_start(k, lost);
+	netkit_run(k, 60 * S);
+	assert_false(knows(k, lost, &v));
+	assert_int_equal(ask(k, behind, &v, NULL), -ETIMEDOUT);
+	netkit_start(k, third);
+	netkit_run(k, 60 * S);
+	assert_true(knows(k, lost, &v));
+	assert_int_equal(ask(k, lost, &v, a[1]), 0);
+	drop_all(a, 2);
+	netkit_free(k);
+}
+
+static void who_has_met_nobody_decides_nothing(void **state)
+{
+	struct netkit *k = netkit_new(2, 14);
+	struct volumekit v;
+	struct chunk *a;
+
+	(void)state;
+	volumekit_make(k, 14, &v);
+	a = volumekit_head(&v, 1, NULL, 1);
+	netkit_start(k, 1);
+	netkit_run(k, 10 * S);
+	assert_int_equal(ask(k, 1, &v, NULL), -ETIMEDOUT);
+	assert_int_equal(swap(k, 1, &v, a, NULL), -ETIMEDOUT);
+	chunk_drop(a);
+	netkit_free(k);
+}
+
+static void an_ended_volume_has_no_heads(void **state)
+{
+	struct netkit *k = ring_of(4, 15);
+	struct command end = { .kind = COMMAND_RETIRE };
+	struct volumekit v;
+	struct chunk *a[2];
+
+	(void)state;
+	volumekit_make(k, 15, &v);
+	make_chain(&v, a, 2, NULL, 1);
+	assert_int_equal(swap(k, 0, &v, a[0], NULL), 0);
+	end.blob = volumekit_end(&v);
+	assert_int_equal(netkit_ask(k, 1, &end)->result, 0);
+	assert_int_equal(swap(k, 0, &v, a[1], a[0]), -EKEYREVOKED);
+	assert_int_equal(ask(k, 2, &v, NULL), -EKEYREVOKED);
+	chunk_drop(end.blob);
+	drop_all(a, 2);
+	netkit_free(k);
+}
+
+static void a_slot_has_room_for_so_many_volumes(void **state)
+{
+	struct netkit *k = ring_of(3, 16);
+	struct volumekit v;
+	struct chunk *a, *junk = chunk_copy("junk", 4);
+
+	(void)state;
+	volumekit_make(k, 16, &v);
+	a = volumekit_head(&v, 1, NULL, 1);
+	for (unsigned int i = 0; i < 3; i++)
+		for (unsigned int j = 0; j < HEAD_VOLUMES_MAX; j++) {
+			struct effect e = { .kind = EFFECT_SAVE, .chunk = junk, .row = { .table = ROW_HEAD } };
+			struct event done;
+
+			volumekit_addresses(ring_slot(&v.id), 1 + j, 1, &e.row.key);
+			memory_catalogue_apply(&k->node[i].disk, &e, &done);
+		}
+	assert_int_equal(swap(k, 0, &v, a, NULL), -ENOSPC);
+	chunk_drop(junk);
+	chunk_drop(a);
 	netkit_free(k);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_row_takes_what_goes_on_from_its_newest),
+		cmocka_unit_test(a_row_keeps_a_bounded_history),
 		cmocka_unit_test(a_chain_of_heads_is_written_and_read_by_anyone),
+		cmocka_unit_test(two_writers_are_both_stopped_and_nothing_is_overwritten),
+		cmocka_unit_test(of_two_at_the_same_time_at_most_one_counts),
+		cmocka_unit_test(a_head_that_goes_on_from_elsewhere_is_stale),
+		cmocka_unit_test(what_is_not_a_head_of_the_volume_is_refused),
+		cmocka_unit_test(a_minority_gives_an_error_not_an_old_head),
+		cmocka_unit_test(a_write_that_was_cut_short_is_finished_by_a_read_and_never_goes_back),
+		cmocka_unit_test(an_owner_answers_when_it_is_durable),
+		cmocka_unit_test(the_writer_keeps_it_before_anyone_else),
+		cmocka_unit_test(an_owner_that_was_away_is_sent_what_it_lacks),
+		cmocka_unit_test(heads_outlive_a_restart_of_all),
+		cmocka_unit_test(heads_survive_a_change_of_all_their_owners),
+		cmocka_unit_test(a_new_owner_says_nothing_before_it_knows),
+		cmocka_unit_test(an_owner_that_lost_its_disk_asks_all_others),
+		cmocka_unit_test(who_has_met_nobody_decides_nothing),
+		cmocka_unit_test(an_ended_volume_has_no_heads),
+		cmocka_unit_test(a_slot_has_room_for_so_many_volumes),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
