@@ -3,9 +3,17 @@
  * arithmetic, and is the same on every machine.
  *
  * The circle is the 2^64 first-8-bytes of addresses, cut into RING_SLOTS equal arcs, the slots.  A
- * member has RING_TOKENS x weight points on it, its tokens.  Who owns a slot is decided by walking
- * clockwise from the slot's start over the tokens (NETWORK: consistent hashing with bounded loads,
- * Mirrokni, Thorup, Zadimoghaddam 2018), with a cap on what a member takes and with zones kept apart.
+ * member has RING_TOKENS x weight points on it, its tokens.  Its share is its weight's part of slots x R', where
+ * R' = min(R, members); whose share exceeds all slots owns each, as its first owners in the order of ids, and the
+ * rest is shared among the others.  For each slot in order, for each place that is left, the walk goes clockwise over
+ * the tokens from the slot's start, inclusive, to the first member not yet chosen that is
+ *
+ *   1. in a zone that no owner of the slot is in, with less than its cap, 105 % of its share rounded up;
+ *   2. if there is none: in such a zone, whatever it has;
+ *   3. if there is none: below its cap;
+ *   4. if there is none: the one with the least (slots it has + 1) / share; of several, the first on the walk.
+ *
+ * Source: consistent hashing with bounded loads, Mirrokni, Thorup and Zadimoghaddam (2018).
  */
 #ifndef DHT_NET_RING_H
 #define DHT_NET_RING_H
@@ -35,7 +43,7 @@ struct ring {
 	unsigned int members;
 	unsigned int replicas;		/* R' = min(R, members): owners a slot */
 	struct ring_member *member;	/* in the order of ids */
-	struct address placement;	/* hash of all that decides the table */
+	struct address placement;	/* hash of all that decides the table: R, and each id, weight and zone */
 	uint16_t *owner;		/* RING_SLOTS x replicas; rank 0 first */
 	uint32_t tokens;
 	uint16_t *walk;			/* whose the tokens are, in the order of the circle */
