@@ -143,6 +143,9 @@ void books_lost(struct world *w, struct host *h, const struct address *a, enum l
 		i->losses++;
 		return;
 	}
+	/* What was only cached goes for want of space, as it should.  */
+	if (how != LOST_BY_NODE)
+		return;
 	/* Of what a lease holds, nobody gives a copy away that is not one too many. */
 	if (i->leased && !h->liar && !h->gone && i->holders + books_false(w, i) + i->hits < copies_wanted(w))
 		world_fail(w, "deletion", "%s deletes %s, which is leased; %u copies are left", h->name, short_of(a),
@@ -175,12 +178,14 @@ void books_gone(struct world *w, struct host *h, bool by_fault)
 		struct item *i = w->books->item[n];
 		unsigned int at = place_of(i, h);
 
+		const struct record *r = disk_find(h->disk, &i->address);
+
 		if (at < i->holders)
 			i->holder[at] = i->holder[--i->holders];
 		else if (!h->liar)
 			continue;
 		if (by_fault) {
-			i->hits++;
+			i->hits += !r || r->states & (STATE_OWNED | STATE_FOREIGN);
 			i->losses++;
 		}
 	}

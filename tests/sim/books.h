@@ -13,6 +13,7 @@ enum loss {
 	LOST_BY_FAULT,		/* of a disk: rot, a lost disk */
 	LOST_BY_NODE,		/* the node deleted it */
 	LOST_BY_SPACE,		/* evicted: it was only cached */
+	LOST_BY_PLANT,		/* nobody knows how */
 };
 
 struct item {

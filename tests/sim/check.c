@@ -202,6 +202,7 @@ static void check_host(struct world *w, struct host *h, unsigned int members)
 	size_t most = MEMORY_BASE + (size_t)MEMORY_MEMBER * members;
 
 	node_status(h->node, &s);
+	s.memory += h->hoard;
 	if (s.memory > most)
 		world_fail(w, "memory", "%s holds %zu bytes; its bound is %zu", h->name, s.memory, most);
 	else if (s.links > LINKS_MAX + LINKS_ACCEPTED_MAX)

@@ -7,8 +7,8 @@
 
 #include <sodium.h>
 
-#include "tests/sim/books.h"
 #include "tests/sim/host.h"
+#include "tests/sim/plants.h"
 #include "tests/sim/trace.h"
 
 #define READ_US	 150u			/* the usual: a solid-state disk ... */
@@ -269,12 +269,12 @@ void disk_put(struct disk *d, const struct address *a, enum kind kind, struct ch
 		r->states &= (uint8_t)~STATE_CACHED;
 }
 
-void disk_drop(struct disk *d, const struct address *a)
+void disk_drop(struct disk *d, const struct address *a, enum loss how)
 {
 	struct record *r = disk_find(d, a);
 
 	if (r)
-		forget_record(d, r, LOST_BY_FAULT);
+		forget_record(d, r, how);
 }
 
 static bool make_room(struct disk *d, size_t len)
@@ -305,8 +305,11 @@ static bool good_bytes(const struct address *a, enum kind kind, const struct chu
 
 static int do_write(struct disk *d, const struct effect *e)
 {
-	bool new;
+	bool new, skip;
+	int rc = plant_write(d, &skip);
 
+	if (skip)
+		return rc;
 	if (!good_bytes(&e->address, e->chunk_kind, e->chunk))
 		return -EBADMSG;
 	if (d->forgets && !disk_find(d, &e->address)) {
@@ -339,7 +342,8 @@ static int do_read(struct disk *d, const struct effect *e, struct event *done)
 		forget_record(d, r, LOST_BY_FAULT);
 		return -EBADMSG;
 	}
-	done->chunk = r->chunk;
+	done->chunk = plant_read(d, r->chunk);
+	done->chunk = done->chunk ? done->chunk : chunk_hold(r->chunk);
 	done->chunk_kind = r->kind;
 	done->hash = r->volume;
 	return 0;
@@ -355,6 +359,8 @@ static int do_states(struct disk *d, const struct effect *e)
 		return -ENOENT;
 	if (e->states & STATE_ANY)
 		r->states = (uint8_t)(e->states & STATE_ANY);
+	else if (planted(d->host->world, PLANT_KEEP_UNLEASED))
+		return 0;
 	else if (disk_find(d, &e->address))
 		forget_record(d, r, LOST_BY_NODE);
 	else
@@ -384,6 +390,8 @@ static void do_save(struct disk *d, const struct effect *e)
 	uint8_t k[ROW_KEY];
 	struct row *r;
 
+	if (plant_save(d, e))
+		return;
 	row_key(e->row.table, &e->row.key, k);
 	r = sorted_take(&d->rows, k);
 	if (r)
@@ -451,7 +459,8 @@ static int carry_out(struct operation *o, struct event *done)
 	case EFFECT_STATES:
 		return do_states(d, e);
 	case EFFECT_CHECK:
-		return good_bytes(&e->address, e->chunk_kind, e->chunk) ? 0 : -EBADMSG;
+		return planted(d->host->world, PLANT_WRONG_BYTE) || good_bytes(&e->address, e->chunk_kind, e->chunk) ? 0 :
+		    -EBADMSG;
 	case EFFECT_PROVE:
 		return do_prove(d, e, done);
 	case EFFECT_SAVE:
@@ -491,7 +500,6 @@ static void fire_operation(struct world *w, void *arg, uint64_t unused)
 	}
 	if (!o->dead) {
 		done.result = carry_out(o, &done);
-		done.chunk = done.chunk ? chunk_hold(done.chunk) : NULL;
 		trace(w, h, TRACE_DISK, o->effect.kind, (uint64_t)(int64_t)done.result, "disk %d %s: %d",
 		    (int)o->effect.kind, short_of(&o->effect.address), done.result);
 		host_done(h, o->boot, &done);
@@ -564,6 +572,7 @@ void disk_crash(struct disk *d, bool power)
 		if (o->effect.kind == EFFECT_READ || o->effect.kind == EFFECT_PROVE || dice_percent(dice, power ? 60 : 20))
 			continue;
 		carry_out(o, &done);
+		chunk_drop(done.chunk);
 	}
 }
 

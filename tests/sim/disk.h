@@ -7,6 +7,7 @@
 #define TESTS_SIM_DISK_H
 
 #include "dht/net/node.h"
+#include "tests/sim/books.h"
 #include "tests/sim/sorted.h"
 
 struct host;
@@ -46,8 +47,8 @@ void disk_wipe(struct disk *d);
 void disk_rot(struct disk *d, unsigned int n);
 void disk_honest(struct disk *d);
 
-/** disk_drop(d, a): the copy is gone, and nobody was told. */
-void disk_drop(struct disk *d, const struct address *a);
+/** disk_drop(d, a, how): the copy is gone, and its node was not told. */
+void disk_drop(struct disk *d, const struct address *a, enum loss how);
 
 /** disk_next_rotten(d, after): what a scrub would find next; NULL: nothing. */
 struct record *disk_next_rotten(const struct disk *d, const struct record *after);

@@ -11,10 +11,12 @@
 #include "tests/sim/books.h"
 #include "tests/sim/liar.h"
 #include "tests/sim/load.h"
+#include "tests/sim/plants.h"
 #include "tests/sim/tables.h"
 #include "tests/sim/trace.h"
 
 #define TABLE_US (50 * MS)	/* to build a table, off the loop */
+#define READ_BUFFER 65536u	/* what a shell reads into */
 #define SEEDS	 3u		/* hosts whose addresses all are given */
 
 struct hostlink {
@@ -304,6 +306,12 @@ void host_received(struct hostlink *l, const uint8_t *bytes, size_t len)
 		h->messages++;
 		if (h->lies)
 			liar_sees(h, &e.message);
+		if (plant_deaf(h, &e.message)) {
+			chunk_drop(e.message.body);
+			continue;
+		}
+		if (planted(h->world, PLANT_GREEDY))
+			h->hoard += READ_BUFFER;
 		input(h, &e);
 	}
 	if (rc != 0) {
@@ -596,8 +604,8 @@ void host_start(struct host *h)
 	o.instance = h->disk->generation + h->boot;
 	o.generation = h->disk->generation;
 	o.seed = dice_next(&h->dice);
-	if (w->options.plant == PLANT_NONDETERMINISM && h->index == 0)
-		o.seed ^= (uint64_t)(uintptr_t)h;
+	if (planted(w, PLANT_NONDETERMINISM) && h->index == 0)
+		randombytes_buf(&o.seed, sizeof(o.seed));
 	h->pool = (struct link_pool){ .max = LINK_POOL };
 	h->started = w->now;
 	h->busy_until = w->now;

@@ -52,6 +52,7 @@ struct host {
 	uint64_t bandwidth, uplink_free;
 	/* counts */
 	uint64_t sent_bytes[LINK_PRIORITIES], chunk_bytes[LINK_PRIORITIES], messages;
+	size_t hoard;			/* bytes of messages that its process keeps for nothing */
 	char stopped[160];		/* EFFECT_STOP's text */
 };
 

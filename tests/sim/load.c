@@ -7,6 +7,7 @@
 
 #include <sodium.h>
 
+#include "tests/sim/plants.h"
 #include "tests/sim/trace.h"
 
 #define REQUESTS 4096u		/* at a time */
@@ -111,7 +112,7 @@ void load_reply(struct host *h, const struct effect *e)
 		world_fail(w, "waiting", "%s answers a command twice, or one that was not given", h->name);
 		return;
 	}
-	if (w->options.plant == PLANT_STALL_COMMAND && l->tickets > 20 && r->kind == COMMAND_FETCH)
+	if (planted(w, PLANT_STALL_COMMAND) && l->tickets > 20 && r->kind == COMMAND_FETCH)
 		return;
 	if (host_clock(h) - r->clock > r->timeout + (h->crawls ? SLACK_CRAWL : SLACK) && w->now > h->thawed + SLACK)
 		world_fail(w, "waiting", "%s answered a command (%d) after %llu ms; its bound was %llu ms", h->name,

@@ -10,8 +10,8 @@ const char *const fault_names[] = {
 const char *const part_names[] = { "insert", "fetch", "lease", "head", "delete", NULL };
 
 const char *const plant_names[PLANTS] = {
-	"nothing", "lose-chunk", "wrong-byte", "delete-leased", "resurrect", "deaf-owner", "waste", "head-back", "two-heads",
-	"stall-command", "greedy", "false-ack", "nondeterminism",
+	"nothing", "lose-chunk", "false-ack", "wrong-byte", "delete-leased", "keep-unleased", "resurrect", "deaf-owner",
+	"split-view", "waste", "head-back", "two-heads", "stall-command", "greedy", "nondeterminism",
 };
 
 void options_of_seed(uint64_t seed, struct options *o)

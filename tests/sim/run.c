@@ -6,6 +6,7 @@
 #include "tests/sim/check.h"
 #include "tests/sim/faults.h"
 #include "tests/sim/host.h"
+#include "tests/sim/plants.h"
 #include "tests/sim/trace.h"
 
 #define BORN_US	 (900 * S)	/* from the first start until all have one table, and nothing is missing */
@@ -83,6 +84,7 @@ static bool healed(struct world *w)
 {
 	load_stop(w);
 	faults_heal(w);
+	plants_heal(w);
 	if (!answered(w))
 		return false;
 	check_traffic_start(w);
@@ -105,6 +107,8 @@ static bool deleted(struct world *w)
 		world_run(w, w->now + 600 * (uint64_t)S);
 	if (!check_deleted(w, why, sizeof(why)))
 		world_fail(w, "deletion", "after %llu h %s", (unsigned long long)(w->options.delete_us / S / 3600), why);
+	if (!w->verdict.failed)
+		plants_deleted(w);
 	return !w->verdict.failed;
 }
 

@@ -91,8 +91,6 @@ void fetch_reply(struct world *w, struct request *r, const struct effect *e)
 {
 	struct load_figures *f = &w->load->figures;
 	struct address is;
-	uint8_t bytes[CHUNK_MAX];
-	size_t len;
 
 	f->fetches++;
 	if (e->result != 0) {
@@ -104,11 +102,7 @@ void fetch_reply(struct world *w, struct request *r, const struct effect *e)
 			    r->item->holders, r->host->name, strerror(-e->result));
 		return;
 	}
-	len = e->chunk->len;
-	memcpy(bytes, e->chunk->data, len);
-	if (w->options.plant == PLANT_WRONG_BYTE && len > 0 && f->fetches > 10)
-		bytes[len - 1] ^= 1;
-	address_of(KIND_DATA, bytes, len, &is);
+	address_of(KIND_DATA, e->chunk->data, e->chunk->len, &is);
 	if (!address_equal(&is, &r->item->address))
 		world_fail(w, "bytes", "%s was given wrong bytes for %s", r->host->name, short_of(&r->item->address));
 	if (!r->local)

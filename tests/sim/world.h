@@ -66,6 +66,7 @@ struct world {
 	struct verdict verdict;
 	uint64_t events;		/* that happened */
 	uint64_t traffic_before, traffic_ideal, traffic_moved;	/* check.c's: bytes of chunks */
+	bool healing;			/* nothing goes wrong any more */
 	size_t memory_max;		/* that any node held */
 };
 

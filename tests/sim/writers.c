@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tests/sim/load_impl.h"
+#include "tests/sim/plants.h"
 #include "tests/sim/trace.h"
 
 #define HEAD_US (20 * S)
@@ -172,8 +173,6 @@ void head_reply(struct world *w, struct request *r, const struct effect *e)
 		world_fail(w, "heads", "%s is given a head of volume %u that nobody signed", r->host->name, v->number);
 		return;
 	}
-	if (w->options.plant == PLANT_HEAD_BACK && x->seq > 3)
-		h.seq -= 2;
 	check_seen(w, v, r->host, h.seq);
 	if (r->writer) {
 		r->writer->known = true;
@@ -189,7 +188,7 @@ static void accept(struct world *w, struct request *r)
 	struct version *x = r->version;
 
 	for (struct version *o = v->versions; o; o = o->next)
-		if (o != x && o->seq == x->seq && (o->acked || w->options.plant == PLANT_TWO_HEADS))
+		if (o != x && o->seq == x->seq && o->acked)
 			world_fail(w, "heads", "volume %u: two heads of seq %llu were accepted", v->number,
 			    (unsigned long long)x->seq);
 	x->acked = true;
@@ -210,7 +209,7 @@ void swap_reply(struct world *w, struct request *r, const struct effect *e)
 		    r->volume->number, (unsigned long long)r->version->seq, e->result ? strerror(-e->result) : "accepted");
 	if (e->result == -EUCLEAN)
 		r->volume->evidence = true;
-	if (e->result != 0) {
+	if (e->result != 0 && !planted(w, PLANT_TWO_HEADS)) {
 		w->load->figures.swaps_failed++;
 		return;
 	}
