@@ -1,0 +1,145 @@
+/*
+ * Leaving for ever.  SEED=n replays.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <errno.h>
+
+#include "tests/lib/repairkit.h"
+
+#define CHUNKS 500u
+
+static uint64_t seed = 1;
+
+static struct repairkit *ring_of(unsigned int nodes)
+{
+	struct repairkit *k = repairkit_new(nodes, CHUNKS, 500, seed);
+
+	repairkit_put_all(k, 0);
+	repairkit_lease(k, 0, 1, NULL);
+	netkit_start_all(k->net);
+	assert_true(netkit_settle(k->net));
+	assert_true(repairkit_place(k, 600 * S));
+	repairkit_forget(k);
+	return k;
+}
+
+/* That each chunk is leased, and at all its owners, without node ${gone}. */
+static void all_is_with_the_others(struct repairkit *k, unsigned int gone)
+{
+	for (unsigned int i = 0; i < k->chunks; i++)
+		for (unsigned int node = 0; node < k->net->count; node++) {
+			if (node == gone || !repairkit_owner(k, node, i))
+				continue;
+			assert_true(repairkit_state(k, node, i) & STATE_OWNED);
+			assert_true(repairkit_state(k, node, i) & STATE_LEASED);
+		}
+}
+
+static void who_leaves_hands_over_all_it_has_first(void **state)
+{
+	(void)state;
+	for (unsigned int nodes = 2; nodes < 6; nodes++) {
+		struct repairkit *k = ring_of(nodes);
+		struct command leave = { .kind = COMMAND_LEAVE, .timeout = 1800 * S };
+		unsigned int copies = nodes < 4 ? nodes - 1 : 3;
+
+		assert_int_equal(netkit_ask(k->net, 1, &leave)->result, 0);
+		k->out[1] = true;
+		all_is_with_the_others(k, 1);
+		netkit_run(k->net, 30 * S);
+		assert_true(k->net->node[1].stopped);
+		netkit_crash(k->net, 1);
+		for (unsigned int i = 0; i < k->chunks; i++)
+			assert_true(repairkit_copies(k, i) >= copies);
+		assert_true(repairkit_place(k, 600 * S));
+		assert_true(netkit_settle(k->net));
+		repairkit_free(k);
+	}
+}
+
+static void who_is_alone_can_not_leave(void **state)
+{
+	struct repairkit *k = ring_of(1);
+	struct command leave = { .kind = COMMAND_LEAVE };
+
+	(void)state;
+	assert_int_equal(netkit_ask(k->net, 0, &leave)->result, -EHOSTUNREACH);
+	repairkit_free(k);
+}
+
+/* What is sent to others than node 1 is lost, where it is a trie or a chunk: nobody becomes complete, and nothing can be pushed. */
+static bool nothing_moves(struct repairkit *k, unsigned int from, unsigned int to, struct link_message *m)
+{
+	unsigned int question = repairkit_question(k, from, to, m);
+
+	return question != WIRE_TRIE && question != WIRE_LIST && question != WIRE_PUT && question != WIRE_GET;
+}
+
+static void where_time_is_up_it_goes_on_draining_and_leaves_another_time(void **state)
+{
+	struct repairkit *k = ring_of(4);
+	struct command leave = { .kind = COMMAND_LEAVE, .timeout = 300 * S };
+	uint64_t first, second;
+
+	(void)state;
+	k->meddle = nothing_moves;
+	first = netkit_command(k->net, 2, &leave);
+	netkit_run(k->net, 10 * S);
+	second = netkit_command(k->net, 2, &leave);
+	netkit_run(k->net, S);
+	assert_int_equal(netkit_reply(k->net, second)->result, -EALREADY);
+	assert_null(netkit_reply(k->net, first));
+	netkit_run(k->net, 300 * S);
+	assert_int_equal(netkit_reply(k->net, first)->result, -ETIMEDOUT);
+	assert_false(k->net->node[2].stopped);
+	for (unsigned int i = 0; i < k->chunks; i++)
+		assert_true(repairkit_copies(k, i) >= 3);
+	k->meddle = NULL;
+	leave.timeout = 1800 * S;
+	assert_int_equal(netkit_ask(k->net, 2, &leave)->result, 0);
+	k->out[2] = true;
+	all_is_with_the_others(k, 2);
+	repairkit_free(k);
+}
+
+static void a_restart_while_it_drains_loses_nothing(void **state)
+{
+	struct repairkit *k = ring_of(4);
+	struct command leave = { .kind = COMMAND_LEAVE, .timeout = 1800 * S };
+
+	(void)state;
+	netkit_command(k->net, 2, &leave);
+	netkit_run(k->net, 3 * S);
+	netkit_crash(k->net, 2);
+	netkit_run(k->net, S);
+	netkit_start(k->net, 2);
+	netkit_run(k->net, 5 * S);
+	assert_int_equal(netkit_ask(k->net, 2, &leave)->result, 0);
+	k->out[2] = true;
+	all_is_with_the_others(k, 2);
+	repairkit_free(k);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(who_leaves_hands_over_all_it_has_first),
+		cmocka_unit_test(who_is_alone_can_not_leave),
+		cmocka_unit_test(where_time_is_up_it_goes_on_draining_and_leaves_another_time),
+		cmocka_unit_test(a_restart_while_it_drains_loses_nothing),
+	};
+
+	if (getenv("SEED"))
+		seed = strtoull(getenv("SEED"), NULL, 10);
+	printf("# SEED=%llu\n", (unsigned long long)seed);
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,206 @@
+/*
+ * Slots that move, among whole nodes.  SEED=n replays.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/lib/repairkit.h"
+
+#define CHUNKS 600u
+#define LEN    1000u
+
+static uint64_t seed = 1;
+
+/* ${running} of ${nodes} run, and all is in its place. */
+static struct repairkit *ring_of(unsigned int nodes, unsigned int running)
+{
+	struct repairkit *k = repairkit_new(nodes, CHUNKS, LEN, seed);
+
+	repairkit_put_all(k, 0);
+	repairkit_lease(k, 0, 1, NULL);
+	for (unsigned int i = 0; i < running; i++)
+		netkit_start(k->net, i);
+	assert_true(netkit_settle(k->net));
+	assert_true(repairkit_place(k, 600 * S));
+	netkit_run(k->net, 5 * S);
+	repairkit_forget(k);
+	return k;
+}
+
+static unsigned int fewest_copies(struct repairkit *k)
+{
+	unsigned int fewest = 99;
+
+	for (unsigned int i = 0; i < k->chunks; i++)
+		fewest = repairkit_copies(k, i) < fewest ? repairkit_copies(k, i) : fewest;
+	return fewest;
+}
+
+static unsigned int number(struct repairkit *k, const struct address *a)
+{
+	for (unsigned int i = 0; i < k->chunks; i++)
+		if (address_equal(a, &k->address[i]))
+			return i;
+	fail();
+	return 0;
+}
+
+/* No copy is given up before all owners have one. */
+static bool given_up(struct netkit *net, unsigned int at, const struct effect *e)
+{
+	struct repairkit *k = net->user;
+
+	if (e->kind == EFFECT_STATES && !(e->states & (STATE_OWNED | STATE_FOREIGN))) {
+		unsigned int i = number(k, &e->address);
+
+		assert_int_equal(e->states, STATE_CACHED);
+		for (unsigned int node = 0; node < net->count; node++)
+			if (repairkit_owner(k, node, i))
+				assert_true(node != at && repairkit_state(k, node, i) & STATE_OWNED);
+	}
+	return true;
+}
+
+static void slots_move_and_no_chunk_ever_has_fewer_copies(void **state)
+{
+	struct repairkit *k = ring_of(5, 3);
+	uint64_t ideal;
+
+	(void)state;
+	k->net->effect = given_up;
+	for (unsigned int joins = 3; joins < 5; joins++) {
+		ideal = 0;
+		repairkit_forget(k);
+		netkit_start(k->net, joins);
+		for (unsigned int i = 0; i < k->chunks; i++)
+			ideal += repairkit_owner(k, joins, i) ? k->len : 0;
+		for (unsigned int i = 0; i < 200; i++) {
+			netkit_run(k->net, S / 5);
+			assert_true(fewest_copies(k) >= 3);
+		}
+		assert_true(repairkit_place(k, 120 * S));
+		printf("# join %u: %llu bytes of chunks, %llu in all\n", joins, (unsigned long long)ideal,
+		    (unsigned long long)k->traffic.bytes);
+		assert_true(k->traffic.requests[WIRE_AUDIT] > 0);
+		assert_true(k->traffic.by_type[WIRE_GET] < ideal * 17 / 10);
+	}
+	repairkit_free(k);
+}
+
+/* The new node 3 learns nothing from anyone's trie, and so is never complete. */
+static bool deaf(struct repairkit *k, unsigned int from, unsigned int to, struct link_message *m)
+{
+	unsigned int question = repairkit_question(k, from, to, m);
+
+	(void)from;
+	return to != 3 || m->type != WIRE_ANSWER || (question != WIRE_TRIE && question != WIRE_LIST);
+}
+
+static unsigned int owned_by_the_old(struct repairkit *k)
+{
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < k->chunks; i++)
+		for (unsigned int node = 0; node < 3; node++)
+			count += (repairkit_state(k, node, i) & STATE_OWNED) != 0;
+	return count;
+}
+
+static void a_slot_is_held_until_its_new_owners_are_complete(void **state)
+{
+	struct repairkit *k = ring_of(4, 3);
+	unsigned int i = 0;
+
+	(void)state;
+	k->meddle = deaf;
+	netkit_start(k->net, 3);
+	netkit_run(k->net, 600 * S);
+	assert_int_equal(owned_by_the_old(k), 3 * CHUNKS);
+	while (!repairkit_owner(k, 3, i) || repairkit_owner(k, 1, i))
+		i++;
+	/* one who asks for it gets it, whoever is asked: the new owner's miss does not count */
+	for (unsigned int node = 0; node < 4; node++) {
+		struct command c = { .kind = COMMAND_FETCH, .address = k->address[i], .chunk_kind = KIND_DATA };
+
+		assert_int_equal(netkit_ask(k->net, node, &c)->result, 0);
+	}
+	k->meddle = NULL;
+	assert_true(repairkit_place(k, 240 * S));
+	repairkit_free(k);
+}
+
+static void what_new_owners_do_not_fetch_is_pushed_in_the_end(void **state)
+{
+	struct repairkit *k = ring_of(4, 3);
+
+	(void)state;
+	k->meddle = deaf;
+	netkit_start(k->net, 3);
+	netkit_run(k->net, HANDOVER_PUSH - 60 * S);
+	assert_int_equal(owned_by_the_old(k), 3 * CHUNKS);
+	k->net->effect = given_up;
+	assert_true(repairkit_place(k, 180 * S));
+	assert_true(k->traffic.requests[WIRE_PUT] > 0);
+	repairkit_free(k);
+}
+
+static void a_restart_of_an_old_owner_amid_a_move_loses_nothing(void **state)
+{
+	struct repairkit *k = ring_of(4, 3);
+
+	(void)state;
+	k->net->effect = given_up;
+	netkit_start(k->net, 3);
+	for (unsigned int i = 0; i < 6; i++) {
+		netkit_run(k->net, S);
+		netkit_crash(k->net, i % 3);
+		assert_true(fewest_copies(k) >= 2);
+		netkit_run(k->net, S);
+		netkit_start(k->net, i % 3);
+	}
+	assert_true(repairkit_place(k, 1200 * S));
+	assert_true(netkit_settle(k->net));
+	repairkit_free(k);
+}
+
+static void what_is_still_here_becomes_ours_again_without_a_byte(void **state)
+{
+	struct repairkit *k = ring_of(4, 4);
+	struct command drain = { .kind = COMMAND_DRAIN, .count = 1 }, back = { .kind = COMMAND_DRAIN, .count = 0 };
+
+	(void)state;
+	assert_int_equal(netkit_ask(k->net, 3, &drain)->result, 0);
+	k->out[3] = true;
+	assert_true(repairkit_place(k, 240 * S));
+	assert_true(fewest_copies(k) == 3);
+	repairkit_forget(k);
+	assert_int_equal(netkit_ask(k->net, 3, &back)->result, 0);
+	k->out[3] = false;
+	assert_true(repairkit_place(k, 240 * S));
+	assert_int_equal(k->traffic.requests[WIRE_GET] + k->traffic.requests[WIRE_PUT], 0);
+	repairkit_free(k);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(slots_move_and_no_chunk_ever_has_fewer_copies),
+		cmocka_unit_test(a_slot_is_held_until_its_new_owners_are_complete),
+		cmocka_unit_test(what_new_owners_do_not_fetch_is_pushed_in_the_end),
+		cmocka_unit_test(a_restart_of_an_old_owner_amid_a_move_loses_nothing),
+		cmocka_unit_test(what_is_still_here_becomes_ours_again_without_a_byte),
+	};
+
+	if (getenv("SEED"))
+		seed = strtoull(getenv("SEED"), NULL, 10);
+	printf("# SEED=%llu\n", (unsigned long long)seed);
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
