@@ -1,0 +1,622 @@
+/* The numbered rules of lease.h, and its bounds. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "dht/net/lease.h"
+#include "tests/lib/volumekit.h"
+
+#define SLOT 4321u
+
+static struct netkit *ring_of(unsigned int count, uint64_t seed)
+{
+	struct netkit *k = netkit_new(count, seed);
+
+	netkit_start_all(k);
+	assert_true(netkit_settle(k));
+	netkit_run(k, 5 * S);
+	return k;
+}
+
+static bool owns(struct netkit *k, unsigned int i)
+{
+	return k->node[i].node && placement_mine(k->node[i].node, SLOT);
+}
+
+/* The ${rank}-th node that is an owner of SLOT, or that is none. */
+static unsigned int nth(struct netkit *k, bool owner, unsigned int rank)
+{
+	for (unsigned int i = 0; i < k->count; i++)
+		if (k->node[i].node && owns(k, i) == owner && rank-- == 0)
+			return i;
+	fail();
+	return 0;
+}
+
+/* Addresses ${first} to ${first} + ${count} of SLOT. */
+static uint64_t start_lease(struct netkit *k, unsigned int at, const struct volumekit *v, uint64_t seq, unsigned int first,
+    unsigned int count, uint64_t timeout)
+{
+	struct address *a = malloc((count + 1) * sizeof(*a));
+	struct command c = { .kind = COMMAND_LEASE, .addresses = a, .count = count, .timeout = timeout };
+	uint64_t ticket;
+
+	volumekit_addresses(SLOT, first, count, a);
+	c.blob = volumekit_lease(v, SLOT, seq, a, count);
+	ticket = netkit_command(k, at, &c);
+	chunk_drop(c.blob);
+	free(a);
+	return ticket;
+}
+
+static int result_of(struct netkit *k, uint64_t ticket, uint64_t timeout)
+{
+	for (uint64_t waited = 0; !netkit_reply(k, ticket) && waited <= timeout; waited += 10 * MS)
+		netkit_run(k, 10 * MS);
+	assert_non_null(netkit_reply(k, ticket));
+	return netkit_reply(k, ticket)->result;
+}
+
+static int lease(struct netkit *k, unsigned int at, const struct volumekit *v, uint64_t seq, unsigned int first,
+    unsigned int count)
+{
+	return result_of(k, start_lease(k, at, v, seq, first, count, 10 * S), 11 * S);
+}
+
+static int end_volume(struct netkit *k, unsigned int at, const struct volumekit *v)
+{
+	struct command c = { .kind = COMMAND_RETIRE, .blob = volumekit_end(v) };
+	int result = netkit_ask(k, at, &c)->result;
+
+	chunk_drop(c.blob);
+	return result;
+}
+
+/* What its disk has: the seq, and its first address's number and their count, which agree with it; 0: none. */
+static uint64_t stored(struct netkit *k, unsigned int i, const struct volumekit *v, unsigned int *first, unsigned int *count)
+{
+	struct catalogue *c = &k->node[i].disk.catalogue;
+	struct chunk *blob = c->lease(c, &v->id, SLOT);
+	static const struct address zeros;
+	struct address *a = malloc((LEASE_ADDRESSES_MAX + 1) * sizeof(*a));
+	struct lease l = { .seq = 0 };
+	size_t got = c->lease_list(c, &v->id, SLOT, &zeros, LEASE_ADDRESSES_MAX + 1, a);
+
+	if (blob) {
+		assert_int_equal(lease_read(blob->data, blob->len, &v->ring, &l), 0);
+		assert_int_equal(lease_check(&l, a, (uint32_t)got), 0);
+	}
+	if (first)
+		*first = got > 0 ? (unsigned int)a[0].b[7] | (unsigned int)a[0].b[6] << 8 : 0;
+	if (count)
+		*count = (unsigned int)got;
+	chunk_drop(blob);
+	free(a);
+	return l.seq;
+}
+
+static uint64_t seq_at(struct netkit *k, unsigned int i, const struct volumekit *v)
+{
+	return stored(k, i, v, NULL, NULL);
+}
+
+static unsigned int rows(struct netkit *k, unsigned int i, enum catalogue_table table)
+{
+	struct catalogue *c = &k->node[i].disk.catalogue;
+	struct address at;
+	unsigned int count = 0;
+	bool more;
+
+	for (more = c->rows(c, (uint8_t)table, NULL, &at); more; more = c->rows(c, (uint8_t)table, &at, &at))
+		count++;
+	return count;
+}
+
+static void cut_off(struct netkit *k, unsigned int i, bool cut)
+{
+	for (unsigned int j = 0; j < k->count; j++)
+		if (i != j)
+			netkit_cut(k, i, j, cut);
+}
+
+static void restart(struct netkit *k, unsigned int i)
+{
+	netkit_crash(k, i);
+	netkit_start(k, i);
+}
+
+/* ---- what a lease is ---- */
+
+static void the_addresses_must_be_those_that_were_signed(void **state)
+{
+	struct netkit *k = netkit_new(1, 1);
+	struct address a[4], moved[4], other;
+	struct lease l = { .slot = SLOT, .count = 4 };
+
+	(void)state;
+	volumekit_addresses(SLOT, 10, 4, a);
+	lease_root(a, 4, &l.root);
+	assert_int_equal(lease_check(&l, a, 4), 0);
+	assert_int_equal(lease_check(&l, a, 3), -EBADMSG);
+	memcpy(moved, a, sizeof(a));
+	moved[1] = a[2];
+	moved[2] = a[1];
+	lease_root(moved, 4, &l.root);
+	assert_int_equal(lease_check(&l, moved, 4), -EBADMSG);
+	moved[1] = a[1];
+	moved[2] = a[1];
+	lease_root(moved, 4, &l.root);
+	assert_int_equal(lease_check(&l, moved, 4), -EBADMSG);
+	volumekit_addresses(SLOT + 1, 0, 1, &other);
+	moved[2] = a[2];
+	moved[3] = other;
+	lease_root(moved, 4, &l.root);
+	assert_int_equal(lease_check(&l, moved, 4), -EBADMSG);
+	l.count = LEASE_ADDRESSES_MAX + 1;
+	assert_int_equal(lease_check(&l, a, 4), -E2BIG);
+	netkit_free(k);
+}
+
+/* ---- rules 1 to 4 ---- */
+
+static void a_higher_number_supersedes_and_a_lower_is_old(void **state)
+{
+	struct netkit *k = ring_of(5, 2);
+	struct volumekit v;
+	unsigned int first, count;
+
+	(void)state;
+	volumekit_make(k, 2, &v);
+	assert_int_equal(lease(k, 0, &v, 5, 100, 3), 0);
+	assert_int_equal(lease(k, 0, &v, 5, 100, 3), 0);
+	assert_int_equal(lease(k, 1, &v, 4, 200, 9), -ESTALE);
+	assert_int_equal(lease(k, 0, &v, 7, 300, 2), 0);
+	netkit_run(k, S);
+	for (unsigned int i = 0; i < 5; i++)
+		if (owns(k, i)) {
+			assert_int_equal(stored(k, i, &v, &first, &count), 7);
+			assert_int_equal(first, 300);
+			assert_int_equal(count, 2);
+		}
+	/* Nothing is a lease, too. */
+	assert_int_equal(lease(k, 0, &v, 8, 0, 0), 0);
+	netkit_run(k, S);
+	assert_int_equal(stored(k, nth(k, true, 0), &v, NULL, &count), 8);
+	assert_int_equal(count, 0);
+	netkit_free(k);
+}
+
+static bool counts_conflicts(struct netkit *k, unsigned int at, const struct effect *e)
+{
+	unsigned int *said = k->user;
+
+	if (e->kind == EFFECT_LOG && strstr(e->text, "two leases of volume"))
+		said[at]++;
+	return true;
+}
+
+static void of_two_with_one_number_the_first_stays_until_a_higher_one(void **state)
+{
+	struct netkit *k = ring_of(5, 3);
+	unsigned int said[5] = { 0 }, first;
+	struct volumekit v;
+
+	(void)state;
+	volumekit_make(k, 3, &v);
+	k->user = said;
+	k->effect = counts_conflicts;
+	assert_int_equal(lease(k, nth(k, true, 0), &v, 5, 100, 3), 0);
+	assert_int_equal(lease(k, nth(k, false, 0), &v, 5, 200, 3), -EUCLEAN);
+	netkit_run(k, S);
+	for (unsigned int i = 0; i < 5; i++)
+		if (owns(k, i)) {
+			assert_int_equal(stored(k, i, &v, &first, NULL), 5);
+			assert_int_equal(first, 100);
+			assert_true(said[i] > 0);
+		}
+	assert_int_equal(lease(k, nth(k, false, 0), &v, 6, 400, 3), 0);
+	netkit_run(k, S);
+	assert_int_equal(stored(k, nth(k, true, 1), &v, &first, NULL), 6);
+	assert_int_equal(first, 400);
+	netkit_free(k);
+}
+
+static void no_absence_takes_a_lease_away(void **state)
+{
+	struct netkit *k = ring_of(5, 4);
+	struct volumekit v;
+	unsigned int writer = nth(k, false, 0);
+
+	(void)state;
+	volumekit_make(k, 4, &v);
+	assert_int_equal(lease(k, writer, &v, 1, 100, 3), 0);
+	netkit_run(k, 5 * S);
+	netkit_crash(k, writer);
+	netkit_run(k, 3600 * (uint64_t)S);
+	for (unsigned int i = 0; i < 5; i++)
+		if (i != writer)
+			restart(k, i);
+	netkit_run(k, 3600 * (uint64_t)S);
+	for (unsigned int i = 0; i < 5; i++)
+		assert_int_equal(seq_at(k, i, &v), i == writer || owns(k, i));
+	netkit_free(k);
+}
+
+static void an_end_is_for_ever_and_reaches_who_was_away(void **state)
+{
+	struct netkit *k = ring_of(5, 5);
+	struct volumekit v;
+	unsigned int away, writer = nth(k, false, 0);
+
+	(void)state;
+	volumekit_make(k, 5, &v);
+	away = nth(k, true, 1);
+	assert_int_equal(lease(k, writer, &v, 1, 100, 3), 0);
+	netkit_run(k, 5 * S);
+	netkit_crash(k, away);
+	assert_int_equal(end_volume(k, nth(k, true, 0), &v), 0);
+	netkit_run(k, 5 * S);
+	for (unsigned int i = 0; i < 5; i++)
+		if (i != away) {
+			assert_int_equal(seq_at(k, i, &v), 0);
+			assert_int_equal(rows(k, i, ROW_RETIRED), 1);
+		}
+	assert_int_equal(lease(k, writer, &v, 2, 100, 3), -EKEYREVOKED);
+	assert_int_equal(seq_at(k, away, &v), 1);
+	netkit_start(k, away);
+	netkit_run(k, 900 * (uint64_t)S);
+	assert_int_equal(seq_at(k, away, &v), 0);
+	assert_int_equal(rows(k, away, ROW_RETIRED), 1);
+	for (unsigned int i = 0; i < 5; i++) {
+		restart(k, i);
+		assert_int_equal(seq_at(k, i, &v), 0);
+	}
+	netkit_run(k, 60 * S);
+	assert_int_equal(lease(k, away, &v, 3, 100, 3), -EKEYREVOKED);
+	assert_int_equal(end_volume(k, away, &v), 0);
+	netkit_free(k);
+}
+
+static void whoever_missed_the_end_learns_it_when_he_sends_a_lease(void **state)
+{
+	struct netkit *k = ring_of(5, 6);
+	struct volumekit v;
+	unsigned int away = nth(k, false, 0);
+
+	(void)state;
+	volumekit_make(k, 6, &v);
+	netkit_crash(k, away);
+	assert_int_equal(end_volume(k, nth(k, true, 0), &v), 0);
+	netkit_start(k, away);
+	netkit_run(k, 30 * S);
+	assert_int_equal(rows(k, away, ROW_RETIRED), 0);
+	assert_int_equal(lease(k, away, &v, 1, 100, 3), -EKEYREVOKED);
+	netkit_run(k, 30 * S);
+	assert_int_equal(rows(k, away, ROW_RETIRED), 1);
+	assert_int_equal(seq_at(k, away, &v), 0);
+	netkit_free(k);
+}
+
+/* ---- when it counts ---- */
+
+/* Leases never get to the disk of the nodes in ${user}. */
+static bool no_lease_is_stored(struct netkit *k, unsigned int at, const struct effect *e)
+{
+	const bool *hangs = k->user;
+
+	return !(hangs[at] && e->kind == EFFECT_LEASE);
+}
+
+static void a_majority_must_have_it_durably(void **state)
+{
+	(void)state;
+	for (unsigned int hang = 1; hang <= 2; hang++) {
+		struct netkit *k = ring_of(5, 10 + hang);
+		bool hangs[5] = { false };
+		struct volumekit v;
+
+		volumekit_make(k, 7, &v);
+		for (unsigned int j = 0; j < hang; j++)
+			hangs[nth(k, true, j)] = true;
+		k->user = hangs;
+		k->effect = no_lease_is_stored;
+		assert_int_equal(result_of(k, start_lease(k, nth(k, false, 0), &v, 1, 100, 3, 25 * S), 30 * S), hang == 1 ? 0 : -ETIMEDOUT);
+		netkit_free(k);
+	}
+}
+
+static void the_note_outlives_a_restart_and_goes_when_all_have_it(void **state)
+{
+	struct netkit *k = ring_of(5, 13);
+	struct volumekit v;
+	unsigned int away = nth(k, true, 0), writer = nth(k, false, 0);
+
+	(void)state;
+	volumekit_make(k, 8, &v);
+	netkit_crash(k, away);
+	netkit_run(k, 30 * S);
+	assert_int_equal(lease(k, writer, &v, 1, 100, 3), 0);
+	netkit_run(k, 5 * S);
+	assert_int_equal(rows(k, writer, ROW_LEASING), 1);
+	restart(k, writer);
+	netkit_run(k, 60 * S);
+	assert_int_equal(rows(k, writer, ROW_LEASING), 1);
+	assert_int_equal(seq_at(k, away, &v), 0);
+	netkit_start(k, away);
+	netkit_run(k, 60 * S);
+	assert_int_equal(seq_at(k, away, &v), 1);
+	assert_int_equal(rows(k, writer, ROW_LEASING), 0);
+	assert_int_equal(seq_at(k, writer, &v), 1);
+	netkit_free(k);
+}
+
+/* The writer dies the moment its note is durable: others never hear of the lease but from its disk. */
+static void what_was_stored_here_alone_is_sent_after_a_restart(void **state)
+{
+	struct netkit *k = ring_of(5, 14);
+	struct volumekit v;
+	unsigned int writer = nth(k, false, 0);
+
+	(void)state;
+	volumekit_make(k, 9, &v);
+	cut_off(k, writer, true);
+	start_lease(k, writer, &v, 1, 100, 3, S);
+	netkit_run(k, 3 * S);
+	assert_int_equal(seq_at(k, writer, &v), 1);
+	netkit_crash(k, writer);
+	cut_off(k, writer, false);
+	netkit_start(k, writer);
+	netkit_run(k, 120 * S);
+	for (unsigned int i = 0; i < 5; i++)
+		assert_int_equal(seq_at(k, i, &v), i == writer || owns(k, i));
+	netkit_free(k);
+}
+
+/* ---- parts, and bounds ---- */
+
+static void the_greatest_lease_arrives_whole(void **state)
+{
+	struct netkit *k = ring_of(3, 15);
+	struct volumekit v;
+	unsigned int count;
+
+	(void)state;
+	volumekit_make(k, 10, &v);
+	assert_int_equal(lease(k, 0, &v, 1, 0, LEASE_ADDRESSES_MAX + 1), -E2BIG);
+	assert_int_equal(lease(k, 0, &v, 1, 0, LEASE_ADDRESSES_MAX), 0);
+	for (unsigned int i = 0; i < 3; i++) {
+		assert_int_equal(stored(k, i, &v, NULL, &count), 1);
+		assert_int_equal(count, LEASE_ADDRESSES_MAX);
+	}
+	netkit_free(k);
+}
+
+/* The most leases that come in by parts at one node. */
+static bool counts_collected(struct netkit *k, unsigned int from, unsigned int to, struct link_message *m)
+{
+	unsigned int *most = k->user;
+
+	(void)from;
+	(void)m;
+	if (k->node[to].node->leases->collected > *most)
+		*most = k->node[to].node->leases->collected;
+	return true;
+}
+
+static void leases_by_parts_are_bounded_and_all_arrive(void **state)
+{
+	struct netkit *k = ring_of(9, 16);
+	uint64_t ticket[27];
+	unsigned int most = 0;
+	struct volumekit v;
+
+	(void)state;
+	k->user = &most;
+	k->filter = counts_collected;
+	for (unsigned int i = 0; i < 27; i++) {
+		volumekit_make(k, 100 + i, &v);
+		ticket[i] = start_lease(k, i % 9, &v, 1, 0, 5 * WIRE_ADDRESSES_MAX, 60 * S);
+	}
+	for (unsigned int i = 0; i < 27; i++)
+		assert_int_equal(result_of(k, ticket[i], 61 * S), 0);
+	assert_int_equal(most, LEASES_COLLECTED_MAX);
+	netkit_run(k, 60 * S);
+	for (unsigned int i = 0; i < 9; i++)
+		assert_int_equal(k->node[i].node->leases->collected, 0);
+	netkit_free(k);
+}
+
+static void put_lease(struct netkit *k, unsigned int i, const struct volumekit *v, uint64_t seq, unsigned int first,
+    unsigned int count)
+{
+	struct address *a = malloc((count + 1) * sizeof(*a));
+	struct catalogue_lease l = { .volume = v->id, .slot = SLOT, .seq = seq, .addresses = a, .count = count };
+	struct effect e = { .kind = EFFECT_LEASE, .lease = &l };
+	struct event done;
+
+	volumekit_addresses(SLOT, first, count, a);
+	l.blob = volumekit_lease(v, SLOT, seq, a, count);
+	memory_catalogue_apply(&k->node[i].disk, &e, &done);
+	assert_int_equal(done.result, 0);
+	chunk_drop(l.blob);
+	free(a);
+}
+
+static void a_slot_has_room_for_so_many_volumes(void **state)
+{
+	struct netkit *k = ring_of(3, 17);
+	struct volumekit v;
+
+	(void)state;
+	for (unsigned int i = 0; i < LEASE_VOLUMES_MAX; i++) {
+		volumekit_make(k, 1000 + i, &v);
+		put_lease(k, 0, &v, 1, 0, 0);
+	}
+	assert_int_equal(lease(k, 0, &v, 2, 0, 1), 0);	/* one that is there already */
+	volumekit_make(k, 1, &v);
+	assert_int_equal(lease(k, 0, &v, 1, 0, 1), -ENOSPC);
+	netkit_free(k);
+}
+
+/* ---- agreement ---- */
+
+struct pulled {
+	struct lease_pull pull;
+	bool over;
+	int result;
+};
+
+static void pulled(struct node *n, struct lease_pull *p, int result)
+{
+	struct pulled *x = (struct pulled *)p;
+
+	(void)n;
+	x->over = true;
+	x->result = result;
+}
+
+static struct pulled pull(struct netkit *k, unsigned int at, unsigned int from)
+{
+	struct pulled x = { .over = false };
+	struct node *n = k->node[at].node;
+
+	x.pull = (struct lease_pull){ .peer = peer_find(n, &k->node[from].id), .slot = SLOT, .done = pulled };
+	n->now = k->now;
+	leases_pull(n, &x.pull);
+	/* Something for it to do, so that what it wants done is carried out. */
+	netkit_command(k, at, &(struct command){ .kind = COMMAND_HEAD, .timeout = 1 });
+	for (unsigned int i = 0; i < 1000 && !x.over; i++)
+		netkit_run(k, 10 * MS);
+	assert_true(x.over);
+	return x;
+}
+
+static void a_pull_makes_both_sides_agree(void **state)
+{
+	struct netkit *k = ring_of(3, 18);
+	struct volumekit v[5];
+	struct pulled x;
+	unsigned int first, count;
+
+	(void)state;
+	for (unsigned int i = 0; i < 5; i++)
+		volumekit_make(k, 20 + i, &v[i]);
+	put_lease(k, 0, &v[0], 3, 100, 3000);	/* only here */
+	put_lease(k, 1, &v[1], 4, 200, 3000);	/* only there */
+	put_lease(k, 0, &v[2], 5, 300, 3);	/* newer here */
+	put_lease(k, 1, &v[2], 4, 400, 3);
+	put_lease(k, 0, &v[3], 5, 500, 3);	/* newer there */
+	put_lease(k, 1, &v[3], 6, 600, 3);
+	put_lease(k, 0, &v[4], 7, 700, 3);	/* alike */
+	put_lease(k, 1, &v[4], 7, 700, 3);
+	x = pull(k, 0, 1);
+	assert_int_equal(x.result, 0);
+	assert_true(x.pull.complete);
+	assert_false(x.pull.conflict);
+	for (unsigned int i = 0; i < 2; i++) {
+		assert_int_equal(stored(k, i, &v[0], &first, &count), 3);
+		assert_int_equal(count, 3000);
+		assert_int_equal(stored(k, i, &v[1], &first, &count), 4);
+		assert_int_equal(stored(k, i, &v[2], &first, &count), 5);
+		assert_int_equal(first, 300);
+		assert_int_equal(stored(k, i, &v[3], &first, &count), 6);
+		assert_int_equal(first, 600);
+		assert_int_equal(stored(k, i, &v[4], &first, &count), 7);
+	}
+	netkit_free(k);
+}
+
+static void a_pull_tells_of_two_with_one_number(void **state)
+{
+	struct netkit *k = ring_of(3, 19);
+	struct volumekit v;
+	struct pulled x;
+	unsigned int first;
+
+	(void)state;
+	volumekit_make(k, 30, &v);
+	put_lease(k, 0, &v, 3, 100, 3);
+	put_lease(k, 1, &v, 3, 200, 3);
+	x = pull(k, 0, 1);
+	assert_int_equal(x.result, 0);
+	assert_true(x.pull.conflict);
+	assert_int_equal(stored(k, 0, &v, &first, NULL), 3);
+	assert_int_equal(first, 100);
+	assert_int_equal(stored(k, 1, &v, &first, NULL), 3);
+	assert_int_equal(first, 200);
+	netkit_free(k);
+}
+
+static void a_pull_of_many_volumes_takes_several_pages(void **state)
+{
+	struct netkit *k = ring_of(3, 20);
+	struct volumekit v;
+
+	(void)state;
+	for (unsigned int i = 0; i < 700; i++) {
+		volumekit_make(k, 2000 + i, &v);
+		put_lease(k, i % 3 == 0, &v, 1, i, 1);
+	}
+	assert_int_equal(pull(k, 0, 1).result, 0);
+	for (unsigned int i = 0; i < 700; i++) {
+		volumekit_make(k, 2000 + i, &v);
+		assert_int_equal(seq_at(k, 0, &v), 1);
+		assert_int_equal(seq_at(k, 1, &v), 1);
+	}
+	netkit_free(k);
+}
+
+static void leases_follow_their_slots_and_leave_nothing_behind(void **state)
+{
+	struct netkit *k = netkit_new(9, 21);
+	struct volumekit v;
+	unsigned int owners = 0;
+
+	(void)state;
+	volumekit_make(k, 40, &v);
+	for (unsigned int i = 0; i < 3; i++)
+		netkit_start(k, i);
+	assert_true(netkit_settle(k));
+	assert_int_equal(lease(k, 0, &v, 1, 100, 3), 0);
+	for (unsigned int i = 3; i < 9; i++)
+		netkit_start(k, i);
+	assert_true(netkit_settle(k));
+	netkit_run(k, 3600 * (uint64_t)S);
+	for (unsigned int i = 0; i < 9; i++) {
+		/* The node at which it was made keeps it. */
+		assert_int_equal(seq_at(k, i, &v), i == 0 || owns(k, i));
+		owners += owns(k, i);
+	}
+	assert_int_equal(owners, 3);
+	netkit_free(k);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_addresses_must_be_those_that_were_signed),
+		cmocka_unit_test(a_higher_number_supersedes_and_a_lower_is_old),
+		cmocka_unit_test(of_two_with_one_number_the_first_stays_until_a_higher_one),
+		cmocka_unit_test(no_absence_takes_a_lease_away),
+		cmocka_unit_test(an_end_is_for_ever_and_reaches_who_was_away),
+		cmocka_unit_test(whoever_missed_the_end_learns_it_when_he_sends_a_lease),
+		cmocka_unit_test(a_majority_must_have_it_durably),
+		cmocka_unit_test(the_note_outlives_a_restart_and_goes_when_all_have_it),
+		cmocka_unit_test(what_was_stored_here_alone_is_sent_after_a_restart),
+		cmocka_unit_test(the_greatest_lease_arrives_whole),
+		cmocka_unit_test(leases_by_parts_are_bounded_and_all_arrive),
+		cmocka_unit_test(a_slot_has_room_for_so_many_volumes),
+		cmocka_unit_test(a_pull_makes_both_sides_agree),
+		cmocka_unit_test(a_pull_tells_of_two_with_one_number),
+		cmocka_unit_test(a_pull_of_many_volumes_takes_several_pages),
+		cmocka_unit_test(leases_follow_their_slots_and_leave_nothing_behind),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
