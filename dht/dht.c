@@ -58,7 +58,7 @@ int dht_open(const struct dht_options *options, struct dht **out, char *why, siz
 	int rc;
 
 	*out = NULL;
-	rc = d ? work_start(workers_of(options), run, d, &d->work) : -ENOMEM;
+	rc = d ? work_open(workers_of(options), run, d, &d->work) : -ENOMEM;
 	if (rc < 0) {
 		snprintf(why, why_size, "%s: no memory or threads", options->dir);
 		free(d);
@@ -66,7 +66,7 @@ int dht_open(const struct dht_options *options, struct dht **out, char *why, siz
 	}
 	rc = store_open(options, false, NULL, NULL, NULL, &d->store, why, why_size);
 	if (rc < 0) {
-		work_stop(d->work);
+		work_close(d->work);
 		free(d);
 		return rc;
 	}
@@ -83,7 +83,7 @@ int dht_close(struct dht *d)
 		return 0;
 	work_drain(d->work);
 	rc = store_close(d->store);
-	work_stop(d->work);
+	work_close(d->work);
 	free(d);
 	return rc;
 }

@@ -210,7 +210,7 @@ static void join(struct work *w, unsigned int n, bool canceller)
 	free(w);
 }
 
-int work_start(unsigned int threads, void (*run)(void *arg, struct work_job *job), void *arg,
+int work_open(unsigned int threads, void (*run)(void *arg, struct work_job *job), void *arg,
     struct work **out)
 {
 	struct work *w = calloc(1, sizeof(*w) + threads * sizeof(w->workers[0]));
@@ -255,7 +255,7 @@ void work_drain(struct work *w)
 	pthread_mutex_unlock(&w->lock);
 }
 
-void work_stop(struct work *w)
+void work_close(struct work *w)
 {
 	assert(w->pending == 0);
 	join(w, w->count, true);

@@ -24,14 +24,14 @@ struct work_job {
 
 struct work;
 
-/** work_start(threads, run, arg, out): run(arg, job) is called by workers.  0 or -errno. */
-int work_start(unsigned int threads, void (*run)(void *arg, struct work_job *job), void *arg,
+/** work_open(threads, run, arg, out): run(arg, job) is called by workers.  0 or -errno. */
+int work_open(unsigned int threads, void (*run)(void *arg, struct work_job *job), void *arg,
     struct work **out);
 
 /** work_drain(w): until every operation is done, and no worker runs what was cancelled.
- * work_stop(w): end the threads; all are done. */
+ * work_close(w): end the threads; all are done. */
 void work_drain(struct work *w);
-void work_stop(struct work *w);
+void work_close(struct work *w);
 
 /** work_add(w, op, verb): queue an insert or a lookup. */
 void work_add(struct work *w, struct dht_op *op, enum work_verb verb);
