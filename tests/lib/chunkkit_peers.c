@@ -230,10 +230,12 @@ static void answer_get(struct kit_peer *p, const struct message *m, struct messa
 		out->complete = !(p->ways & KIT_INCOMPLETE);
 		return;
 	}
-	*body = copy ? must(chunk_new(copy->chunk->len, &data)) : must(chunk_new(100, &data));
+	*body = must(chunk_new(copy ? copy->chunk->len : 100, &data));
 	if (copy)
 		memcpy(data, copy->chunk->data, copy->chunk->len);
-	if (!copy || p->ways & KIT_WRONG_BYTES)
+	else
+		memset(data, 'x', 100);
+	if (p->ways & KIT_WRONG_BYTES)
 		data[0] ^= 1;
 	out->kind = KIND_DATA;
 	out->bytes = (struct wire_slice){ data, (*body)->len };
