@@ -47,6 +47,20 @@ void exchange_with(struct node *n, struct peer *p)
 	compare(n, p, false);
 }
 
+bool exchange_with_strangers(struct node *n)
+{
+	struct peer *p = NULL;
+	bool any = false;
+
+	while ((p = peer_next(n, p ? &p->id : NULL))) {
+		if (p->link != 0 && !membership_entry(n, p)) {
+			exchange_with(n, p);
+			any = true;
+		}
+	}
+	return any;
+}
+
 static void turn(struct node *n, struct timer *t)
 {
 	struct exchange *x = of(n);
@@ -60,6 +74,7 @@ static void turn(struct node *n, struct timer *t)
 	p = e ? peer_find(n, &e->member->id) : NULL;
 	if (p)
 		exchange_with(n, p);
+	exchange_with_strangers(n);
 	timer_set(n, t, n->now + node_jitter(n, EXCHANGE_EVERY));
 }
 

@@ -165,6 +165,8 @@ struct exchange {
 void exchange_start(struct node *n);
 void exchange_end(struct node *n);
 void exchange_with(struct node *n, struct peer *p);
+/** exchange_with_strangers(n): with those that are linked, and no members: gossip does not reach them.  False: there is none. */
+bool exchange_with_strangers(struct node *n);
 void exchange_message(struct node *n, struct peer *from, const struct message *m); /* COMPARE, SUMMARY, WANT, RECORDS */
 void exchange_lost(struct node *n, const struct address *id);	/* its link is gone */
 bool exchange_busy(const struct node *n);	/* records are being pulled */

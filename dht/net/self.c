@@ -206,6 +206,8 @@ static void here(struct node *n)
 	s->state = SELF_HERE;
 	s->announce = true;
 	announce(n);
+	/* Whoever began when we did had nothing to tell either. */
+	exchange_with_strangers(n);
 }
 
 void self_joined(struct node *n)
@@ -254,6 +256,8 @@ static void saved(struct node *n, struct work *w, const struct event *e)
 		/* A life before this one knew members, or there is nobody to ask: no need to wait for an exchange. */
 		if (n->membership->view.count > 0 || !n->options.seeds || !n->options.seeds[0])
 			here(n);
+		else if (exchange_with_strangers(n))
+			self_linked(n);
 	}
 	announce(n);
 	reply_all(n, 0);
@@ -310,8 +314,6 @@ static void beaten(struct node *n, const struct member *m)
 	s->leapt[s->leaps++] = m->instance;
 	node_log(n, LOG_WARNING, "a record of ours is newer than what we know to have said: our row was lost, or this is a clone");
 	go_beyond(n, m->incarnation + INCARNATION_LEAP);
-	if (s->state < SELF_HERE)
-		sign(n);	/* not announced yet, but to be compared with */
 }
 
 void self_met(struct node *n, struct member *m)
@@ -328,7 +330,7 @@ void self_met(struct node *n, struct member *m)
 		return;
 	else if (m->state == MEMBER_LEFT)
 		node_stop(n, "it has left the ring, for ever: begin with a new key");
-	else
+	else if (m->incarnation >= s->fields.incarnation)	/* we may be about to say more than we have said */
 		beaten(n, m);
 }
 

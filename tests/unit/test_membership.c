@@ -13,6 +13,7 @@
 #include <errno.h>
 
 #include "dht/net/membership.h"
+#include "dht/net/node_core.h"
 #include "tests/lib/netkit.h"
 
 static uint64_t seed;
@@ -183,6 +184,25 @@ static void a_node_without_an_answer_founds_no_ring(void **state)
 	assert_null(placement(node(k, 1)));
 	netkit_start(k, 0);
 	agree_on(k, 2, 2, 120 * S);
+	netkit_free(k);
+}
+
+static void who_begin_together_find_each_other(void **state)
+{
+	struct netkit *k = ring_of(4);
+
+	(void)state;
+	for (unsigned int i = 0; i < 4; i++)
+		for (unsigned int j = 0, at = 0; j < 4; j++)
+			if (i != j)
+				k->node[i].seeds[at++] = k->node[j].address;
+	/* All are connected before any of them may say anything. */
+	k->disk_delay = 3 * S;
+	netkit_start_all(k);
+	netkit_run(k, 2 * S);
+	for (unsigned int i = 0; i < 4; i++)
+		assert_true(links_count(node(k, i)) >= 3);
+	agree_on(k, 4, 4, 10 * S);
 	netkit_free(k);
 }
 
@@ -638,22 +658,29 @@ static void of_two_clones_one_stops(void **state)
 static void who_lost_his_row_goes_on(void **state)
 {
 	struct netkit *k = running(4);
+	struct member *former;
 	uint64_t incarnation;
 
 	(void)state;
 	assert_int_equal(ask(k, 3, (struct command){ .kind = COMMAND_SET, .weight = 2 }), 0);
 	netkit_run(k, 3 * S);
 	incarnation = entry(k, 0, 3)->member->incarnation;
+	former = member_hold(entry(k, 0, 3)->member);
 	netkit_crash(k, 3);
 	memory_catalogue_free(&k->node[3].disk);
 	memory_catalogue_init(&k->node[3].disk, 1 << 20);
 	k->node[3].generation++;
+	k->disk_delay = 2 * S;		/* time to hear of it again before more can be said */
 	netkit_start(k, 3);
+	netkit_run(k, S);
+	for (unsigned int i = 0; i < 3; i++)
+		say_record(k, i, 3, former->bytes, former->len);
 	netkit_run(k, 10 * S);
 	assert_false(k->node[3].stopped);
 	agree_on(k, 4, 4, S);
 	assert_true(entry(k, 0, 3)->member->incarnation > incarnation);
 	assert_int_equal(entry(k, 0, 3)->member->generation, k->node[3].generation);
+	member_drop(former);
 	netkit_free(k);
 }
 
@@ -678,6 +705,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_third_node_joins_and_all_know),
 		cmocka_unit_test(a_node_without_an_answer_founds_no_ring),
+		cmocka_unit_test(who_begin_together_find_each_other),
 		cmocka_unit_test(all_views_converge),
 		cmocka_unit_test(who_leaves_is_gone_for_ever),
 		cmocka_unit_test(who_drains_is_out_of_the_table_and_comes_back),
