@@ -102,9 +102,17 @@ static void loosen(const struct slot_lease *s)
 			s->item[i]->leased = 0;
 }
 
+/* A volume has one machine, for as long as that is there. */
+static struct host *home(struct world *w, struct volume *v)
+{
+	if (!v->home || v->home->gone || !v->home->member || v->home->liar)
+		v->home = host_any(w, &w->load->dice);
+	return v->home && v->home->node && !v->home->leaving && v->home->busy_until <= w->now ? v->home : NULL;
+}
+
 void lease_send(struct world *w, struct volume *v, struct slot_lease *s)
 {
-	struct host *h = host_any(w, &w->load->dice);
+	struct host *h = home(w, v);
 	struct lease lease = { .slot = s->slot };
 	struct command c = { 0 };
 	struct request *r;
@@ -185,6 +193,8 @@ bool lease_some(struct world *w, struct volume *v)
 	struct slot_lease *s;
 	size_t skip = v->slots.count ? dice_below(&w->load->dice, v->slots.count) : 0;
 
+	if (!home(w, v))
+		return false;
 	/* From a place at random: so that no slot waits for all the others. */
 	for (unsigned int turn = 0; turn < 2; turn++) {
 		sorted_from(&v->slots, turn || !skip ? NULL : ((struct slot_lease *)sorted_at(&v->slots, skip))->key, &p);

@@ -67,6 +67,7 @@ struct volume {
 	unsigned int number;
 	uint8_t key[MEMBER_KEY], secret[MEMBER_SECRET];
 	struct address id;
+	struct host *home;		/* by whom its leases are made */
 	struct sorted slots;
 	struct item **item;		/* all that it ever wanted */
 	unsigned int items;
