@@ -532,10 +532,16 @@ static void an_answer_to_a_lost_link_goes_nowhere(void **state)
 	request(k, link, 7);
 	core_down(k, link, -ECONNRESET);
 	/* Not by a new one either. */
-	core_up(k, 3, 0);
+	link = core_up(k, 3, 0);
 	core_forget(k);
 	serve_status(k->n, k->served[0], WIRE_OK);
 	assert_int_equal(core_count(k, EFFECT_SEND), 0);
+	/* Nor to one that we closed. */
+	request(k, link, 8);
+	peer_hang_up(k->n, peer_find(k->n, &k->member[3].id), "mute");
+	serve_status(k->n, k->served[1], WIRE_OK);
+	assert_int_equal(core_count(k, EFFECT_SEND), 0);
+	assert_int_equal(core_count(k, EFFECT_CONSUMED), 0);
 	core_free(k);
 }
 

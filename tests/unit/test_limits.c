@@ -329,6 +329,30 @@ static void links_that_we_dialled(void **state)
 	core_free(k);
 }
 
+static void a_link_that_somebody_stands_in_line_for_does_not_give_way(void **state)
+{
+	struct core *k = core_new(NULL);
+	struct peer *p = core_member(k, 1, 1);
+	struct call c;
+	struct effect e;
+	uint32_t link;
+
+	(void)state;
+	peer_dial(k->n, p);
+	core_run(k, 1);
+	link = core_dialled(k, 1);
+	core_full(k, link, true);
+	ask(k, &c, p, LINK_READ);
+	dial_many(k, LINKS_MAX - 1);
+	core_run(k, 1);
+	peer_dial(k->n, core_member(k, 2, 1));
+	core_run(k, 1);
+	assert_true(core_take(k, EFFECT_CLOSE, &e));
+	assert_int_equal(e.link, link + 1);
+	call_stop(k->n, &c);
+	core_free(k);
+}
+
 static void links_that_came_to_us(void **state)
 {
 	struct core *k = core_new(NULL);
@@ -581,6 +605,7 @@ int main(void)
 		cmocka_unit_test(requests_of_all_peers),
 		cmocka_unit_test(dials_at_a_time),
 		cmocka_unit_test(links_that_we_dialled),
+		cmocka_unit_test(a_link_that_somebody_stands_in_line_for_does_not_give_way),
 		cmocka_unit_test(links_that_came_to_us),
 		cmocka_unit_test(links_of_one_peer),
 		cmocka_unit_test(messages_that_wait_for_a_link),

@@ -108,6 +108,25 @@ static void a_peer_rests_twice_as_long_each_time_up_to_a_minute(void **state)
 	core_free(k);
 }
 
+static void the_next_address_does_not_stand_in_line_again(void **state)
+{
+	struct core *k = core_new(NULL);
+	uint64_t ticket;
+
+	(void)state;
+	peer_dial(k->n, core_member(k, 0, 2));
+	for (unsigned int i = 1; i <= DIALS_MAX; i++)
+		peer_dial(k->n, core_member(k, i, 1));
+	core_run(k, 1);
+	ticket = dialled(k, "0:0");
+	core_forget(k);
+	core_done(k, ticket, -ECONNREFUSED);
+	core_run(k, 1);
+	dialled(k, "0:1");
+	assert_int_equal(core_count(k, EFFECT_DIAL), 0);
+	core_free(k);
+}
+
 static void a_dial_that_hangs_gives_way_to_the_next_address(void **state)
 {
 	struct core *k = core_new(NULL);
@@ -622,7 +641,9 @@ static void a_seed_without_a_record_is_dialled_again(void **state)
 	(void)state;
 	core_run(k, 2);
 	core_up(k, 3, dialled(k, "first:1"));
-	core_run(k, DIAL_AGAIN_MAX + 2);
+	core_run(k, DIAL_AGAIN_MAX - 1);
+	assert_int_equal(core_count(k, EFFECT_DIAL), 0);
+	core_run(k, 3);
 	dialled(k, "first:1");
 	core_free(k);
 }
@@ -635,6 +656,7 @@ static void a_seed_that_is_ourselves_is_left_alone(void **state)
 	(void)state;
 	core_run(k, 2);
 	core_done(k, dialled(k, "us:1"), -ELOOP);
+	core_down(k, core_up(k, 3, 0), 0);
 	core_run(k, 10 * DIAL_AGAIN_MAX);
 	assert_int_equal(core_count(k, EFFECT_DIAL), 0);
 	core_free(k);
@@ -666,6 +688,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_address_is_tried_before_the_peer_rests),
 		cmocka_unit_test(a_peer_rests_twice_as_long_each_time_up_to_a_minute),
+		cmocka_unit_test(the_next_address_does_not_stand_in_line_again),
 		cmocka_unit_test(a_dial_that_hangs_gives_way_to_the_next_address),
 		cmocka_unit_test(whoever_answers_at_anothers_address_is_taken_as_who_he_is),
 		cmocka_unit_test(what_is_told_waits_for_the_link_and_goes_in_order),
