@@ -103,7 +103,8 @@
 #define SPARE_DOWN_MAX	     4u		/* none while more than 1/4 of the members are down */
 
 #define REPAIR_EVERY	     (600u * S)
-#define REPAIR_AGAIN	     (30u * S)	/* where not all was got; busy peers sooner */
+#define REPAIR_AGAIN	     (30u * S)	/* where not all was got; busy peers sooner; doubled each time ... */
+#define REPAIR_AGAIN_MAX     (120u * S)	/* ... up to this while a slot waits for it; else up to REPAIR_EVERY */
 #define REPAIR_RECONNECT     (2 * S)	/* a pair is compared within this of a new link: not all at once after a cut */
 #define HANDOVER_ASK	     (1 * S)	/* a slot's old owner asks its new ones whether they are complete: then, doubled ... */
 #define HANDOVER_POLL	     (10 * S)	/* ... up to this ... */
@@ -119,7 +120,7 @@
 #define DELETE_REST	     (3600u * S)	/* between two walks */
 #define DELETE_FRESH	     (60u * S)	/* what other owners told of their leases holds so long: a slot's records are walked in less */
 #define DELETES_MAX	     64u	/* under way at a time */
-#define TOUCHED_MAX	     (22u << 20)	/* bytes to remember the touches of one epoch: 14 million, 670 a second; beyond, all is kept */
+#define TOUCHED_MAX	     (22u << 20)	/* bytes to remember the touches of one epoch: 11 million, 530 a second; beyond, all is kept */
 #define LEASE_ADDRESSES_MAX  65536u	/* in one slot of one volume: 64 TiB a volume; 2 MiB to collect */
 #define LEASE_VOLUMES_MAX    1024u	/* with a lease in one slot: counted when one comes anew */
 #define LEASES_COLLECTED_MAX 8u		/* leases of more than one part that come in at a time: 16 MiB */

@@ -49,6 +49,7 @@ struct rebalance {
 	struct call poll;
 	struct wire_path asked[WIRE_PATHS_MAX];
 	unsigned int asked_count;
+	bool told;			/* a round was asked since the table */
 	unsigned int member, slot;	/* who was asked; where the round of questions goes on */
 };
 
@@ -244,18 +245,46 @@ static unsigned int open_ranks(const struct rebalance *r, const struct ring *rin
 	return ((1u << ring->replicas) - 1) & ~(unsigned int)(r->owners[slot].complete | r->owners[slot].asked);
 }
 
-/* What r->member is to be asked, from ${slot} on. */
+/* Of a held slot r->member is to be asked, by what rank?  -1: it is not. */
+static int open_rank(struct node *n, unsigned int slot)
+{
+	const struct ring *ring = placement(n);
+
+	for (unsigned int rank = 0; rank < ring->replicas; rank++)
+		if (ring_owners(ring, slot)[rank] == n->rebalance->member &&
+		    open_ranks(n->rebalance, ring, slot) >> rank & 1)
+			return (int)rank;
+	return -1;
+}
+
+static void note_asked(struct node *n, unsigned int slot, unsigned int end)
+{
+	struct rebalance *r = n->rebalance;
+
+	for (; slot < end; slot = trie_slots_next(&r->held, slot + 1)) {
+		int rank = open_rank(n, slot);
+
+		if (rank >= 0)
+			r->owners[slot].asked |= (uint8_t)(1u << rank);
+	}
+}
+
+/* What r->member is to be asked, from ${slot} on: slot by slot in the first round, which tells it what we hold; then a
+ * quarter of all slots at a time, if there are many. */
 static void gather(struct node *n, unsigned int slot)
 {
 	struct rebalance *r = n->rebalance;
-	const struct ring *ring = placement(n);
+	unsigned int first = slot, quarter_end = slot - slot % REPAIR_QUARTER + REPAIR_QUARTER;
 
 	for (r->asked_count = 0; slot < RING_SLOTS && r->asked_count < WIRE_PATHS_MAX; slot = trie_slots_next(&r->held, slot + 1))
-		for (unsigned int rank = 0; rank < ring->replicas; rank++)
-			if (ring_owners(ring, slot)[rank] == r->member && open_ranks(r, ring, slot) >> rank & 1) {
-				r->owners[slot].asked |= (uint8_t)(1u << rank);
-				trie_path_slot(slot, &r->asked[r->asked_count++]);
-			}
+		if (open_rank(n, slot) >= 0)
+			trie_path_slot(slot, &r->asked[r->asked_count++]);
+	if (r->told && slot < quarter_end) {
+		r->asked_count = 1;
+		r->asked[0] = (struct wire_path){ .depth = 1, .nibbles = { (uint8_t)((quarter_end - REPAIR_QUARTER) >> 8) } };
+		slot = quarter_end;
+	}
+	note_asked(n, first, slot);
 }
 
 /* The next owner in this round who has not yet said of some held slots that they are complete; NULL: the round is over. */
@@ -294,14 +323,27 @@ static void note_complete(struct node *n, unsigned int slot)
 		release(n, slot);
 }
 
+static void quarter_told(struct node *n, const struct message *m)
+{
+	struct rebalance *r = n->rebalance;
+	unsigned int first = (unsigned int)r->asked[0].nibbles[0] << 8;
+
+	for (unsigned int i = 0; i < REPAIR_QUARTER && m->count_count == 3 * REPAIR_WORDS; i++)
+		if (trie_slots_have(&r->held, first + i) && wire_count(m, 2 * REPAIR_WORDS + i / 32) >> i % 32 & 1)
+			note_complete(n, first + i);
+}
+
 static void polled(struct node *n, struct call *c, int result, const struct message *m, struct chunk *body)
 {
 	struct rebalance *r = list_item(c, struct rebalance, poll);
 
 	(void)body;
-	for (unsigned int i = 0; !result && m->status == WIRE_OK && i < r->asked_count && i / 8 < m->have.len; i++)
-		if (m->have.data[i / 8] >> i % 8 & 1)
-			note_complete(n, trie_slot(&r->asked[i]));
+	if (!result && m->status == WIRE_OK && r->asked[0].depth == 1)
+		quarter_told(n, m);
+	else
+		for (unsigned int i = 0; !result && m->status == WIRE_OK && i < r->asked_count && i / 8 < m->have.len; i++)
+			if (m->have.data[i / 8] >> i % 8 & 1)
+				note_complete(n, trie_slot(&r->asked[i]));
 	ask(n);
 }
 
@@ -313,6 +355,7 @@ static void ask(struct node *n)
 	struct peer *p = next_asked(n);
 
 	if (!p) {
+		r->told = true;
 		poll_later(n);
 		return;
 	}
@@ -361,6 +404,7 @@ static void table(struct node *n)
 		}
 	}
 	r->released = r->later = repair_no_slots;
+	r->told = false;
 	r->since = n->now;
 	walk_from(n, GAINED);
 }

@@ -88,6 +88,10 @@ static void slots_move_and_no_chunk_ever_has_fewer_copies(void **state)
 		assert_true(repairkit_place(k, 120 * S));
 		printf("# join %u: %llu bytes of chunks, %llu in all\n", joins, (unsigned long long)ideal,
 		    (unsigned long long)k->traffic.bytes);
+		for (unsigned int type = 0; type < WIRE_ANSWER; type++)
+			if (k->traffic.by_type[type])
+				printf("#   %s: %llu, %llu bytes\n", wire_type_name(type), (unsigned long long)k->traffic.requests[type],
+				    (unsigned long long)k->traffic.by_type[type]);
 		assert_true(k->traffic.requests[WIRE_AUDIT] > 0);
 		assert_true(k->traffic.by_type[WIRE_GET] < ideal * 17 / 10);
 	}
