@@ -14,9 +14,10 @@
  *
  * When it is gone.  With n records here, and the other owners within reach, one that nobody leases or touches is gone from this
  * node after at most DELETE_EPOCHS x DELETE_EPOCH (36 h) + DELETE_REST (1 h) + 2 x n / DELETE_WALK x DELETE_EVERY of its uptime, since
- * it was last touched or put here, but for one in about a hundred, which goes an epoch (6 h) later.  What is FOREIGN is put to its owners
- * once, is CACHED here from then on, and goes at both ends that time after.  Nothing brings it back: repair, spares and pushes
- * copy what is leased, and a put of the chunk is somebody's wish to have it again.
+ * it was last touched or put here; but for one in about a hundred, for which touches.h errs: that one goes up to as long again
+ * later, and one in ten thousand after the third time.  What is FOREIGN is put to its owners once, is CACHED here from
+ * then on, and goes at both ends that time after.  Nothing brings it back: repair, spares and pushes copy what is
+ * leased, and a put of the chunk is somebody's wish to have it again.
  *
  * A touch that meets a deletion.  Whether it came first is decided by this one thread: before the effect is queued, the touch is
  * remembered and the record stays; after it, deleting() is true, and whoever answers for what is here must say no.

@@ -12,7 +12,8 @@
  *   3. Nothing but a higher seq, or the volume's signed end, takes a lease away: no absence, no time.
  *   4. The end of a volume is kept for ever (ROW_RETIRED, at most RETIRED_MAX): a lease that comes back later, from an
  *      owner who was away, is WIRE_ENDED, and the answer carries the statement, so that he learns it too.
- *      COMMAND_RETIRE tells all members; who was not there learns it from the first with whom it shares a lease of the volume.
+ *      COMMAND_RETIRE tells all members; who was not there learns it from the first to whom it sends a lease of the volume, or with
+ *      whom it makes its leases agree.
  *   5. What a new lease holds and the one before did not is touched (deletion.h).  Its volume has touched, and seen stored,
  *      each of these chunks in the last DELETE_AFTER, or the lease may come too late.
  *

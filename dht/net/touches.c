@@ -6,8 +6,8 @@
 #include "chunker/bytes.h"
 
 #define FIRST_BYTES 1024u
-#define BITS_EACH   12u
-#define PROBES	    8u
+#define BITS_EACH   16u
+#define PROBES	    11u
 
 static size_t layer_bytes(unsigned int layer)
 {

@@ -1,11 +1,12 @@
 /*
  * touches: which addresses somebody asked for of late, in little memory, with errors to one side only: what was touched less than
  * TOUCHES_KEPT ago is always known; what was touched more than DELETE_EPOCHS x DELETE_EPOCH ago is taken for
- * touched about once in a hundred times, and not again in the next epoch.  Pure.
+ * touched once in some hundred times, until the epoch whose fault that is has passed too.  Pure.
  *
  * Time is cut into epochs of DELETE_EPOCH.  Each of the last DELETE_EPOCHS has filters (Bloom 1970) of its own, the first of 1 KiB,
- * each further one four times as large, up to TOUCHED_MAX bytes in all; 12 bits an address, 8 of them set.  An epoch that is
- * full, or for which there was no memory, says yes to everything.
+ * each further one four times as large, up to TOUCHED_MAX bytes in all; 16 bits an address, 11 of them set: a full one errs once in
+ * 2,200 times, and at a million touches an epoch there are 42 of them: once in 55.  An epoch that is full, or for which
+ * there was no memory, says yes to everything.
  */
 #ifndef DHT_NET_TOUCHES_H
 #define DHT_NET_TOUCHES_H

@@ -13,6 +13,8 @@
 
 #define SLOT 4321u
 
+static unsigned int slot = SLOT;	/* of all that is leased */
+
 static struct netkit *ring_of(unsigned int count, uint64_t seed)
 {
 	struct netkit *k = netkit_new(count, seed);
@@ -25,10 +27,10 @@ static struct netkit *ring_of(unsigned int count, uint64_t seed)
 
 static bool owns(struct netkit *k, unsigned int i)
 {
-	return k->node[i].node && placement_mine(k->node[i].node, SLOT);
+	return k->node[i].node && placement_mine(k->node[i].node, slot);
 }
 
-/* The ${rank}-th node that is an owner of SLOT, or that is none. */
+/* The ${rank}-th node that is an owner of ${slot}, or that is none. */
 static unsigned int nth(struct netkit *k, bool owner, unsigned int rank)
 {
 	for (unsigned int i = 0; i < k->count; i++)
@@ -38,18 +40,27 @@ static unsigned int nth(struct netkit *k, bool owner, unsigned int rank)
 	return 0;
 }
 
-/* Addresses ${first} to ${first} + ${count} of SLOT. */
+static uint64_t start_lease_of(struct netkit *k, unsigned int at, const struct volumekit *v, uint64_t seq,
+    const struct address *a, unsigned int count, uint64_t timeout)
+{
+	struct command c = { .kind = COMMAND_LEASE, .addresses = a, .count = count, .timeout = timeout };
+	uint64_t ticket;
+
+	c.blob = volumekit_lease(v, slot, seq, a, count);
+	ticket = netkit_command(k, at, &c);
+	chunk_drop(c.blob);
+	return ticket;
+}
+
+/* Addresses ${first} to ${first} + ${count} of ${slot}. */
 static uint64_t start_lease(struct netkit *k, unsigned int at, const struct volumekit *v, uint64_t seq, unsigned int first,
     unsigned int count, uint64_t timeout)
 {
 	struct address *a = malloc((count + 1) * sizeof(*a));
-	struct command c = { .kind = COMMAND_LEASE, .addresses = a, .count = count, .timeout = timeout };
 	uint64_t ticket;
 
-	volumekit_addresses(SLOT, first, count, a);
-	c.blob = volumekit_lease(v, SLOT, seq, a, count);
-	ticket = netkit_command(k, at, &c);
-	chunk_drop(c.blob);
+	volumekit_addresses(slot, first, count, a);
+	ticket = start_lease_of(k, at, v, seq, a, count, timeout);
 	free(a);
 	return ticket;
 }
@@ -68,6 +79,17 @@ static int lease(struct netkit *k, unsigned int at, const struct volumekit *v, u
 	return result_of(k, start_lease(k, at, v, seq, first, count, 10 * S), 11 * S);
 }
 
+static void insert(struct netkit *k, unsigned int at, const struct volumekit *v, const char *text, struct address *out)
+{
+	struct command c = { .kind = COMMAND_INSERT, .chunk_kind = KIND_DATA, .volume = v->id, .acks = 2 };
+
+	address_of(KIND_DATA, text, strlen(text), out);
+	c.address = *out;
+	c.chunk = chunk_copy(text, strlen(text));
+	assert_int_equal(netkit_ask(k, at, &c)->result, 0);
+	chunk_drop(c.chunk);
+}
+
 static int end_volume(struct netkit *k, unsigned int at, const struct volumekit *v)
 {
 	struct command c = { .kind = COMMAND_RETIRE, .blob = volumekit_end(v) };
@@ -81,11 +103,11 @@ static int end_volume(struct netkit *k, unsigned int at, const struct volumekit 
 static uint64_t stored(struct netkit *k, unsigned int i, const struct volumekit *v, unsigned int *first, unsigned int *count)
 {
 	struct catalogue *c = &k->node[i].disk.catalogue;
-	struct chunk *blob = c->lease(c, &v->id, SLOT);
+	struct chunk *blob = c->lease(c, &v->id, slot);
 	static const struct address zeros;
 	struct address *a = malloc((LEASE_ADDRESSES_MAX + 1) * sizeof(*a));
 	struct lease l = { .seq = 0 };
-	size_t got = c->lease_list(c, &v->id, SLOT, &zeros, LEASE_ADDRESSES_MAX + 1, a);
+	size_t got = c->lease_list(c, &v->id, slot, &zeros, LEASE_ADDRESSES_MAX + 1, a);
 
 	if (blob) {
 		assert_int_equal(lease_read(blob->data, blob->len, &v->ring, &l), 0);
@@ -251,13 +273,18 @@ static void an_end_is_for_ever_and_reaches_who_was_away(void **state)
 {
 	struct netkit *k = ring_of(5, 5);
 	struct volumekit v;
-	unsigned int away, writer = nth(k, false, 0);
+	struct address a;
+	unsigned int away, writer;
 
 	(void)state;
 	volumekit_make(k, 5, &v);
+	insert(k, 0, &v, "some chunk", &a);
+	slot = ring_slot(&a);
 	away = nth(k, true, 1);
-	assert_int_equal(lease(k, writer, &v, 1, 100, 3), 0);
-	netkit_run(k, 5 * S);
+	writer = nth(k, false, 0);
+	assert_int_equal(result_of(k, start_lease_of(k, writer, &v, 1, &a, 1, 10 * S), 11 * S), 0);
+	netkit_run(k, 60 * S);
+	assert_true(k->node[away].disk.catalogue.state(&k->node[away].disk.catalogue, &a) & STATE_LEASED);
 	netkit_crash(k, away);
 	assert_int_equal(end_volume(k, nth(k, true, 0), &v), 0);
 	netkit_run(k, 5 * S);
@@ -279,6 +306,7 @@ static void an_end_is_for_ever_and_reaches_who_was_away(void **state)
 	netkit_run(k, 60 * S);
 	assert_int_equal(lease(k, away, &v, 3, 100, 3), -EKEYREVOKED);
 	assert_int_equal(end_volume(k, away, &v), 0);
+	slot = SLOT;
 	netkit_free(k);
 }
 
