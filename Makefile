@@ -14,7 +14,7 @@ CHUNKER := \
 DHT := \
 	io record scan segment ledger ledger_rows ledger_write marks recent format lock \
 	append tail sync commit recover pace check gc dead clean listing get put store open work dht
-NET := ring ring_token noise link link_frames link_hello link_credit wire wire_items domain member member_table signed ringfile \
+NET := ring ring_token noise door link link_frames link_hello link_credit wire wire_items domain member member_table signed ringfile \
 	timers random effects work commands latency peers links dials calls serve node machines \
 	view membership gossip swim suspicion exchange self placement \
 	proof chunkserve insert fetch fetch_ask confirm audit foreign foreign_touch move \
@@ -35,7 +35,7 @@ UNIT_CHUNKER := \
 UNIT_DHT     := test_record test_store test_dht test_gc test_gc_race
 UNIT_CORE    := test_calls test_peers test_limits
 UNIT_MEMBERS := test_membership test_suspicion test_placement test_swarm
-UNIT_WHOLE   := test_heads test_lease test_touches
+UNIT_WHOLE   := test_heads test_lease test_touches test_deletion
 UNIT_NET     := test_ring test_wire test_wire_items test_member test_signed test_ringfile test_protocol test_trie test_noise test_door test_link test_link_frames test_timers test_netnode $(UNIT_CORE) $(UNIT_MEMBERS) test_insert test_fetch_net test_confirm test_audit test_chunkserve test_foreign $(UNIT_WHOLE) test_repair test_rebalance test_leave
 FAULT        := test_power test_disk test_tail test_open test_heal test_collect test_crash
 UNIT_FS := \

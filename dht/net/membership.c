@@ -127,6 +127,29 @@ static void log_change(struct node *n, const struct member *old, const struct vi
 	    m->state == MEMBER_LEFT ? "has left the ring" : "was evicted");
 }
 
+static void tell_record(struct node *n, struct peer *to, const struct member *what)
+{
+	uint8_t bytes[MEMBER_BLOB_MAX + 2];
+	struct message m = { .type = WIRE_RECORDS, .has = WIRE_HAS(FIELD_RECORDS) };
+	int len = wire_blob_put(what->bytes, what->len, bytes, sizeof(bytes));
+
+	assert(len > 0);
+	m.records = (struct wire_slice){ bytes, (uint32_t)len };
+	peer_tell(n, to, &m);
+}
+
+/* Whose store is a new one may not know that there was one before, and take itself for the founder of the ring. */
+static void tell_store(struct node *n, const struct member *old, const struct view_entry *e)
+{
+	struct peer *p;
+
+	if (!old || view_gone(e) || !e->linked || old->generation == e->member->generation)
+		return;
+	p = peer_find(n, &old->id);
+	if (p)
+		tell_record(n, p, old);
+}
+
 static void full(struct node *n)
 {
 	struct membership *ms = n->membership;
@@ -162,6 +185,7 @@ int membership_put(struct node *n, struct member *m, bool news)
 			list_append(&ms->unsaved, &e->unsaved);
 		save_some(n);
 		log_change(n, old, e);
+		tell_store(n, old, e);
 	}
 	if (news)
 		gossip_record(n, e);
@@ -237,18 +261,6 @@ void membership_heard(struct node *n, struct peer *from)
 		exchange_with(n, from);
 }
 
-/* Whoever is gone for ever may not know it. */
-static void tell_tombstone(struct node *n, struct peer *to, const struct view_entry *e)
-{
-	uint8_t bytes[MEMBER_BLOB_MAX + 2];
-	struct message m = { .type = WIRE_RECORDS, .has = WIRE_HAS(FIELD_RECORDS) };
-	int len = wire_blob_put(e->member->bytes, e->member->len, bytes, sizeof(bytes));
-
-	assert(len > 0);
-	m.records = (struct wire_slice){ bytes, (uint32_t)len };
-	peer_tell(n, to, &m);
-}
-
 void membership_peer(struct node *n, struct peer *p, bool up)
 {
 	struct view_entry *e = membership_entry(n, p);
@@ -258,7 +270,8 @@ void membership_peer(struct node *n, struct peer *p, bool up)
 	if (!up) {
 		exchange_lost(n, &p->id);
 	} else if (e && view_gone(e)) {
-		tell_tombstone(n, p, e);
+		/* Whoever is gone for ever may not know it. */
+		tell_record(n, p, e->member);
 	} else if (!e || n->membership->own.state == SELF_JOINING) {
 		exchange_with(n, p);
 		self_linked(n);
@@ -290,7 +303,7 @@ void membership_message(struct node *n, struct peer *from, const struct message 
 
 	if (e && view_gone(e)) {
 		if (m->type == WIRE_PING || m->type == WIRE_COMPARE)
-			tell_tombstone(n, from, e);
+			tell_record(n, from, e->member);
 		else if (m->type == WIRE_RECORDS)
 			exchange_message(n, from, m);	/* it may know that we are gone, too */
 		return;
