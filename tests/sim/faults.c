@@ -185,12 +185,12 @@ static void join(struct world *w)
 	host_start(h);
 }
 
-/* The admin gives up on a machine: what was on it counts as lost. */
+/* The admin gives up on a machine: what was on it counts as lost.  He says it again where he can't be sure that it was heard. */
 static void evict(struct world *w, struct host *h)
 {
 	struct host *by = host_any(w, &w->faults->dice);
 
-	if (by && by != h && !h->gone)
+	if (by && by != h)
 		load_evict(w, by, h);
 }
 
@@ -336,7 +336,7 @@ void faults_heal(struct world *w)
 			fire_start(w, h, 0);
 	}
 	for (unsigned int i = 0; i < w->hosts; i++)
-		if (w->host[i]->liar && w->host[i]->member)
+		if ((w->host[i]->liar && w->host[i]->member) || w->host[i]->evicted)
 			evict(w, w->host[i]);
 	for (unsigned int i = 0; i < w->hosts && (w->options.faults & FAULT_MEMBERS); i++)
 		come_back(w, w->host[i]);

@@ -26,7 +26,7 @@ struct host {
 	uint64_t started;		/* when the present one was */
 	bool off;			/* the machine is */
 	bool gone;			/* for good: left, evicted, stopped by itself */
-	bool leaving, draining;
+	bool leaving, draining, evicted;
 	bool member;			/* as the world means it: was started, and did not leave */
 	bool crawls;			/* each event takes long */
 	uint64_t thawed;		/* when it last stood still */

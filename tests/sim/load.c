@@ -262,7 +262,9 @@ void load_evict(struct world *w, struct host *by, struct host *whom)
 	c.address = whom->id;
 	member_drop(m);
 	r = request_new(w, by, COMMAND_EVICT, 30 * S);
-	books_gone(w, whom, true);
+	if (whom->member)
+		books_gone(w, whom, true);
+	whom->evicted = true;
 	request_send(w, r, &c);
 	chunk_drop(c.blob);
 }
