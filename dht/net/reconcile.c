@@ -17,6 +17,7 @@
  *         | all of it                                     | step_judge()   | DESCEND
  * OFFER   | they lack something                           | step_offer()   | WAIT, when they have answered
  * WAIT    | all pulls are over                            | step()         | over: repair_done()
+ * DESCEND | too much was looked at for nothing; leases seem to differ | overspent() | LEASES, once
  * any     | the peer can't be reached, breaks the rules,  | step()         | over: repair_done()
  *         | or has us look at too much for nothing        |                |
  *
@@ -307,6 +308,21 @@ static void list(struct node *n, struct reconcile *r, struct peer *p)
 	call_start(n, &r->call, p, &m, NULL, LINK_REPAIR, CALL_TIMEOUT);
 }
 
+/* Once, that may be because our leases are old. */
+static void overspent(struct node *n, struct reconcile *r)
+{
+	if (r->overspent || trie_slots_empty(&r->leases)) {
+		fail_wrong(n, r, "says that much differs, and it does not");
+		return;
+	}
+	r->overspent = true;
+	r->spent = 0;
+	r->items = 0;
+	r->listing = r->more = false;
+	r->state = LEASES;
+	wake(n, r);
+}
+
 static void step_descend(struct node *n, struct reconcile *r, struct peer *p)
 {
 	struct wire_path path;
@@ -320,7 +336,7 @@ static void step_descend(struct node *n, struct reconcile *r, struct peer *p)
 		}
 	}
 	if (r->spent > r->budget) {
-		fail_wrong(n, r, "says that much differs, and it does not");
+		overspent(n, r);
 	} else if (r->listing || (r->items && r->item[r->items - 1].listed)) {
 		list(n, r, p);
 	} else if (r->items) {

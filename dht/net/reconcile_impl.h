@@ -48,6 +48,7 @@ struct reconcile {
 	unsigned int offers;
 	bool offer_more;
 	unsigned int pulls;
+	bool overspent;
 	uint64_t spent, budget;		/* places and addresses looked at for nothing; how many may be */
 };
 

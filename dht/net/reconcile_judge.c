@@ -4,7 +4,8 @@
  *
  * A liar could have us look for ever.  So what is looked at is counted (r->spent), and may be no more than what is
  * ours, or turns out to be of use, makes plausible (r->budget): FRUIT places for each such address, as no address that
- * differs needs more than one place a step on the way down, and nearly all are among few after two or three.
+ * differs needs more than one place a step on the way down, and nearly all are among few after two or three.  Addresses without a
+ * lease here cost as much: their leases are fetched before more of them are listed.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 
 #define OWN_LISTED 256u
 #define FRUIT	   4u
+#define EMPTY	   64u			/* what a place costs that was said to differ, and has nothing */
 
 /* They have ${a}: do we?  0, or -ENOSPC: later. */
 static int want(struct node *n, struct reconcile *r, const struct address *a)
@@ -29,8 +31,7 @@ static int want(struct node *n, struct reconcile *r, const struct address *a)
 	if (!c->leased(c, a)) {		/* here or not: a lease is newer there, or here */
 		if (!trie_slots_have(&r->agreed, slot))
 			trie_slots_add(&r->leases, slot);
-		else
-			r->spent++;
+		r->spent++;
 		return 0;
 	}
 	if (c->state(c, a) & (STATE_OWNED | STATE_FOREIGN))
@@ -155,6 +156,8 @@ static int judge_list(struct node *n, struct reconcile *r)
 	for (; r->address_at < m->address_count; r->address_at++)
 		if (want(n, r, &m->addresses[r->address_at]))
 			return -ENOSPC;
+	if (!r->more && !m->address_count)
+		r->spent += EMPTY;
 	r->more = r->listing = m->more;
 	if (m->more)
 		r->after = m->addresses[m->address_count - 1];
