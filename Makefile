@@ -75,7 +75,7 @@ PROGRAMS := $(B)/dhtfs $(B)/dhtctl $(B)/nullfs $(B)/benchio
 BENCHES := $(addprefix $(B)/,dhtbench chunkbench filebench)
 
 .SECONDARY:
-.PHONY: all help ringstat deps deps-test deps-bench deps-fuzz mount sim test unit mount-helpers bench soak fuzz install clean
+.PHONY: all help ringstat deps deps-test deps-bench deps-fuzz mount sim sims test unit mount-helpers bench soak fuzz install clean
 all: $(PROGRAMS)
 
 help:
@@ -145,6 +145,10 @@ $(B)/sim: $(call objs,tests/sim,$(SIM)) $(B)/libnet.a $(B)/libchunker.a
 	    $(CC) -x c -c -o $(B)/tests/sim/commit.o -
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(B)/tests/sim/commit.o $(LIBS_CHUNKER)
 
+# The same without optimisation: its traces must be the same.
+sims: $(B)/sim
+	$(Q)$(if $(SAN),,$(MAKE) --no-print-directory B=build-debug CFLAGS='-O0 -g' build-debug/sim)
+
 # SEED=n make sim: that seed once more, with all that happens in it.
 SEED ?= 1
 sim: $(B)/sim
@@ -159,12 +163,12 @@ ringstat: $(B)/ringstat
 mount-helpers: $(addprefix $(B)/tests/mount/,posix/posix $(MOUNT_HELPERS))
 
 test: deps-test
-	$(Q)$(MAKE) --no-print-directory all unit mount-helpers
-	$(Q)B=$(B) tests/run unit fault mount
+	$(Q)$(MAKE) --no-print-directory all unit mount-helpers sims
+	$(Q)B=$(B) tests/run unit fault mount sim
 
 soak: deps-test deps-fuzz
-	$(Q)$(MAKE) --no-print-directory all unit mount-helpers
-	$(Q)B=$(B) SOAK=1 tests/run unit fault mount soak
+	$(Q)$(MAKE) --no-print-directory all unit mount-helpers sims
+	$(Q)B=$(B) SOAK=1 tests/run unit fault mount soak sim
 	$(Q)$(MAKE) --no-print-directory fuzz
 
 bench: deps-bench

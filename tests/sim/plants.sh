@@ -2,32 +2,39 @@
 # Each checker of the simulator catches the fault that is planted for it (tests/sim/plants.h).
 set -u
 
-# caught PLANT CHECKER SEED ARGUMENT...: the checker, and no other one, speaks up; without the plant nobody does.
+# caught PLANT CHECKER ARGUMENT...: in one of a few seeds the checker speaks up, and in none another one does.
 caught() {
-	local plant=$1 checker=$2 seed=$3 out
-	shift 3
-	out=$("$B/sim" --seed "$seed" --quiet "$@" --plant "$plant")
-	case $out in
-	*"FAILED: $checker: "*) echo "ok - $checker catches $plant" ;;
-	*) echo "not ok - $checker catches $plant: $out" ;;
-	esac
+	local plant=$1 checker=$2 seed out
+	shift 2
+	for seed in 3 4 7 8 11; do
+		out=$("$B/sim" --seed "$seed" --quiet "$@" --plant "$plant" --faults none)
+		case $out in
+		*"FAILED: $checker: "*)
+			echo "ok - $checker catches $plant"
+			return
+			;;
+		*": ok"*) ;;
+		*) break ;;
+		esac
+	done
+	echo "not ok - $checker catches $plant: $out"
 }
 
 echo "1..15"
-caught lose-chunk loss 3 --faults none
-caught false-ack loss 3 --faults none
-caught wrong-byte bytes 3 --faults none
-caught delete-leased deletion 3 --faults none
-caught keep-unleased deletion 5 --nodes 3 --faults none --delete 180000
-caught resurrect deletion 5 --nodes 3 --faults none --delete 180000
-caught deaf-owner convergence 3 --faults none
-caught split-view convergence 3 --faults none
-caught waste convergence 3 --faults none
-caught head-back heads 3 --faults none
-caught two-heads heads 8 --faults none
-caught stall-command waiting 3 --faults none
-caught greedy memory 3 --faults none
-caught nondeterminism determinism 3 --faults none --twice
+caught lose-chunk loss
+caught false-ack loss
+caught wrong-byte bytes
+caught delete-leased deletion
+caught keep-unleased deletion --nodes 3 --delete 180000
+caught resurrect deletion --nodes 3 --delete 180000
+caught deaf-owner convergence
+caught split-view convergence
+caught waste convergence
+caught head-back heads
+caught two-heads heads
+caught stall-command waiting
+caught greedy memory
+caught nondeterminism determinism --twice
 out=$("$B/sim" --seed 5 --quiet --nodes 3 --faults none --delete 180000)
 case $out in
 *": ok"*) echo "ok - where nothing is planted, nobody speaks up" ;;
