@@ -123,7 +123,7 @@ static void take_out(struct node *n, struct call *c)
 	list_remove(&c->link);
 	timer_stop(n, &c->timer);
 	n->calls->bytes -= call_bytes(c);
-	n->calls->count--;
+	n->calls->count -= !c->refused;
 	chunk_drop(c->head);
 	chunk_drop(c->tail);
 	c->head = c->tail = NULL;
@@ -196,7 +196,7 @@ void call_start(struct node *n, struct call *c, struct peer *peer, struct messag
 		c->refused = -EHOSTUNREACH;
 	else
 		c->tail = tail ? chunk_hold(tail) : NULL;
-	n->calls->count++;
+	n->calls->count += !c->refused;
 	n->calls->bytes += call_bytes(c);
 	peer->calls++;
 	timer_set(n, &c->timer, c->refused ? n->now : n->now + timeout);

@@ -46,6 +46,7 @@ struct dials {
 	struct list line;
 	struct timer turn;
 	unsigned int under_way, count;
+	size_t bytes;			/* of messages that wait */
 	struct peer_dial *seed;
 	unsigned int seeds;
 };
@@ -102,7 +103,7 @@ void dials_free(struct node *n)
 
 size_t dials_memory(const struct node *n)
 {
-	return sizeof(*n->dials) + (n->dials->count + n->dials->seeds) * sizeof(struct peer_dial);
+	return sizeof(*n->dials) + n->dials->bytes + (n->dials->count + n->dials->seeds) * sizeof(struct peer_dial);
 }
 
 /* A seed rests when it is us, or known by a record of its own: then membership sees to it. */
@@ -132,11 +133,21 @@ static void halt(struct node *n, struct peer_dial *d)
 	}
 }
 
+/* The oldest message that waits. */
+static struct held unhold(struct node *n, struct peer_dial *d)
+{
+	struct held h = d->held[0];
+
+	memmove(&d->held[0], &d->held[1], --d->holds * sizeof(h));
+	n->dials->bytes -= h.head->len;
+	return h;
+}
+
 static void drop(struct node *n, struct peer_dial *d)
 {
 	halt(n, d);
-	for (unsigned int i = 0; i < d->holds; i++)
-		chunk_drop(d->held[i].head);
+	while (d->holds > 0)
+		chunk_drop(unhold(n, d).head);
 	d->peer->dial = NULL;
 	n->dials->count--;
 	free(d);
@@ -314,9 +325,11 @@ void dial_over(struct node *n, struct peer *p)
 
 	if (!d)
 		return;
-	for (unsigned int i = 0; i < d->holds; i++)
-		message_send(n, p->link, d->held[i].type, 0, LINK_CONTROL, d->held[i].head, NULL);
-	d->holds = 0;
+	while (d->holds > 0) {
+		struct held h = unhold(n, d);
+
+		message_send(n, p->link, h.type, 0, LINK_CONTROL, h.head, NULL);
+	}
 	drop(n, d);
 	dials_turn(n);
 }
@@ -345,10 +358,9 @@ void peer_tell(struct node *n, struct peer *p, const struct message *m)
 		return;
 	}
 	d = p->dial;
-	if (d->holds == HELD_MAX) {
-		chunk_drop(d->held[0].head);
-		memmove(&d->held[0], &d->held[1], --d->holds * sizeof(d->held[0]));
-	}
+	if (d->holds == HELD_MAX)
+		chunk_drop(unhold(n, d).head);
+	n->dials->bytes += head->len;
 	d->held[d->holds++] = (struct held){ m->type, head };
 }
 

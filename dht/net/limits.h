@@ -28,8 +28,10 @@
 #define CALLS_REPAIR_MAX     8u		/* of them: repair, rebalance, audit */
 #define CALL_TIMEOUT	     (10 * S)	/* of a request for or with a chunk: 256 KiB at 30 kB/s */
 #define CALL_QUICK	     (2 * S)	/* of one without */
-#define SERVED_PEER_MAX	     64u	/* requests of one peer: twice CALLS_PEER_MAX; beyond: WIRE_BUSY, or no link if it reads nothing */
-#define SERVED_WORK_MAX	     16u	/* of them at a time by one link, the others wait in line: 4 MiB of chunks read */
+#define SERVED_PEER_MAX	     64u	/* requests of one peer: twice CALLS_PEER_MAX; beyond: WIRE_BUSY */
+#define SERVED_WORK_MAX	     16u	/* of them with long answers, by one link, in work; the others wait in line: 4 MiB of chunks */
+#define SERVED_LINE_BYTES    768u	/* of a request that may wait in line: 64 paths of a trie, and 64 of them leave credit */
+#define UNREAD_MAX	     (8u << 20)	/* answers to a link that is full: twice SERVED_WORK_MAX chunks; beyond, it is closed */
 #define SERVED_MAX	     1024u	/* of all peers */
 
 #define COMMANDS_MAX	     1024u	/* of our own user: he waits above (the mount has bounds of its own) */

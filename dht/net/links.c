@@ -336,6 +336,7 @@ void links_room(struct node *n, uint32_t number, bool full)
 	l->full = full;
 	if (full)
 		return;
+	l->unread = 0;
 	calls_send(n, l->peer);
 	serve_turn(n);
 }

@@ -106,7 +106,8 @@ struct event {
 };
 
 /* Those with a ticket are answered by EVENT_DONE, once, in any order, also after the link is gone.  What concerns one
- * address, or one row, is carried out in the order in which it came. */
+ * address, or one row, is carried out in the order in which it came.  What concerns a link that is down, or was closed, does
+ * nothing. */
 enum effect_kind {
 	/* ticket, text: "host:port".  Answered by EVENT_LINK_UP, or EVENT_DONE: it failed; link_input()'s reason where there
 	 * is one: -ELOOP (that is ourselves), -EEXIST (a clone of us: then EFFECT_STOP), -EKEYREJECTED ... */

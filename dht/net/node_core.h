@@ -78,7 +78,8 @@ struct peer_link {
 	bool spoke;			/* a message came */
 	uint64_t since, used, heard;	/* used: other than for membership */
 	unsigned int calls, served;	/* under way */
-	unsigned int working;		/* of those that are served: not in line */
+	unsigned int working;		/* of those that are served: with long answers, and not in line */
+	uint64_t unread;		/* bytes of answers since it is full */
 	struct timer timer;		/* while retiring */
 };
 

@@ -7,15 +7,16 @@
  *            | its peer has left, or was evicted            |                 |
  *   -        | another table                                | admit           | -: WIRE_OTHER_PLACEMENT
  *   -        | it can be worked on now                      | work_on, begin  | in work
- *   -        | its link is full, or has SERVED_WORK_MAX     | work_on         | in line
+ *   -        | its answer may be long, and its link is      | work_on         | in line
+ *            | full, or has SERVED_WORK_MAX of these        |                 |
  *   in line  | its turn                                     | turn, begin     | in work
  *   in line  | its turn, but the table is another one now   | turn            | -: WIRE_OTHER_PLACEMENT
  *   in line  | its link is down                             | serve_lost      | -
  *   in work  | the machine has its answer                   | serve_answer    | -
  *
  * Answers are not held back: so what a peer that asks, and does not read, can make us queue is what is in work when
- * its link is full.  Its other requests keep their credit in line, and with more of them than an honest peer ever has
- * open it loses the link.
+ * its link is full, and small answers up to UNREAD_MAX; then it loses the link.  Requests with bytes of their own never
+ * wait in line: two nodes that both push at each other would wait for each other's credit for ever.
  */
 #include <assert.h>
 #include <errno.h>
@@ -23,6 +24,11 @@
 #include <stdlib.h>
 
 #include "dht/net/node_core.h"
+
+#define ANSWER_COST 128u	/* bytes that a queued answer costs besides its own */
+
+/* The credit of those in line is never all that a link has. */
+_Static_assert(SERVED_PEER_MAX * SERVED_LINE_BYTES < LINK_CREDIT_MIN, "others get through");
 
 struct serve {
 	struct list all, line;	/* in work; in line */
@@ -99,15 +105,20 @@ static void consumed(struct node *n, uint32_t link, enum link_priority priority,
 		effects_put(n, &e);
 }
 
-static void answer(struct node *n, uint32_t via, uint32_t request, enum link_priority priority, struct message *m,
+static void answer(struct node *n, struct peer_link *l, uint32_t request, enum link_priority priority, struct message *m,
     struct chunk *tail)
 {
 	struct chunk *head;
 
 	m->type = WIRE_ANSWER;
 	m->request = request;
-	if (message_encode(n, m, tail, &head) == 0)
-		message_send(n, via, WIRE_ANSWER, request, priority, head, tail);
+	if (message_encode(n, m, tail, &head) != 0)
+		return;
+	if (l->full)
+		l->unread += ANSWER_COST + head->len + (tail ? tail->len : 0);
+	message_send(n, l->number, WIRE_ANSWER, request, priority, head, tail);
+	if (l->unread > UNREAD_MAX)
+		link_close(n, l, "it asks on, and does not read the answers");
 }
 
 void serve_answer(struct node *n, struct served *s, struct message *m, struct chunk *tail)
@@ -116,7 +127,7 @@ void serve_answer(struct node *n, struct served *s, struct message *m, struct ch
 
 	/* Without the memory for it there is no answer: the other side waits no longer than its timeout. */
 	if (l && !l->closing) {
-		answer(n, s->via, s->request, s->priority, m, tail);
+		answer(n, l, s->request, s->priority, m, tail);
 		consumed(n, s->via, s->priority, s->body->len);
 	}
 	forget(n, s);
@@ -132,7 +143,7 @@ void serve_status(struct node *n, struct served *s, enum wire_status status)
 /* An answer to what is not worked on at all. */
 static void refuse(struct node *n, struct peer_link *l, const struct link_message *m, struct message *a)
 {
-	answer(n, l->number, m->request, m->priority, a, NULL);
+	answer(n, l, m->request, m->priority, a, NULL);
 	consumed(n, l->number, m->priority, m->body->len);
 }
 
@@ -154,16 +165,25 @@ static bool gone(struct node *n, const struct peer *p)
 	return m && m->state >= MEMBER_LEFT;
 }
 
+/* May it wait in line?  Its answer may be long, and it is short itself. */
+static bool long_answer(unsigned int type)
+{
+	return type == WIRE_GET || type == WIRE_TRIE || type == WIRE_LIST || type == WIRE_LEASES || type == WIRE_LEASED ||
+	    type == WIRE_HEAD || type == WIRE_HEADS;
+}
+
+static bool room(const struct peer_link *l)
+{
+	return !l->full && l->working < SERVED_WORK_MAX;
+}
+
 /* May the request be worked on, now or later?  Otherwise it is answered here. */
 static bool admit(struct node *n, struct peer_link *l, const struct link_message *in, const struct message *m)
 {
 	struct message busy = { .status = WIRE_BUSY }, other;
 
-	if (l->full && l->peer->served >= SERVED_PEER_MAX) {
-		link_close(n, l, "it asks on, and does not read the answers");
-		return false;
-	}
-	if (l->peer->served >= SERVED_PEER_MAX || n->serve->count >= SERVED_MAX || !placement(n) || gone(n, l->peer)) {
+	if (l->peer->served >= SERVED_PEER_MAX || n->serve->count >= SERVED_MAX || !placement(n) || gone(n, l->peer) ||
+	    (long_answer(in->type) && !room(l) && in->body->len > SERVED_LINE_BYTES)) {
 		refuse(n, l, in, &busy);
 		return false;
 	}
@@ -176,16 +196,11 @@ static bool admit(struct node *n, struct peer_link *l, const struct link_message
 
 static void begin(struct node *n, struct peer_link *l, struct served *s, const struct message *m)
 {
-	s->working = true;
-	l->working++;
+	s->working = long_answer(s->type);
+	l->working += s->working;
 	list_append(&n->serve->all, &s->link);
 	if (!machines_request(n, s, m))
 		serve_status(n, s, WIRE_BAD);
-}
-
-static bool room(const struct peer_link *l)
-{
-	return !l->full && l->working < SERVED_WORK_MAX;
 }
 
 static void turn(struct node *n, struct timer *t)
@@ -245,7 +260,7 @@ static void work_on(struct node *n, struct peer_link *l, struct link_message *in
 	l->peer->served++;
 	l->served++;
 	l->used = n->now;
-	if (room(l))
+	if (!long_answer(s->type) || room(l))
 		begin(n, l, s, m);
 	else
 		list_append(&n->serve->line, &s->link);
