@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "chunker/bytes.h"
+#include "dht/net/domain.h"
 #include "dht/net/link_impl.h"
+#include "dht/net/ringfile.h"
 
 /*
  * state of a link        | what comes                 | function         | next
@@ -42,23 +44,10 @@ static const uint16_t hello_len[HELLO_END] = {
 #define HELLO_SIZE  (HELLO_END * (3u + 64u))	/* more than all fields take */
 #define FEATURES    UINT64_C(0)			/* this version has none */
 #define PROLOGUE    "dhtfs 1"
-#define SIGNED_LEN  (16u + ADDRESS_LEN + 1u + NOISE_HASH)
+#define SIGNED_LEN  (ADDRESS_LEN + 1u + NOISE_HASH)
+#define DOMAIN	    "dhtfs hello"
 
 static const uint8_t no_salt[crypto_generichash_blake2b_SALTBYTES];
-
-/* What all members must agree on. */
-static void hash_file(const struct ring_file *f, struct address *out)
-{
-	static const uint8_t personal[crypto_generichash_blake2b_PERSONALBYTES] = "dhtfs ring file";
-	uint8_t in[ADDRESS_LEN + MEMBER_KEY + 3];
-
-	memcpy(in, f->id.b, ADDRESS_LEN);
-	memcpy(in + ADDRESS_LEN, f->admin, MEMBER_KEY);
-	in[ADDRESS_LEN + MEMBER_KEY] = f->replicas;
-	in[ADDRESS_LEN + MEMBER_KEY + 1] = f->acks;
-	in[ADDRESS_LEN + MEMBER_KEY + 2] = f->placement_version;
-	crypto_generichash_blake2b_salt_personal(out->b, ADDRESS_LEN, in, sizeof(in), NULL, 0, no_salt, personal);
-}
 
 /* Only who has ${secret} can tell. */
 static void prove(const uint8_t secret[NOISE_KEY], const char *what, const void *bytes, size_t len,
@@ -132,7 +121,7 @@ int link_handshake_start(struct link *l, const struct link_options *o)
 	if (o->older)
 		memcpy(h->psk[h->secrets++], o->older->secret, NOISE_KEY);
 	h->ring = o->file->id;
-	hash_file(o->file, &h->file);
+	ring_file_hash(o->file, &h->file);
 	memcpy(h->key, o->key, MEMBER_KEY);
 	h->instance = o->instance;
 	if (o->kind == LINK_PLAIN) {
@@ -255,11 +244,9 @@ int link_handshake_read(struct link *l, const uint8_t *m, size_t len)
 /* The handshake's hash names this connection; the role keeps a hello from being sent back to its author. */
 static void make_signed(const struct handshake *h, bool initiator, uint8_t out[SIGNED_LEN])
 {
-	memset(out, 0, 16);
-	memcpy(out, "dhtfs hello", 11);
-	memcpy(out + 16, h->ring.b, ADDRESS_LEN);
-	out[16 + ADDRESS_LEN] = initiator;
-	memcpy(out + 16 + ADDRESS_LEN + 1, h->hash, NOISE_HASH);
+	memcpy(out, h->ring.b, ADDRESS_LEN);
+	out[ADDRESS_LEN] = initiator;
+	memcpy(out + ADDRESS_LEN + 1, h->hash, NOISE_HASH);
 }
 
 static uint8_t *put_field(uint8_t *at, enum hello_field field)
@@ -278,7 +265,7 @@ static size_t encode(struct link *l, uint8_t *out)
 	at += 3 + MEMBER_KEY;
 	if (l->kind == LINK_NOISE) {
 		make_signed(h, l->initiator, text);
-		crypto_sign_detached(put_field(at, HELLO_SIGNATURE), NULL, text, sizeof(text), h->secret);
+		domain_sign(DOMAIN, text, sizeof(text), h->secret, put_field(at, HELLO_SIGNATURE));
 		at += 3 + MEMBER_SIGNATURE;
 	}
 	put_le64(put_field(at, HELLO_INSTANCE), h->instance);
@@ -342,7 +329,7 @@ static int check(struct link *l, const uint8_t *value[HELLO_END])
 
 	make_signed(h, !l->initiator, text);
 	if (l->kind == LINK_NOISE && (!value[HELLO_SIGNATURE] ||
-	    crypto_sign_verify_detached(value[HELLO_SIGNATURE], text, sizeof(text), value[HELLO_KEY]) < 0))
+	    !domain_verify(DOMAIN, text, sizeof(text), value[HELLO_KEY], value[HELLO_SIGNATURE])))
 		return link_fail(l, -EBADMSG, "a hello without a valid signature");
 	if (memcmp(value[HELLO_FILE], h->file.b, ADDRESS_LEN) != 0)
 		return link_fail(l, -EKEYREJECTED, "another ring file");
