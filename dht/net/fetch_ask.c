@@ -181,18 +181,11 @@ static void ask(struct node *n, struct fetch *f, struct peer *p)
 	call_start(n, &a->call, p, &m, NULL, LINK_READ, CALL_TIMEOUT);
 }
 
-/*
- * Ask the next: one owner at a time, the others all at once, for they are the last hope.  As long as what runs
- * is on time, nothing else is asked.
- */
+/* Ask the next: one owner at a time, the others all at once, for they are the last hope. */
 void fetch_advance(struct node *n, struct fetch *f)
 {
 	struct peer *p;
 
-	if (!fetch_running(f))
-		f->late = false;
-	else if (!f->late)
-		return;
 	while (fetch_running(f) < FETCH_ASKS && f->tried_count < FETCH_TRIED) {
 		p = best_owner(n, f);
 		if (p) {
@@ -216,7 +209,6 @@ void fetch_hedge(struct node *n, struct timer *t)
 	uint64_t share = n->status.reads * HEDGE_SHARE / 100;
 	struct peer *p = best_owner(n, f);
 
-	f->late = true;
 	if (!p && f->failed)
 		fetch_advance(n, f);		/* all others have answered: this is no second request but the next */
 	if (!p || fetch_running(f) != 1)

@@ -41,7 +41,6 @@ struct fetch {
 	struct address address, placement;	/* the table of this round */
 	bool heal;			/* for our own disk: nobody need wait */
 	bool bad;			/* there is a copy here that can't be read */
-	bool late;			/* what runs is slower than it should be */
 	bool failed;			/* the first one asked did not do */
 	bool missed;			/* an owner that should have it has not */
 	bool counted;			/* as a read from the network */

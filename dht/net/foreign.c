@@ -6,8 +6,7 @@
  * told     | foreign_add(); gathered for a moment           | take()           | taken
  * FOREIGN  | a sweep comes to it                            | take()           | taken
  * taken    | all that there is room for                     | touch_queue()    | asked (foreign_touch.c)
- * asked    | its owners answered: one lacks it, or all say that they have it | foreign_ready() | ready
- *          | ... one is out of reach, and none lacks it     | foreign_ready()  | over, left
+ * asked    | all its owners answered, or are out of reach   | foreign_ready()  | ready
  * ready    | fewer than MOVES_MAX move                      | foreign_pump()   | moving (move.c)
  * moving   | all owners have proved it: OWNED or CACHED     | foreign_over()   | over
  *          | not all                                        | foreign_over()   | over, left
@@ -213,10 +212,6 @@ void foreign_pump(struct node *n)
 
 void foreign_ready(struct node *n, struct move *m)
 {
-	if (move_has(m, COPY_OUT) && !move_has(m, COPY_LACKS)) {
-		foreign_over(n, m, true);
-		return;
-	}
 	list_remove(&m->link);
 	list_append(&n->foreign->ready, &m->link);
 }

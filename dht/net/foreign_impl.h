@@ -44,7 +44,7 @@ struct foreign {
 	struct list touching;		/* under way */
 	unsigned int count;		/* moves in all lists */
 	unsigned int touching_count, moving_count;
-	size_t bytes;			/* of chunks in memory */
+	size_t bytes;			/* of chunks in memory, and of those being read at most */
 	size_t touch_bytes;
 	struct address queue[FOREIGN_WINDOW];	/* told by foreign_add(), not yet taken */
 	unsigned int queue_first, queued;
@@ -60,7 +60,7 @@ struct foreign {
 	bool blocked_more, pumping;
 };
 
-/** foreign_ready(n, m): its owners have been asked: it stands in line, or is over.  foreign_over(n, m, left): free it; ${left}:
+/** foreign_ready(n, m): its owners have been asked: it stands in line.  foreign_over(n, m, left): free it; ${left}:
  * it must be tried again.  foreign_blocked(n, id): a record waits for that peer.  foreign_pump(n): whose turn is it? */
 void foreign_ready(struct node *n, struct move *m);
 void foreign_over(struct node *n, struct move *m, bool left);

@@ -32,6 +32,7 @@ struct shipment {
 		struct proof proof;
 	} leg[RING_REPLICAS_MAX];
 	struct chunk *chunk;
+	size_t bytes;			/* of it; while it is read, as many as it may have */
 	enum kind kind;
 };
 
@@ -52,10 +53,15 @@ static void over(struct node *n, struct move *m, bool left)
 	foreign_pump(n);
 }
 
+static void count_bytes(struct node *n, struct shipment *s, size_t bytes)
+{
+	n->foreign->bytes += bytes - s->bytes;
+	s->bytes = bytes;
+}
+
 static void drop_chunk(struct node *n, struct shipment *s)
 {
-	if (s->chunk)
-		n->foreign->bytes -= s->chunk->len;
+	count_bytes(n, s, 0);
 	chunk_drop(s->chunk);
 	s->chunk = NULL;
 }
@@ -90,7 +96,7 @@ static void was_read(struct node *n, struct work *w, const struct event *e)
 	}
 	s->chunk = chunk_hold(e->chunk);
 	s->kind = e->chunk_kind;
-	n->foreign->bytes += s->chunk->len;
+	count_bytes(n, s, s->chunk->len);
 	for (unsigned int i = 0; i < m->owners; i++) {
 		struct message put = { .type = WIRE_PUT, .address = m->address, .kind = (uint8_t)s->kind, .volume = e->hash };
 		struct peer *p;
@@ -110,6 +116,7 @@ static void was_read(struct node *n, struct work *w, const struct event *e)
 	}
 	if (!m->waiting)
 		next(n, m);
+	foreign_pump(n);	/* it may have fewer bytes than it might have had */
 }
 
 /* ---- proofs ---- */
@@ -130,6 +137,8 @@ static void audited(struct node *n, struct proof *proof, enum verdict verdict)
 	else
 		copy->state = COPY_LACKS;
 	copy->pushed = copy->pushed || copy->state == COPY_LACKS;
+	if (verdict == PROOF_NONE)
+		foreign_blocked(n, &copy->id);
 	if (--m->waiting == 0)
 		next(n, m);
 }
@@ -211,6 +220,7 @@ static void next(struct node *n, struct move *m)
 	drop_chunk(n, s);
 	if (move_has(m, COPY_LACKS)) {
 		s->work.done = was_read;
+		count_bytes(n, s, WIRE_BYTES_MAX);
 		work_start(n, &s->work, &read);
 	} else if (move_has(m, COPY_OUT)) {
 		over(n, m, true);

@@ -214,6 +214,7 @@ static void carry_out(struct kit *k, struct effect *e)
 {
 	struct event done = { .kind = EVENT_DONE, .ticket = e->ticket };
 
+	k->settled += e->kind == EFFECT_STATES;
 	if (k->disk_fails && e->kind == EFFECT_WRITE) {
 		done.result = k->disk_fails;
 	} else {

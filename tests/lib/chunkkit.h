@@ -25,6 +25,7 @@ enum kit_way {
 	KIT_NO_READ = 512,	/* WIRE_FAULT for all that reads */
 	KIT_DELETED = 1024,	/* says yes to touch, and a put stays: once its copy was lost */
 	KIT_FULL = 2048,	/* takes no put */
+	KIT_FEW_BITS = 4096,	/* answers a touch with one byte, however many were asked for */
 };
 
 struct kit_copy {
@@ -73,6 +74,7 @@ struct kit {
 	uint64_t tickets;
 	struct address volume;		/* of the commands to come */
 	unsigned int touches;		/* touched() */
+	unsigned int settled;		/* EFFECT_STATES */
 	unsigned int flying_max;	/* puts on their way at a time, at most */
 	struct list served;		/* requests of peers that are not answered yet */
 	/* the answer to the last one */

@@ -187,7 +187,7 @@ static void answer_touch(struct kit_peer *p, const struct message *m, struct mes
 	for (uint32_t i = 0; i < m->address_count; i++)
 		if (kit_has(p, &m->addresses[i]) || p->ways & (KIT_FALSE_STORED | KIT_DELETED))
 			have[i / 8] |= (uint8_t)(1u << i % 8);
-	out->have = (struct wire_slice){ have, (m->address_count + 7) / 8 };
+	out->have = (struct wire_slice){ have, p->ways & KIT_FEW_BITS ? 1 : (m->address_count + 7) / 8 };
 	out->has |= WIRE_HAS(FIELD_HAVE);
 }
 

@@ -32,7 +32,7 @@ static void finish(void)
 
 static unsigned int wrong(void)
 {
-	return owner[0]->wrong + owner[1]->wrong;
+	return (unsigned int)k->node->status.wrong_answers;
 }
 
 static unsigned int audits(void)

@@ -266,12 +266,13 @@ static void a_put_is_answered_when_it_is_durable(void **state)
 	k->hold_disk = true;
 	ask_put(c, false, NULL);
 	assert_int_equal(k->answers, 0);
+	assert_int_equal(k->touches, 1);	/* it must not go while it is on its way ... */
 	k->hold_disk = false;
 	kit_settle(k);
 	assert_int_equal(k->answers, 1);
 	assert_int_equal(k->answer.status, WIRE_OK);
 	assert_int_equal(kit_state(k, &a), STATE_OWNED);
-	assert_true(k->touches > 0);
+	assert_int_equal(k->touches, 2);	/* ... nor soon after */
 	finish();
 }
 

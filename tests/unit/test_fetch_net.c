@@ -330,6 +330,22 @@ static void a_late_one_is_not_waited_for_when_the_second_has_none(void **state)
 
 /* ---- wrong answers ---- */
 
+static void the_last_owner_is_not_waited_for_when_it_is_late(void **state)
+{
+	uint64_t t;
+
+	(void)state;
+	begin(12, false);
+	for (unsigned int i = 0; i < 3; i++)
+		owner[i]->peer.latency = owner[i]->peer.latency_p95 = (5 + i) * MS;
+	owner[2]->ways = KIT_SILENT;
+	kit_give(kit_walk(k, &a, 4), &a, c);
+	t = fetch(5 * S);
+	kit_run(k, 50 * MS);
+	assert_bytes(t, c);
+	finish();
+}
+
 static void wrong_bytes_are_never_delivered_and_the_next_is_asked(void **state)
 {
 	uint64_t t;
@@ -820,6 +836,7 @@ int main(void)
 		cmocka_unit_test(second_requests_are_at_most_five_of_a_hundred),
 		cmocka_unit_test(one_that_had_no_right_to_a_second_request_may_earn_it),
 		cmocka_unit_test(a_late_one_is_not_waited_for_when_the_second_has_none),
+		cmocka_unit_test(the_last_owner_is_not_waited_for_when_it_is_late),
 		cmocka_unit_test(wrong_bytes_are_never_delivered_and_the_next_is_asked),
 		cmocka_unit_test(one_that_lied_is_asked_last),
 		cmocka_unit_test(where_all_lie_it_fails),

@@ -438,10 +438,31 @@ static void any_number_of_tables_can_follow_each_other(void **state)
 		/* Some fail under each. */
 		kit_walk(k, &a, i % 9)->ways = i % 2 ? KIT_CUT | KIT_DOWN : KIT_SILENT;
 	}
+	/* All that were asked under two of them fail under the last. */
+	kit_run(k, 5 * S);
 	for (unsigned int i = 0; i < KIT_PEERS; i++)
 		k->peer[i].ways = 0;
 	kit_table(k, 25, false);
 	kit_run(k, 30 * S);
+	assert_replied(t, 0);
+	finish();
+}
+
+static void those_that_failed_under_one_table_are_asked_under_the_next(void **state)
+{
+	uint64_t t;
+
+	(void)state;
+	begin(8, 3, false);
+	for (unsigned int i = 0; i < KIT_PEERS; i++)
+		k->peer[i].latency = 3 * S;
+	owner[0]->ways = owner[1]->ways = KIT_DOWN;
+	t = insert(2, 60 * S);
+	kit_run(k, 100 * MS);
+	owner[0]->latency = owner[1]->latency = 1 * MS;
+	owner[0]->ways = owner[1]->ways = 0;
+	kit_table(k, 8, false);
+	kit_run(k, 100 * MS);
 	assert_replied(t, 0);
 	finish();
 }
@@ -615,6 +636,7 @@ int main(void)
 		cmocka_unit_test(a_peer_that_goes_while_it_is_asked_is_stood_in_for),
 		cmocka_unit_test(another_table_has_other_owners),
 		cmocka_unit_test(any_number_of_tables_can_follow_each_other),
+		cmocka_unit_test(those_that_failed_under_one_table_are_asked_under_the_next),
 		cmocka_unit_test(before_the_first_table_only_w_of_none_is_answered),
 		cmocka_unit_test(those_that_are_answered_do_not_pile_up),
 		cmocka_unit_test(a_crowd_does_not_take_back_bytes_that_are_on_their_way),
