@@ -38,7 +38,7 @@
 #define COMMAND_TIMEOUT_MAX  (3600u * S)
 #define DISK_MAX	     4096u	/* effects on the disk under way */
 #define MOVES_MAX	     64u	/* foreign records on their way to owners at a time */
-#define MOVES_BYTES	     (8u << 20)	/* of them in memory: two seconds of a slow link */
+#define MOVES_BYTES	     (8u << 20)	/* of them in memory, and no other is begun: two seconds of a slow link */
 #define FOREIGN_WINDOW	     1024u	/* foreign records whose owners are asked at a time: WIRE_ADDRESSES_MAX fill a message */
 #define FOREIGN_TOUCHES	     64u	/* peers that are asked about them at a time: half of LINKS_MAX */
 #define FOREIGN_GATHER	     (500 * MS)	/* new ones are gathered that long, so that one message asks for many */
