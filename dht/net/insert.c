@@ -378,6 +378,8 @@ void insert_command(struct node *n, const struct command *c)
 	if (placement_mine(n, ring_slot(&i->address)))
 		e.states |= STATE_OWNED;
 	e.chunk = chunk_hold(i->chunk);
+	/* A wish for it like any other's: our own copy stays as long as theirs. */
+	touched(n, &c->address);
 	work_start(n, &i->work, &e);
 }
 
