@@ -1,0 +1,339 @@
+/*
+ * The numbered rules of deletion.h.  Days pass by leaps, as at a machine that is often suspended: three hours at once, then
+ * some seconds in which all that is due is done.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "dht/net/deletion.h"
+#include "dht/net/lease.h"
+#include "tests/lib/volumekit.h"
+
+#define HOUR (3600 * (uint64_t)S)
+/* Of uptime, within which what nobody wants is gone: deletion.h, with few records. */
+#define GONE (DELETE_EPOCHS * DELETE_EPOCH + DELETE_REST + HOUR)
+
+static void pass(struct netkit *k, uint64_t us)
+{
+	for (uint64_t until = k->now + us; k->now < until;) {
+		k->now += 3 * HOUR < until - k->now ? 3 * HOUR : until - k->now;
+		netkit_run(k, 8 * S);
+	}
+}
+
+static struct netkit *ring_of(unsigned int count, uint64_t seed)
+{
+	struct netkit *k = netkit_new(count, seed);
+
+	netkit_start_all(k);
+	assert_true(netkit_settle(k));
+	netkit_run(k, 5 * S);
+	return k;
+}
+
+static int insert(struct netkit *k, unsigned int at, const char *text, struct address *out)
+{
+	struct command c = { .kind = COMMAND_INSERT, .chunk_kind = KIND_DATA, .acks = (uint8_t)(k->count > 2 ? 2 : k->count - 1) };
+	int result;
+
+	address_of(KIND_DATA, text, strlen(text), out);
+	c.address = *out;
+	c.chunk = chunk_copy(text, strlen(text));
+	result = netkit_ask(k, at, &c)->result;
+	chunk_drop(c.chunk);
+	return result;
+}
+
+static int lease(struct netkit *k, unsigned int at, const struct volumekit *v, uint64_t seq, const struct address *a, bool holds)
+{
+	struct command c = { .kind = COMMAND_LEASE, .addresses = a, .count = holds };
+	int result;
+
+	c.blob = volumekit_lease(v, ring_slot(a), seq, a, holds);
+	result = netkit_ask(k, at, &c)->result;
+	chunk_drop(c.blob);
+	return result;
+}
+
+static int end_volume(struct netkit *k, unsigned int at, const struct volumekit *v)
+{
+	struct command c = { .kind = COMMAND_RETIRE, .blob = volumekit_end(v) };
+	int result = netkit_ask(k, at, &c)->result;
+
+	chunk_drop(c.blob);
+	return result;
+}
+
+static unsigned int states(struct netkit *k, unsigned int i, const struct address *a)
+{
+	struct catalogue *c = &k->node[i].disk.catalogue;
+
+	return c->state(c, a) & STATE_ANY;
+}
+
+static bool owns(struct netkit *k, unsigned int i, const struct address *a)
+{
+	return k->node[i].node && placement_mine(k->node[i].node, ring_slot(a));
+}
+
+/* Nodes that have it. */
+static unsigned int copies(struct netkit *k, const struct address *a)
+{
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < k->count; i++)
+		count += states(k, i, a) != 0;
+	return count;
+}
+
+static unsigned int nth(struct netkit *k, const struct address *a, bool owner, unsigned int rank)
+{
+	for (unsigned int i = 0; i < k->count; i++)
+		if (k->node[i].node && owns(k, i, a) == owner && rank-- == 0)
+			return i;
+	fail();
+	return 0;
+}
+
+static void cut_off(struct netkit *k, unsigned int i, bool cut)
+{
+	for (unsigned int j = 0; j < k->count; j++)
+		if (i != j)
+			netkit_cut(k, i, j, cut);
+}
+
+static void every_majority_has_one_who_told_or_ourselves(void **state)
+{
+	(void)state;
+	for (unsigned int r = 1; r <= RING_REPLICAS_MAX; r++)
+		for (unsigned int told = 0; told < 1u << (r - 1); told++) {
+			unsigned int count = (unsigned int)__builtin_popcount(told), disjoint = r - 1 - count;
+
+			/* We are the last.  Those who told nothing are no majority. */
+			if (count >= deletion_agreements(r))
+				assert_true(disjoint < r / 2 + 1);
+		}
+	assert_int_equal(deletion_agreements(1), 0);
+	assert_int_equal(deletion_agreements(2), 0);
+	assert_int_equal(deletion_agreements(3), 1);
+	assert_int_equal(deletion_agreements(5), 2);
+}
+
+static bool counts_deletions(struct netkit *k, unsigned int at, const struct effect *e)
+{
+	(void)at;
+	if (e->kind == EFFECT_STATES && e->states == 0)
+		++*(unsigned int *)k->user;
+	return true;
+}
+
+static void nothing_goes_in_the_first_day_of_uptime(void **state)
+{
+	struct netkit *k = netkit_new(1, 1);
+	unsigned int deletions = 0;
+	struct address a;
+
+	(void)state;
+	k->user = &deletions;
+	k->effect = counts_deletions;
+	netkit_start(k, 0);
+	netkit_run(k, 5 * S);
+	assert_int_equal(insert(k, 0, "garbage", &a), 0);
+	/* Wall clocks and sleep count for nothing: each time a new process. */
+	for (unsigned int i = 0; i < 5; i++) {
+		pass(k, DELETE_AFTER - HOUR);
+		netkit_crash(k, 0);
+		netkit_start(k, 0);
+	}
+	pass(k, DELETE_AFTER - HOUR);
+	assert_int_equal(deletions, 0);
+	/* Nobody has touched it in this life: it may go as soon as that is a day old. */
+	pass(k, HOUR + DELETE_REST + HOUR);
+	assert_int_equal(deletions, 1);
+	assert_int_equal(copies(k, &a), 0);
+	netkit_free(k);
+}
+
+static void what_is_foreign_stays(void **state)
+{
+	struct netkit *k = ring_of(4, 2);
+	struct address a;
+	unsigned int i;
+
+	(void)state;
+	address_of(KIND_DATA, "not placed yet", 14, &a);
+	i = nth(k, &a, false, 0);
+	cut_off(k, i, true);
+	insert(k, i, "not placed yet", &a);
+	pass(k, GONE + 10 * HOUR);
+	assert_true(states(k, i, &a) & STATE_FOREIGN);
+	cut_off(k, i, false);
+	netkit_run(k, 900 * (uint64_t)S);
+	assert_int_equal(copies(k, &a), 4);
+	assert_int_equal(states(k, i, &a), STATE_CACHED);
+	/* And goes at both ends. */
+	pass(k, GONE);
+	assert_int_equal(copies(k, &a), 0);
+	netkit_free(k);
+}
+
+/* One long story: what is leased, and what is not any more. */
+static void the_leased_stays_and_all_else_goes_for_ever(void **state)
+{
+	static const char *const text[] = { "leased", "never leased", "leased once", "of a volume that ends", "asked for" };
+	enum { LEASED, NEVER, ONCE, ENDED, ASKED, KINDS };
+	struct netkit *k = ring_of(5, 3);
+	struct address a[KINDS];
+	struct volumekit v, w;
+	unsigned int writer;
+
+	(void)state;
+	volumekit_make(k, 1, &v);
+	volumekit_make(k, 2, &w);
+	for (unsigned int i = 0; i < KINDS; i++)
+		address_of(KIND_DATA, text[i], strlen(text[i]), &a[i]);
+	writer = nth(k, &a[LEASED], false, 0);
+	for (unsigned int i = 0; i < KINDS; i++)
+		assert_int_equal(insert(k, writer, text[i], &a[i]), 0);
+	assert_int_equal(lease(k, writer, &v, 1, &a[LEASED], true), 0);
+	assert_int_equal(lease(k, writer, &v, 1, &a[ONCE], true), 0);
+	assert_int_equal(lease(k, writer, &w, 1, &a[ENDED], true), 0);
+	netkit_run(k, 60 * S);
+	pass(k, GONE);
+	for (unsigned int i = 0; i < KINDS; i++)
+		assert_true(i == NEVER || i == ASKED ? copies(k, &a[i]) == 0 : copies(k, &a[i]) >= 3);
+	/* The writer's own copy is no garbage to it, whoever owns the slot. */
+	assert_true(states(k, writer, &a[LEASED]));
+	assert_int_equal(insert(k, writer, text[ASKED], &a[ASKED]), 0);
+	assert_int_equal(lease(k, writer, &v, 2, &a[ONCE], false), 0);
+	assert_int_equal(end_volume(k, writer, &w), 0);
+	netkit_run(k, 60 * S);
+	netkit_crash(k, writer);		/* and stays away */
+	for (unsigned int i = 0; i < 6; i++) {
+		pass(k, 10 * HOUR);
+		for (unsigned int j = 0; j < KINDS; j++)
+			if (j == ASKED && i < 4)
+				assert_int_equal(insert(k, writer == 0, text[j], &a[j]), 0);
+	}
+	for (unsigned int i = 0; i < 5; i++)
+		if (i != writer) {
+			assert_int_equal(states(k, i, &a[ONCE]), 0);
+			assert_int_equal(states(k, i, &a[ENDED]), 0);
+			assert_int_equal(states(k, i, &a[NEVER]), 0);
+			assert_true(!owns(k, i, &a[ASKED]) || states(k, i, &a[ASKED]));
+			assert_true(!owns(k, i, &a[LEASED]) || states(k, i, &a[LEASED]));
+		}
+	/* It comes home with copies of what is gone, after others have restarted: nothing comes back. */
+	netkit_start(k, writer);
+	netkit_run(k, 1200 * (uint64_t)S);
+	for (unsigned int i = 0; i < 5; i++)
+		if (i != writer) {
+			assert_int_equal(states(k, i, &a[ONCE]), 0);
+			assert_int_equal(states(k, i, &a[ENDED]), 0);
+			assert_int_equal(states(k, i, &a[NEVER]), 0);
+		}
+	pass(k, GONE);
+	for (unsigned int i = 0; i < KINDS; i++)
+		assert_int_equal(copies(k, &a[i]) > 0, i == LEASED);
+	netkit_free(k);
+}
+
+static void an_owner_that_reaches_no_other_deletes_nothing_of_its_own(void **state)
+{
+	struct netkit *k = ring_of(4, 4);
+	struct address a;
+	unsigned int alone;
+
+	(void)state;
+	assert_int_equal(insert(k, 0, "garbage", &a), 0);
+	netkit_run(k, 60 * S);
+	alone = nth(k, &a, true, 0);
+	cut_off(k, alone, true);
+	pass(k, GONE);
+	assert_int_equal(copies(k, &a), 1);
+	assert_int_equal(states(k, alone, &a), STATE_OWNED);
+	cut_off(k, alone, false);
+	netkit_run(k, 60 * S);
+	pass(k, 2 * DELETE_REST);
+	assert_int_equal(copies(k, &a), 0);
+	netkit_free(k);
+}
+
+/* Leases that are on all disks but ours, and of which nobody told us. */
+static void an_owner_asks_before_it_deletes(void **state)
+{
+	struct netkit *k = ring_of(4, 5);
+	struct address a;
+	struct volumekit v;
+	unsigned int without;
+
+	(void)state;
+	volumekit_make(k, 1, &v);
+	assert_int_equal(insert(k, 0, "leased elsewhere", &a), 0);
+	netkit_run(k, 60 * S);
+	without = nth(k, &a, true, 0);
+	for (unsigned int i = 0; i < 4; i++) {
+		struct catalogue_lease l = { .volume = v.id, .slot = (uint16_t)ring_slot(&a), .seq = 1, .addresses = &a, .count = 1 };
+		struct effect e = { .kind = EFFECT_LEASE, .lease = &l };
+		struct event done;
+
+		if (i == without)
+			continue;
+		l.blob = volumekit_lease(&v, l.slot, 1, &a, 1);
+		memory_catalogue_apply(&k->node[i].disk, &e, &done);
+		chunk_drop(l.blob);
+	}
+	pass(k, GONE);
+	assert_int_equal(states(k, without, &a), STATE_OWNED);
+	assert_true(k->node[without].disk.catalogue.leased(&k->node[without].disk.catalogue, &a));
+	netkit_free(k);
+}
+
+static void a_touch_that_meets_a_deletion_puts_it_again(void **state)
+{
+	struct netkit *k = ring_of(4, 6);
+	struct address a;
+	unsigned int writer, meeting = 0;
+
+	(void)state;
+	assert_int_equal(insert(k, 0, "wanted after all", &a), 0);
+	writer = nth(k, &a, false, 0);
+	netkit_run(k, 60 * S);
+	pass(k, DELETE_EPOCHS * DELETE_EPOCH - HOUR);
+	assert_true(copies(k, &a) >= 3);
+	k->disk_delay = 2 * S;
+	for (unsigned int second = 0; second < 3 * 3600 && !meeting; second++) {
+		netkit_run(k, S);
+		for (unsigned int i = 0; i < 4; i++)
+			meeting += owns(k, i, &a) && deleting(k->node[i].node, &a);
+	}
+	assert_true(meeting > 0);
+	assert_int_equal(insert(k, writer, "wanted after all", &a), 0);
+	netkit_run(k, 300 * S);
+	for (unsigned int i = 0; i < 4; i++)
+		assert_true(!owns(k, i, &a) || states(k, i, &a));
+	netkit_free(k);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_majority_has_one_who_told_or_ourselves),
+		cmocka_unit_test(nothing_goes_in_the_first_day_of_uptime),
+		cmocka_unit_test(what_is_foreign_stays),
+		cmocka_unit_test(the_leased_stays_and_all_else_goes_for_ever),
+		cmocka_unit_test(an_owner_that_reaches_no_other_deletes_nothing_of_its_own),
+		cmocka_unit_test(an_owner_asks_before_it_deletes),
+		cmocka_unit_test(a_touch_that_meets_a_deletion_puts_it_again),
+	};
+
+	if (getenv("ONLY"))
+		cmocka_set_test_filter(getenv("ONLY"));
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
