@@ -175,7 +175,7 @@ static void step_leases(struct node *n, struct reconcile *r, struct peer *p)
 
 	for (unsigned int i = 0; i < REPAIR_LEASES; i++) {
 		struct leasing *l = &r->leasing[i];
-		int slot = l->busy ? -1 : take_slot(&r->leases);
+		int slot = l->busy || trie_slots_empty(&r->leases) ? -1 : take_slot(&r->leases);
 
 		if (slot >= 0) {
 			l->pull = (struct lease_pull){ .peer = p, .slot = (uint16_t)slot, .done = leased };

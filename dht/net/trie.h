@@ -20,6 +20,8 @@
 #ifndef DHT_NET_TRIE_H
 #define DHT_NET_TRIE_H
 
+#include <string.h>
+
 #include "dht/net/catalogue.h"
 #include "dht/net/ring.h"
 #include "dht/net/wire.h"
@@ -97,8 +99,14 @@ static inline void trie_slots_remove(struct trie_slots *s, unsigned int slot)
 /** trie_slots_next(s, slot): the first of ${s} from ${slot} on; RING_SLOTS: none. */
 static inline unsigned int trie_slots_next(const struct trie_slots *s, unsigned int slot)
 {
-	while (slot < RING_SLOTS && !trie_slots_have(s, slot))
-		slot = s->bit[slot / 8] >> slot % 8 ? slot + 1 : (slot / 8 + 1) * 8;
+	static const uint8_t none[16];
+
+	while (slot < RING_SLOTS && !trie_slots_have(s, slot)) {
+		if (slot % 128 == 0 && !memcmp(s->bit + slot / 8, none, sizeof(none)))
+			slot += 128;
+		else
+			slot = s->bit[slot / 8] >> slot % 8 ? slot + 1 : (slot / 8 + 1) * 8;
+	}
 	return slot;
 }
 

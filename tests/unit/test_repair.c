@@ -273,7 +273,7 @@ static void a_lost_disk_is_filled_again_for_hardly_more_than_was_lost(void **sta
 
 static void a_restart_amid_repair_loses_nothing_and_asks_for_nothing_twice(void **state)
 {
-	struct repairkit *k = ring_of(3, 1500, 200);
+	struct repairkit *k = ring_of(3, 800, 200);
 	unsigned int restarts = 0;
 
 	(void)state;
@@ -288,8 +288,8 @@ static void a_restart_amid_repair_loses_nothing_and_asks_for_nothing_twice(void 
 	}
 	assert_true(repairkit_place(k, 300 * S));
 	assert_true(netkit_settle(k->net));
-	printf("# %llu GETs for 1500 chunks\n", (unsigned long long)k->traffic.requests[WIRE_GET]);
-	assert_in_range(k->traffic.requests[WIRE_GET], 1500, 1500 + 8 * 2 * REPAIR_PULLS);
+	printf("# %llu GETs for 800 chunks\n", (unsigned long long)k->traffic.requests[WIRE_GET]);
+	assert_in_range(k->traffic.requests[WIRE_GET], 800, 800 + 8 * 2 * REPAIR_PULLS);
 	repairkit_free(k);
 }
 
@@ -333,7 +333,7 @@ static void while_an_owner_is_down_for_long_the_next_on_the_walk_has_a_spare(voi
 	assert_int_equal(count_foreign(k), lost);	/* one each, no more */
 	got = k->traffic.requests[WIRE_GET];
 	assert_in_range(got, 1, lost);		/* some were there, cached */
-	netkit_run(k->net, 2 * 3600 * S);
+	netkit_run(k->net, SPARE_AGAIN + 600 * S);
 	assert_int_equal(k->traffic.requests[WIRE_GET], got);
 	netkit_start(k->net, 3);
 	assert_true(repairkit_place(k, 300 * S));	/* the spares are only cached now */
