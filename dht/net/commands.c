@@ -1,3 +1,16 @@
+/*
+ * A command's states:
+ *
+ *   state   | event                                 | function                 | next, and its reply
+ *   --------+---------------------------------------+--------------------------+------------------------------
+ *   -       | COMMANDS_MAX wait; stopped            | commands_input           | -: -EBUSY; -ESHUTDOWN
+ *   -       | any other                             | commands_input, dispatch | waiting
+ *   waiting | its machine has the answer            | command_reply            | -: that
+ *   waiting | its time is up                        | expired                  | -: -ETIMEDOUT, and its machine is told
+ *   waiting | the node stops                        | commands_stop            | -: -ESHUTDOWN, likewise
+ *
+ * So there is one reply, and in time, whatever a machine does or forgets to do: here is the only place that sends any.
+ */
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -5,6 +18,7 @@
 
 #include "dht/net/node_core.h"
 
+/* One without an answer. */
 struct awaited {
 	uint64_t ticket;
 	struct timer timer;
@@ -103,6 +117,7 @@ static void end(struct node *n, struct awaited *a, int result)
 
 	answer(n, a->ticket, &reply);
 	by = forget(n, a);
+	/* Last: it may start anything, also a command's end of its own. */
 	if (by)
 		by->expired(n, by);
 }

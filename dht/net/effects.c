@@ -1,3 +1,8 @@
+/*
+ * What is to be done waits here until the driver polls: it does so after each event, so the queue is as long as what
+ * one event brings about.  EFFECT_STOP comes behind all others, and needs no memory: it may be the news that there is
+ * none.
+ */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -103,6 +108,7 @@ bool effects_poll(struct node *n, struct effect *out)
 
 void node_effect(struct node *n, struct effect *e)
 {
+	/* Of a command the first answer counts. */
 	if (e->kind == EFFECT_REPLY)
 		command_reply(n, e->ticket, e);
 	else

@@ -1,3 +1,8 @@
+/*
+ * How long a peer takes to answer a read: an average that follows within some ten answers, for whom to ask; and what 95 of
+ * the last hundred did not exceed, for when to ask somebody else as well.  Both are of answers, and of what was given
+ * up: or whoever never answers would seem the fastest.
+ */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,3 +1,20 @@
+/*
+ * One event goes through in this order:
+ *
+ *	input()		the service that it concerns: links, serve (a message), work (EVENT_DONE), commands
+ *	timers_run()	all that is due by now: an answer that came in time is never beaten by its own time-out
+ *	commands_stop()	where the node has stopped meanwhile: whoever waits is told
+ *
+ * and what it brought about lies in the queue of effects.  Services call machines back (a call's done(), a work's, a
+ * timer's due()), machines ask services; nobody else calls anybody, and there is no other thread and no other stack.
+ *
+ *   state    | event                       | function      | next
+ *   ---------+-----------------------------+---------------+--------
+ *   new      | EVENT_START                 | start         | running
+ *   running  | node_stop(), by anyone      | commands_stop | stopped
+ *   stopped  | any                         | input_stopped | stopped
+ *   any      |                             | node_free     | -
+ */
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -70,6 +87,7 @@ static int options_copy(struct node *n, const struct node_options *o)
 
 int node_new(const struct node_options *o, struct node **out)
 {
+	/* Timers and randomness need nothing; membership, placement and machines begin with EVENT_START. */
 	int (*const parts[])(struct node *) = {
 		effects_new, works_new, commands_new, peers_new, links_new, dials_new, calls_new, serve_new,
 	};
@@ -98,6 +116,7 @@ void node_free(struct node *n)
 {
 	if (!n)
 		return;
+	/* Whoever waits goes before those that he waits with. */
 	if (n->running) {
 		n->stopped = true;
 		commands_stop(n);
@@ -122,6 +141,7 @@ static void start(struct node *n)
 	assert(!n->running);
 	n->running = true;
 	n->started = n->now;
+	/* Machines look at the view and the table; the first dial goes out when all can hear of it. */
 	peers_start(n);
 	membership_start(n);
 	placement_start(n);

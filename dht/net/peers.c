@@ -1,3 +1,16 @@
+/*
+ * Who we have to do with, by id.  A peer comes with a link (also one that the view does not know: it may be news), or when
+ * a member is asked for; it goes by sweep() alone.
+ *
+ * What a read is expected to cost at a peer, in microseconds:
+ *
+ *	  the larger of its average and the age of its oldest request	(it may be stuck)
+ *	+ DIAL_COST without a link
+ *	+ SUSPECT_COST where others doubt that it lives
+ *	x 2 for each wrong answer that is not forgiven yet
+ *
+ * so that one who lies is asked last, and is asked again in time: standing is local, and changes no placement.
+ */
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>

@@ -57,6 +57,7 @@ static struct timer *meld_row(struct timer *row)
 	return root;
 }
 
+/* What hangs below ${t} becomes one heap, which is joined with the rest: no order among equals is lost, ${order} keeps it. */
 void timer_stop(struct node *n, struct timer *t)
 {
 	struct timer *below;

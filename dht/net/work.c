@@ -1,3 +1,17 @@
+/*
+ * A work's states:
+ *
+ *   state     | event                                      | function     | next, and who is told
+ *   ----------+--------------------------------------------+--------------+----------------------------------
+ *   -         | work_start; a dial, a table; disk has room | work_start   | under way
+ *   -         | work_start; DISK_MAX are under way         | hold         | in line
+ *   in line   | one of the disk is done                    | next_in_line | under way
+ *   under way | EVENT_DONE                                 | works_done   | -: done()
+ *   under way | a dial became a link                       | works_take   | -: nobody, the link is the answer
+ *   any but - | nobody waits any more                      | work_stop    | the same, but nobody will be told
+ *
+ * What is stopped is carried out all the same: a write that another one counts on can't be taken back.
+ */
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -25,7 +39,7 @@ struct works {
 	struct place *place;
 	uint32_t size, free;
 	uint64_t tickets;
-	unsigned int disk, waiting;
+	unsigned int disk, waiting;	/* on the disk; in line */
 	struct list line;
 };
 
