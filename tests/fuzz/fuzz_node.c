@@ -15,6 +15,7 @@
 #include "dht/net/limits.h"
 #include "dht/net/node.h"
 #include "dht/net/ringfile.h"
+#include "dht/net/signed.h"
 #include "tests/lib/memory_catalogue.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -25,6 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define PENDING	   512u
 #define ASKED	   64u
 #define COMMANDS   64u
+#define BLOBS	   9u		/* signed statements */
 #define MEMORY_MAX (64u << 20)	/* a fuzzer's node has little to hold: far below what limits.h allows */
 #define REST	   (2 * COMMAND_TIMEOUT_MAX)
 
@@ -71,8 +73,63 @@ static struct {
 	uint32_t records_len;
 	uint8_t bytes[CHUNKS][64];
 	struct address address[CHUNKS];
+	/* of one volume: leases of one slot, their end, heads, two of each with one number; and an eviction */
+	struct address volume, first_head;
+	uint8_t blob[BLOBS][SIGNED_MAX], blobs[BLOBS * (SIGNED_MAX + 2)];
+	uint32_t blob_len[BLOBS], blobs_len;
 	bool made;
 } world;
+
+static void add_blob(unsigned int i, const void *bytes, size_t len)
+{
+	int r;
+
+	memcpy(world.blob[i], bytes, len);
+	world.blob_len[i] = (uint32_t)len;
+	if (i >= BLOBS - 2)
+		return;
+	r = wire_blob_put(bytes, len, world.blobs + world.blobs_len, sizeof(world.blobs) - world.blobs_len);
+	assert(r > 0);
+	world.blobs_len += (uint32_t)r;
+}
+
+static void make_blobs(void)
+{
+	struct lease l = { .slot = (uint16_t)ring_slot(&world.address[0]), .count = 1 };
+	struct head h = { .snapshot = { .kind = KIND_SNAPSHOT } };
+	struct retire end = { .volume = { { 0 } } };
+	const uint8_t *secret = world.secret[1];
+	uint8_t out[SIGNED_MAX];
+	struct member *m;
+	int r;
+
+	memcpy(l.key, world.key[1], sizeof(l.key));
+	memcpy(h.key, world.key[1], sizeof(h.key));
+	memcpy(end.key, world.key[1], sizeof(end.key));
+	volume_id(world.key[1], &world.volume);
+	for (unsigned int i = 0; i < 3; i++) {
+		l.seq = i < 2 ? i + 1 : 2;
+		l.count = i < 2;
+		lease_root(world.address, l.count, &l.root);
+		add_blob(i, out, lease_sign(&l, &world.file.id, secret, out));
+		h.seq = l.seq;
+		h.writer = i;
+		add_blob(3 + i, out, head_sign(&h, &world.file.id, secret, out));
+		if (i == 0) {
+			head_hash(world.blob[3], world.blob_len[3], &h.previous);
+			world.first_head = h.previous;
+		}
+	}
+	/* One of the first number, too. */
+	h = (struct head){ .seq = 1, .writer = 7, .snapshot = { .kind = KIND_SNAPSHOT } };
+	memcpy(h.key, world.key[1], sizeof(h.key));
+	add_blob(6, out, head_sign(&h, &world.file.id, secret, out));
+	add_blob(7, out, retire_sign(&end, &world.file.id, secret, out));
+	r = member_evict(&world.file.id, &world.id[PEERS], world.admin, &m);
+	assert(r == 0);
+	add_blob(8, m->bytes, m->len);
+	member_drop(m);
+}
 
 static void make_world(void)
 {
@@ -104,6 +161,7 @@ static void make_world(void)
 		memset(world.bytes[i], (int)i + 1, sizeof(world.bytes[i]));
 		address_of(KIND_DATA, world.bytes[i], sizeof(world.bytes[i]), &world.address[i]);
 	}
+	make_blobs();
 	world.made = true;
 }
 
@@ -246,6 +304,7 @@ static size_t make_message(struct driver *d, unsigned int type, uint8_t with, st
 	static uint8_t have[CHUNKS], paths[WIRE_PATH_LEN], counts[WIRE_COUNT_LEN], suspicion[WIRE_SUSPICION_LEN];
 	static struct wire_hash hashes[16];
 	const struct address *some = &world.address[take(in) % CHUNKS];
+	unsigned int blob = take(in) % BLOBS;
 	struct message m = { .type = type, .request = type >= WIRE_TOUCH, .seq = take(in), .target = world.id[take(in) % (PEERS + 1)] };
 	struct wire_suspicion s = { world.id[take(in) % (PEERS + 1)], take(in), world.id[1 + take(in) % PEERS], take(in) & 1 };
 	struct wire_path path = { .depth = (uint8_t)(take(in) % 17) };
@@ -259,10 +318,13 @@ static size_t make_message(struct driver *d, unsigned int type, uint8_t with, st
 	wire_suspicion_put(&s, suspicion);
 	m.placement = status.placement;
 	m.address = *some;
-	m.volume = m.hash = m.nonce = m.target;
-	m.records = m.blobs = (struct wire_slice){ world.records, world.records_len };
+	m.volume = take(in) & 1 ? world.volume : m.target;
+	m.hash = m.nonce = take(in) & 1 ? world.first_head : m.target;
+	m.records = (struct wire_slice){ world.records, world.records_len };
+	m.blobs = (struct wire_slice){ world.blobs, world.blobs_len };
 	m.bytes = (struct wire_slice){ world.bytes[take(in) % CHUNKS], sizeof(world.bytes[0]) };
-	m.lease = m.statement = m.head = m.evidence = (struct wire_slice){ world.records + 2, 64 };
+	m.lease = m.statement = m.head = (struct wire_slice){ world.blob[blob], world.blob_len[blob] };
+	m.evidence = (struct wire_slice){ world.blob[6], world.blob_len[6] };
 	m.have = (struct wire_slice){ have, 1 };
 	m.addresses = world.address;
 	m.address_count = take(in) % (CHUNKS + 1);
@@ -277,7 +339,7 @@ static size_t make_message(struct driver *d, unsigned int type, uint8_t with, st
 	m.count = take(in);
 	m.seconds = take(in);
 	m.status = take(in) % 13;
-	m.slot = (uint16_t)(take(in) << 6);
+	m.slot = take(in) & 1 ? (uint16_t)ring_slot(&world.address[0]) : (uint16_t)(take(in) << 6);
 	m.kind = KIND_DATA;
 	for (unsigned int f = FIELD_SEQ; f < FIELD_END; f++)
 		if (wire_takes(type, f) && (with >> f % 8 & 1))
@@ -380,15 +442,20 @@ static void some_command(struct driver *d, struct input *in)
 	uint8_t kind = take(in), which = take(in) % CHUNKS, time = take(in);
 	struct command c = {
 		.kind = kind % (COMMAND_MAINTENANCE + 1), .ticket = ++d->tickets, .timeout = UINT64_C(1) << time % 28,
-		.address = world.address[which], .chunk_kind = KIND_DATA, .addresses = world.address, .count = which,
-		.acks = take(in) % 4, .weight = take(in) % 65, .zone = "z", .volume = world.id[which % PEERS],
+		.address = world.address[which], .chunk_kind = KIND_DATA, .addresses = world.address, .count = which % 2,
+		.acks = take(in) % 4, .weight = take(in) % 65, .zone = "z", .volume = world.volume,
 	};
+	unsigned int blob = take(in) % BLOBS;
 	struct event e = { .kind = EVENT_COMMAND, .command = &c };
 
 	if (d->commands == COMMANDS)
 		return;
+	if (c.kind == COMMAND_HEAD)
+		c.address = world.volume;
+	if (blob & 1)
+		c.previous = world.first_head;
 	c.chunk = chunk_copy(world.bytes[which], sizeof(world.bytes[which]));
-	c.blob = chunk_copy(world.records + 2, 100);
+	c.blob = chunk_copy(world.blob[blob], world.blob_len[blob]);
 	assert(c.chunk && c.blob);
 	d->ticket[d->commands++] = c.ticket;
 	input(d, &e);
