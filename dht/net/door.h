@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #define DOOR_SOURCE 16u		/* bytes of an IPv6 address, or of an IPv4 one mapped into it (::ffff:a.b.c.d) */
-#define DOOR_MAX    128u	/* handshakes of others with us, in all: 200 kB, and 25 ms of processor if all are replays */
+#define DOOR_MAX    128u	/* handshakes of others with us, in all: 200 kB, and 20 ms of processor if all are replays */
 #define DOOR_SOURCE_MAX 16u	/* of one source: several members may be behind one address */
 #define DOOR_NOBODY 0u		/* no link has this number */
 

@@ -1,4 +1,5 @@
 /* The handshake and the hello of a link: who gets in, who does not, what he is told and what he costs. */
+#include "dht/net/door.h"
 #include "tests/unit/link_test.h"
 
 #include <dlfcn.h>
@@ -507,7 +508,7 @@ static void a_hello_is_read_as_it_is_written_down(void **state)
 	put(&h, 8, "from the future", 15);
 	put(&h, 255, NULL, 0);
 	assert_int_equal(hear(&p, &h), 0);
-	/* None of ours; a field twice; one too short; a zero for a number; a length that runs over. */
+	/* None of ours; a field twice; one too short or too long; a length that runs over. */
 	make_hello(&h, &p, 0, 0xffff0002, 100);
 	assert_int_equal(hear(&p, &h), -EPROTO);
 	make_hello(&h, &p, 0, 0, 100);
@@ -517,6 +518,9 @@ static void a_hello_is_read_as_it_is_written_down(void **state)
 	assert_int_equal(hear(&p, &h), -EPROTO);
 	make_hello(&h, &p, 6, 0x00010001, 100);
 	put(&h, 6, "1234567", 7);
+	assert_int_equal(hear(&p, &h), -EPROTO);
+	make_hello(&h, &p, 6, 0x00010001, 100);
+	put(&h, 6, "123456789", 9);
 	assert_int_equal(hear(&p, &h), -EPROTO);
 	make_hello(&h, &p, 0, 0x00010001, 100);
 	put(&h, 9, "12345678", 8);
@@ -610,12 +614,38 @@ static void keys_are_wiped_when_they_are_no_longer_wanted(void **state)
 	}
 }
 
-static void a_stranger_costs_little_and_no_multiplication(void **state)
+/* Bytes of memory that a link takes. */
+static size_t held(const struct link *l)
+{
+	return sizeof(*l) + (l->handshake ? sizeof(*l->handshake) : 0) + (l->in ? get_le16(l->in_head) : 0) + l->out_size +
+	    l->ready_size * sizeof(*l->ready);
+}
+
+static size_t say(struct link *l)
+{
+	struct wire_slice out;
+	size_t n = 0;
+
+	while (link_output(l, &out)) {
+		n += out.len;
+		link_sent(l, out.len);
+	}
+	return n;
+}
+
+static double us_since(clock_t begin, unsigned int n)
+{
+	return (double)(clock() - begin) * 1e6 / CLOCKS_PER_SEC / n;
+}
+
+/* He connects and says nothing, or all but one byte; then that too. */
+static void a_stranger_costs_two_kilobytes_and_no_multiplication(void **state)
 {
 	enum { STRANGERS = 20000 };
 	uint8_t first[2 + LINK_FIRST];
-	struct pair p;
 	clock_t begin = clock();
+	size_t silent, most;
+	struct pair p;
 
 	(void)state;
 	pair_init(&p, LINK_NOISE);
@@ -624,18 +654,70 @@ static void a_stranger_costs_little_and_no_multiplication(void **state)
 	multiplications = 0;
 	for (int i = 0; i < STRANGERS; i++) {
 		end_open(&p, 1);
-		assert_int_equal(link_input(p.end[1].link, first, sizeof(first)), -EBADMSG);
+		silent = held(p.end[1].link);
+		assert_int_equal(link_input(p.end[1].link, first, sizeof(first) - 1), 0);
+		most = held(p.end[1].link);
+		assert_int_equal(link_input(p.end[1].link, first + sizeof(first) - 1, 1), -EBADMSG);
+		assert_int_equal(say(p.end[1].link), 0);
 		link_free(p.end[1].link);
 	}
+	print_message("# a stranger: %.2f us, %zu bytes of memory while he is silent, %zu before he is refused\n",
+	    us_since(begin, STRANGERS), silent, most);
 	assert_int_equal(multiplications, 0);
-	print_message("# %.2f us of processor a stranger\n", (double)(clock() - begin) * 1e6 / CLOCKS_PER_SEC / STRANGERS);
+	assert_true(most <= 2048 && DOOR_MAX * most <= 256 * 1024);
+}
+
+/* Who recorded a member's first message can have four multiplications for it, and no more. */
+static void a_replayed_first_message_costs_an_answer(void **state)
+{
+	enum { TIMES = 200 };
+	uint8_t first[2 + LINK_FIRST];
+	clock_t begin;
+	struct wire_slice out;
+	struct pair p;
+
+	(void)state;
+	pair_init(&p, LINK_NOISE);
+	end_open(&p, 0);
+	assert_true(link_output(p.end[0].link, &out));
+	assert_int_equal(out.len, sizeof(first));
+	memcpy(first, out.data, sizeof(first));
+	link_free(p.end[0].link);
+	multiplications = 0;
 	begin = clock();
-	for (int i = 0; i < 200; i++) {
+	for (int i = 0; i < TIMES; i++) {
+		struct link *l;
+
+		end_open(&p, 1);
+		l = p.end[1].link;
+		assert_int_equal(link_input(l, first, sizeof(first)), 0);
+		assert_int_equal(say(l), 2 + LINK_SECOND);
+		assert_true(held(l) <= 2048);
+		/* The third can't be replayed: refused as it is in another handshake. */
+		put_le16(first, LINK_THIRD);
+		assert_int_equal(link_input(l, first, 2 + LINK_THIRD), -EBADMSG);
+		assert_int_equal(say(l), 0);
+		put_le16(first, LINK_FIRST);
+		link_free(l);
+	}
+	print_message("# a replay: %.0f us\n", us_since(begin, TIMES));
+	assert_int_equal(multiplications, TIMES * 4);
+}
+
+static void a_member_costs_five_multiplications_on_each_side(void **state)
+{
+	enum { TIMES = 200 };
+	clock_t begin = clock();
+	struct pair p;
+
+	(void)state;
+	multiplications = 0;
+	for (int i = 0; i < TIMES; i++) {
 		pair_connect(&p, LINK_NOISE);
 		pair_close(&p);
 	}
-	assert_int_equal(multiplications, 200 * 10);
-	print_message("# %.0f us a member, on each side\n", (double)(clock() - begin) * 1e6 / CLOCKS_PER_SEC / 400);
+	assert_int_equal(multiplications, TIMES * 10);
+	print_message("# a member: %.0f us on each side\n", us_since(begin, 2 * TIMES));
 }
 
 int main(void)
@@ -661,7 +743,9 @@ int main(void)
 		cmocka_unit_test(a_hello_is_bounded_and_comes_once),
 		cmocka_unit_test(lengths_of_the_handshake_are_exact),
 		cmocka_unit_test(keys_are_wiped_when_they_are_no_longer_wanted),
-		cmocka_unit_test(a_stranger_costs_little_and_no_multiplication),
+		cmocka_unit_test(a_stranger_costs_two_kilobytes_and_no_multiplication),
+		cmocka_unit_test(a_replayed_first_message_costs_an_answer),
+		cmocka_unit_test(a_member_costs_five_multiplications_on_each_side),
 	};
 
 	if (sodium_init() < 0)

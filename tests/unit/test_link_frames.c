@@ -485,6 +485,58 @@ static void old_control_is_dropped_but_not_what_has_begun(void **state)
 	pair_close(&p);
 }
 
+static void a_link_that_failed_says_nothing_more(void **state)
+{
+	struct wire_slice s;
+	struct pair p;
+
+	(void)state;
+	pair_connect(&p, LINK_PLAIN);
+	assert_int_equal(send_one(&p, 1, 1, LINK_READ, 100), 0);
+	assert_int_equal(push(&p, LINK_HELLO, 0, 0, 9), -EPROTO);
+	assert_false(link_output(p.end[1].link, &s));
+	assert_int_equal(send_one(&p, 1, 2, LINK_READ, 100), -ENOTCONN);
+	assert_int_equal(push(&p, 5, FLAGS(LINK_READ), 1, 9), -EPROTO);
+	assert_false(link_receive(p.end[1].link, &(struct link_message){ 0 }));
+	pair_close(&p);
+}
+
+/* While there was no credit, control went on and on: that is not made up for at the cost of readers. */
+static void repair_that_had_to_wait_does_not_take_all_afterwards(void **state)
+{
+	struct link_message m;
+	struct link *l;
+	struct pair p;
+	size_t before = 0;
+
+	(void)state;
+	pair_connect(&p, LINK_PLAIN);
+	l = p.end[0].link;
+	l->credit = 0;
+	for (uint32_t i = 0; i < 16; i++) {
+		assert_int_equal(send_one(&p, 0, i, LINK_REPAIR, 60001), 0);
+		assert_int_equal(send_one(&p, 0, i, LINK_READ, 60001), 0);
+	}
+	for (uint32_t i = 0; i < 200; i++) {
+		assert_int_equal(send_one(&p, 0, i, LINK_CONTROL, 60001), 0);
+		assert_true(carry(&p, 0));
+		expect(&p, 1, i, LINK_CONTROL, 60001);
+	}
+	l->credit = p.end[1].link->granted = 2u << 20;
+	while (carry(&p, 0))
+		;
+	while (receive(&p, 1, &m)) {
+		before += m.priority == LINK_REPAIR && m.request < 16;
+		if (m.priority == LINK_READ && m.request == 7)
+			assert_in_range(before, 1, 3);
+		link_consumed(p.end[1].link, m.body->len);
+		chunk_drop(m.body);
+	}
+	assert_int_equal(before, 16);
+	carry_all(&p);
+	pair_close(&p);
+}
+
 static void a_full_queue_stays_full_until_there_is_room(void **state)
 {
 	struct link *l;
@@ -640,6 +692,8 @@ int main(void)
 		cmocka_unit_test(a_peer_that_breaks_the_rules_of_frames_is_dropped),
 		cmocka_unit_test(grants_are_bounded),
 		cmocka_unit_test(old_control_is_dropped_but_not_what_has_begun),
+		cmocka_unit_test(a_link_that_failed_says_nothing_more),
+		cmocka_unit_test(repair_that_had_to_wait_does_not_take_all_afterwards),
 		cmocka_unit_test(a_full_queue_stays_full_until_there_is_room),
 		cmocka_unit_test(keys_change_at_the_same_frame_on_both_sides),
 		cmocka_unit_test(frames_replayed_reordered_or_changed_are_refused),
