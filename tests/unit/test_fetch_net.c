@@ -190,6 +190,25 @@ static void those_behind_the_owners_are_asked_when_no_owner_has_it(void **state)
 	}
 }
 
+static void so_many_of_them_are_asked_at_a_time(void **state)
+{
+	(void)state;
+	begin(12, false);
+	for (unsigned int i = 0; i < 12; i++)
+		k->peer[i].peer.latency_p95 = 1 * S;
+	kit_walk(k, &a, 3)->latency = 50 * MS;
+	kit_walk(k, &a, 4)->latency = 20 * MS;
+	kit_walk(k, &a, 5)->latency = 50 * MS;
+	fetch(1 * S);
+	kit_run(k, 15 * MS);		/* the owners, one after the other */
+	assert_int_equal(gets(), 3 + FETCH_ASKS);
+	kit_run(k, 20 * MS - 1);
+	assert_int_equal(gets(), 3 + FETCH_ASKS);
+	kit_run(k, 1);
+	assert_int_equal(gets(), 3 + FETCH_SPARES);
+	finish();
+}
+
 static void while_slots_move_the_owners_before_are_asked(void **state)
 {
 	bool apart = false;
@@ -829,6 +848,7 @@ int main(void)
 		cmocka_unit_test(owners_that_are_down_are_not_asked),
 		cmocka_unit_test(after_a_miss_the_next_owner_is_asked),
 		cmocka_unit_test(those_behind_the_owners_are_asked_when_no_owner_has_it),
+		cmocka_unit_test(so_many_of_them_are_asked_at_a_time),
 		cmocka_unit_test(while_slots_move_the_owners_before_are_asked),
 		cmocka_unit_test(a_second_owner_is_asked_when_the_first_is_late),
 		cmocka_unit_test(a_peer_that_never_answered_is_given_a_usual_time),

@@ -537,10 +537,10 @@ static void a_crowd_does_not_take_back_bytes_that_are_on_their_way(void **state)
 	unsigned int puts = 0;
 
 	(void)state;
-	/* The local disk is faster than the network: each is answered at once, and takes a second to be placed. */
+	/* The local disk is faster than the network: each is answered at once, and takes 400 ms to be placed. */
 	begin(3, 3, false);
 	for (unsigned int i = 0; i < 3; i++)
-		k->peer[i].latency = 500 * MS;
+		k->peer[i].latency = 200 * MS;
 	for (unsigned int i = 0; i < 300; i++) {
 		more = kit_chunk(3000 + i, 100, &other);
 		kit_command(k, COMMAND_INSERT, &other, more, 0, 10 * S);
