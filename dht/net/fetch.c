@@ -5,7 +5,7 @@
  * fetch  | event                                  | function            | next
  * -      | COMMAND_FETCH, fetch_heal()            | round_begin()       | LOCAL where a copy is here, else ASKING
  * LOCAL  | read                                   | local()             | OVER, delivered
- *        | gone, or bad                           | local()             | ASKING
+ *        | gone, or bad                           | local()             | ASKING; PAUSED before the first table
  * ASKING | an answer's bytes are the address's    | fetch_deliver()     | OVER, delivered
  *        | an answer fails                        | fetch_advance()     | the next is asked
  *        | slower than 95 of a hundred are        | fetch_hedge()       | a second is asked, as far as HEDGE_SHARE goes
@@ -166,6 +166,18 @@ static void log_bad(struct node *n, const struct address *a, int result)
 	node_log(n, LOG_WARNING, "%s: our copy can't be read: %s", text, strerror(-result));
 }
 
+static void ask_others(struct node *n, struct fetch *f)
+{
+	if (!placement(n)) {
+		f->state = PAUSED;		/* until the first table: table() */
+		return;
+	}
+	f->state = ASKING;
+	f->tried_count = 0;
+	f->placement = *placement_hash(n);
+	fetch_advance(n, f);
+}
+
 static void local(struct node *n, struct work *w, const struct event *e)
 {
 	struct fetch *f = list_item(w, struct fetch, work);
@@ -181,27 +193,21 @@ static void local(struct node *n, struct work *w, const struct event *e)
 		return;
 	}
 	f->bad = e->result != -ENOENT;
-	f->state = ASKING;
 	if (f->bad)
 		log_bad(n, &f->address, e->result);
-	fetch_advance(n, f);
+	ask_others(n, f);
 }
 
 static void round_begin(struct node *n, struct fetch *f)
 {
 	struct effect e = { .kind = EFFECT_READ, .address = f->address };
 
-	f->tried_count = 0;
-	f->placement = *placement_hash(n);
 	if (!f->bad && chunk_state(n, &f->address) & STATE_ANY) {
 		f->state = LOCAL;
 		f->work.done = local;
 		work_start(n, &f->work, &e);
-	} else if (placement(n)) {
-		f->state = ASKING;
-		fetch_advance(n, f);
 	} else {
-		f->state = PAUSED;		/* until the first table: table() */
+		ask_others(n, f);
 	}
 }
 

@@ -564,6 +564,26 @@ static void before_the_first_table_it_waits(void **state)
 
 /* ---- who waits ---- */
 
+static void a_bad_copy_found_before_the_first_table_waits_for_it(void **state)
+{
+	uint64_t t;
+
+	(void)state;
+	begin(5, false);
+	all_have_it();
+	kit_keep(k, &a, c, STATE_CACHED);
+	memory_catalogue_rot(&k->disk, &a);
+	ring_free(k->ring);
+	k->ring = NULL;
+	t = fetch(5 * S);
+	kit_run(k, 1 * S);
+	assert_null(kit_reply(k, t));
+	kit_table(k, 5, false);
+	kit_run(k, 100 * MS);
+	assert_bytes(t, c);
+	finish();
+}
+
 static void who_wants_the_same_waits_for_the_same_request(void **state)
 {
 	uint64_t t[10], early;
@@ -867,6 +887,7 @@ int main(void)
 		cmocka_unit_test(misses_under_another_table_do_not_count),
 		cmocka_unit_test(it_is_asked_again_until_its_time_is_up),
 		cmocka_unit_test(before_the_first_table_it_waits),
+		cmocka_unit_test(a_bad_copy_found_before_the_first_table_waits_for_it),
 		cmocka_unit_test(who_wants_the_same_waits_for_the_same_request),
 		cmocka_unit_test(a_time_that_is_up_is_answered_in_time),
 		cmocka_unit_test(those_that_linger_are_bounded),

@@ -136,6 +136,7 @@ static void acknowledgements_are_those_of_others(void **state)
 	owner[1]->latency = 300 * MS;
 	t = insert(2, 10 * S);
 	assert_int_equal(kit_state(k, &a), STATE_OWNED | STATE_FOREIGN);
+	assert_true(k->touches > 0);		/* ours must not go either */
 	kit_run(k, 20 * MS);
 	assert_null(kit_reply(k, t));
 	kit_run(k, 600 * MS);
