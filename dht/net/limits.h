@@ -69,10 +69,12 @@
 #define GOSSIP_EVERY	     (200 * MS)	/* while there is something to say */
 #define GOSSIP_FANOUT	     3u
 #define EXCHANGE_EVERY	     (30u * S)
+#define EXCHANGE_YOUNG	     12u	/* the first so many six times as often: until it has links, gossip may miss a node */
 #define SUSPICION_FACTOR     4u		/* x log10(members) seconds, at least 2 s */
 #define HEALTH_MAX	     8u		/* Lifeguard's local health multiplier */
 #define SUSPICION_CONFIRMATIONS 3u	/* independent ones after which it is as short as it gets (Lifeguard's K) */
 #define SUSPICION_LEAST	     (2 * S)	/* the shortest: time for the suspected to hear of it and to say no */
+#define SUSPICION_ASK	     (1 * S)	/* before its end: a dial and a ping of our own */
 #define SUSPICION_ECHO	     (3 * S)	/* doubts about one that was heard meanwhile go round for so long, and don't count */
 #define RELAYS_MAX	     32u	/* pings on others' behalf at a time: ten times what is usual; beyond: no detour here */
 #define GOSSIP_BYTES	     4096u	/* of records with a ping or gossip: about 14 of them */
@@ -109,9 +111,11 @@
 #define REPAIR_AGAIN_MAX     (120u * S)	/* ... up to this while a slot waits for it; else up to REPAIR_EVERY */
 #define REPAIR_RECONNECT     (2 * S)	/* a pair is compared within this of a new link: not all at once after a cut */
 #define HANDOVER_ASK	     (1 * S)	/* a slot's old owner asks its new ones whether they are complete: then, doubled ... */
-#define HANDOVER_POLL	     (10 * S)	/* ... up to this ... */
+#define HANDOVER_POLL	     (30 * S)	/* ... up to this while nothing comes of it ... */
 #define HANDOVER_PUSH	     (900u * S)	/* ... and after this gives them what they lack all the same */
-#define SOURCE_WAIT	     (2 * HANDOVER_PUSH)	/* for someone who has all of a slot; by then all that anyone has was pushed */
+#define SOURCE_ASK	     (10 * S)	/* who did not have all of a slot is asked again by then */
+#define SOURCE_LOOK	     (120 * S)	/* for someone who has all of a slot is waited so long while no member is down ... */
+#define SOURCE_WAIT	     (2 * HANDOVER_PUSH)	/* ... and so long else: by then all that anyone has was pushed */
 #define RELABEL_BATCH	     64u	/* records whose state is changed at a time */
 #define AUDIT_EVERY	     (10 * S)	/* an owner checks one record at one other owner */
 #define DELETE_AFTER	     (24u * 3600u * S)	/* of our own uptime since the last touch or put */

@@ -80,7 +80,10 @@ static void poll_later(struct node *n)
 	struct rebalance *r = n->rebalance;
 
 	if (!trie_slots_empty(&r->held)) {
-		r->pause = !r->owners ? HANDOVER_ASK / 2 : 2 * r->pause < HANDOVER_POLL ? 2 * r->pause : HANDOVER_POLL;
+		if (!r->pause)
+			r->pause = r->owners ? HANDOVER_ASK : HANDOVER_ASK / 2;
+		else
+			r->pause = 2 * r->pause < HANDOVER_POLL ? 2 * r->pause : HANDOVER_POLL;
 		timer_set(n, &r->poll_timer, n->now + node_jitter(n, r->pause));
 		return;
 	}
@@ -233,6 +236,7 @@ static void release(struct node *n, unsigned int slot)
 {
 	struct rebalance *r = n->rebalance;
 
+	r->pause = 0;			/* others will follow */
 	trie_slots_remove(&r->held, slot);
 	trie_slots_add(r->walk == OVER ? &r->released : &r->later, slot);
 	if (r->walk == OVER && !timer_busy(&r->timer))
@@ -328,8 +332,8 @@ static void quarter_told(struct node *n, const struct message *m)
 	struct rebalance *r = n->rebalance;
 	unsigned int first = (unsigned int)r->asked[0].nibbles[0] << 8;
 
-	for (unsigned int i = 0; i < REPAIR_QUARTER && m->count_count == 3 * REPAIR_WORDS; i++)
-		if (trie_slots_have(&r->held, first + i) && wire_count(m, 2 * REPAIR_WORDS + i / 32) >> i % 32 & 1)
+	for (unsigned int i = 0; i < REPAIR_QUARTER && m->count_count == 2 * REPAIR_WORDS; i++)
+		if (trie_slots_have(&r->held, first + i) && wire_count(m, REPAIR_WORDS + i / 32) >> i % 32 & 1)
 			note_complete(n, first + i);
 }
 
@@ -405,6 +409,7 @@ static void table(struct node *n)
 	}
 	r->released = r->later = repair_no_slots;
 	r->told = false;
+	r->pause = 0;
 	r->since = n->now;
 	walk_from(n, GAINED);
 }

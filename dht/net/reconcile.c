@@ -107,7 +107,7 @@ static void slots_told(struct node *n, struct call *c, int result, const struct 
 		fail(n, r, result);
 		return;
 	}
-	if (m->count_count != (quarter ? 3 * REPAIR_WORDS : r->asked_count) ||
+	if (m->count_count != (quarter ? 2 * REPAIR_WORDS : r->asked_count) ||
 	    (!quarter && m->have.len < (r->asked_count + 7) / 8)) {
 		fail_wrong(n, r, "answered another question about slots");
 		return;
@@ -117,10 +117,10 @@ static void slots_told(struct node *n, struct call *c, int result, const struct 
 
 		if (trie_slots_have(&r->duty, slot))
 			slot_told(n, r, slot, wire_count(m, i / 32) >> i % 32 & 1,
-			    wire_count(m, 2 * REPAIR_WORDS + i / 32) >> i % 32 & 1);
+			    wire_count(m, REPAIR_WORDS + i / 32) >> i % 32 & 1);
 	}
 	for (unsigned int i = 0; !quarter && i < r->asked_count; i++)
-		slot_told(n, r, trie_slot(&r->asked[i]), wire_count(m, i) & REPAIR_SLOT_LEASES,
+		slot_told(n, r, trie_slot(&r->asked[i]), wire_count(m, i) != 0,
 		    m->have.data[i / 8] >> i % 8 & 1);
 	wake(n, r);
 }

@@ -125,7 +125,7 @@ void repair_compared(struct node *n, const struct address *id)
 static uint64_t pause_after(struct pair *pair, int result, const struct trie_slots *missed)
 {
 	bool unsourced = !result && trie_slots_empty(missed);
-	uint64_t longest = unsourced ? HANDOVER_POLL : pair->duty ? REPAIR_AGAIN_MAX : REPAIR_EVERY;
+	uint64_t longest = unsourced ? SOURCE_ASK : pair->duty ? REPAIR_AGAIN_MAX : REPAIR_EVERY;
 	uint64_t pause = (unsourced ? REPAIR_RECONNECT : REPAIR_AGAIN) << pair->failures;
 
 	if (result == -EAGAIN)

@@ -45,6 +45,7 @@ struct repair {
 	struct trie_slots sourced;	/* compared with one who said that all is there */
 	struct trie_slots headless;	/* all is here but the heads */
 	struct timer heads_timer, source_timer;
+	uint64_t since;			/* of the table */
 	/* repair_serve.c */
 	struct list serving;		/* peers' questions that wait for our trie */
 	unsigned int serving_count;
@@ -54,10 +55,7 @@ struct repair {
 	struct spares *spares;
 };
 
-/* In the counts of an answer to WIRE_SLOTS: of each slot; of a quarter of all: a bit each, 32 a count, of leases, then of heads,
- * then of what is complete. */
-#define REPAIR_SLOT_LEASES 1u
-#define REPAIR_SLOT_HEADS  2u
+/* An answer to WIRE_SLOTS about a quarter of all has a bit for each, 32 a count: of leases, then of what is complete. */
 #define REPAIR_QUARTER	   (RING_SLOTS / 4)	/* below a path of depth 1 */
 #define REPAIR_WORDS	   (REPAIR_QUARTER / 32)
 

@@ -6,8 +6,8 @@
  *       | paths                                 | serve_places()  | counts, and hashes or addresses
  * LIST  | a path                                | serve_list()    | a page of addresses
  * OFFER | addresses that we may lack            | offer()         | pulled, as far as there is room; answered at once
- * SLOTS | slots                                 | slots()         | which are complete, where are leases and heads; at once
- *       | a quarter of all                      | quarter()       | where are leases and heads; at once
+ * SLOTS | slots                                 | slots()         | which are complete, which have leases; at once
+ *       | a quarter of all                      | quarter()       | likewise
  *
  * The first three wait, and go on in pieces, while the trie has to be read from the catalogue.
  */
@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "chunker/bytes.h"
 #include "dht/net/repair_impl.h"
 
 struct repair_serving {
@@ -176,6 +175,19 @@ static void drop(struct repair *repair, struct repair_serving *v)
 	free(v);
 }
 
+/* Only what lies above them depends on which slots are shared. */
+static bool above_slots(const struct message *m)
+{
+	struct wire_path path;
+	bool above = !m->path_count;
+
+	for (unsigned int i = 0; i < m->path_count && !above; i++) {
+		wire_path(m, i, &path);
+		above = path.depth < TRIE_SLOT_DEPTH;
+	}
+	return above;
+}
+
 /* The page for ${v}.  False: no memory. */
 static bool page_begin(struct node *n, const struct repair_serving *v)
 {
@@ -186,7 +198,8 @@ static bool page_begin(struct node *n, const struct repair_serving *v)
 	if (!repair->page)
 		return false;
 	repair->page->at = repair->page->hashes = repair->page->addresses = 0;
-	repair_shared(n, &v->id, &repair->page->shared);
+	if (above_slots(&v->m))
+		repair_shared(n, &v->id, &repair->page->shared);
 	return true;
 }
 
@@ -295,18 +308,11 @@ static void offer(struct node *n, struct served *s, const struct message *m)
 	serve_status(n, s, room ? WIRE_OK : WIRE_BUSY);
 }
 
-/* REPAIR_SLOT_ bits. */
-static uint32_t anything(struct node *n, unsigned int slot)
+static bool any_lease(struct node *n, unsigned int slot)
 {
-	struct catalogue *c = n->options.catalogue;
-	struct address volume, before;		/* the last one in front of the slot */
-	uint32_t bits = c->lease_next(c, slot, NULL, &volume) ? REPAIR_SLOT_LEASES : 0;
+	struct address volume;
 
-	memset(&before, 0xff, sizeof(before));
-	put_be64(before.b, ((uint64_t)slot << (64 - RING_SLOT_BITS)) - 1);
-	if (c->rows(c, ROW_HEAD, slot ? &before : NULL, &volume) && ring_slot(&volume) == slot)
-		bits |= REPAIR_SLOT_HEADS;
-	return bits;
+	return n->options.catalogue->lease_next(n->options.catalogue, slot, NULL, &volume);
 }
 
 /* Is all of it here that should be?  Also of what others own now, while it is theirs to take. */
@@ -315,20 +321,18 @@ static bool whole(struct node *n, unsigned int slot)
 	return placement_complete(n, slot) || (placement_was_complete(n, slot) && rebalance_holds(n, slot));
 }
 
-/* A quarter of all slots: a bit each, of leases, then of heads, then of what is complete. */
+/* A quarter of all slots: a bit each, of leases, then of what is complete. */
 static void quarter(struct node *n, struct served *s, const struct wire_path *path)
 {
-	uint32_t word[3][REPAIR_WORDS] = { { 0 } };
-	uint8_t count[3 * REPAIR_WORDS * WIRE_COUNT_LEN];
+	uint32_t word[2][REPAIR_WORDS] = { { 0 } };
+	uint8_t count[2 * REPAIR_WORDS * WIRE_COUNT_LEN];
 	struct message answer = { .status = WIRE_OK, .has = WIRE_HAS(FIELD_HAVE) | WIRE_HAS(FIELD_COUNTS),
-		.counts_bytes = count, .count_count = 3 * REPAIR_WORDS };
+		.counts_bytes = count, .count_count = 2 * REPAIR_WORDS };
 	unsigned int first = (unsigned int)path->nibbles[0] << 8;
 
 	for (unsigned int i = 0; i < REPAIR_QUARTER; i++) {
-		uint32_t bits = anything(n, first + i) | (uint32_t)whole(n, first + i) << 2;
-
-		for (unsigned int k = 0; k < 3; k++)
-			word[k][i / 32] |= (bits >> k & 1) << i % 32;
+		word[0][i / 32] |= (uint32_t)any_lease(n, first + i) << i % 32;
+		word[1][i / 32] |= (uint32_t)whole(n, first + i) << i % 32;
 	}
 	for (unsigned int i = 0; i < answer.count_count; i++)
 		wire_count_put(word[i / REPAIR_WORDS][i % REPAIR_WORDS], count + i * WIRE_COUNT_LEN);
@@ -355,7 +359,7 @@ static void slots(struct node *n, struct served *s, const struct message *m)
 		if (whole(n, slot))
 			have[i / 8] |= (uint8_t)(1u << i % 8);
 		slots_held(n, &s->peer->id, slot);
-		wire_count_put(anything(n, slot), count + i * WIRE_COUNT_LEN);
+		wire_count_put(any_lease(n, slot), count + i * WIRE_COUNT_LEN);
 	}
 	serve_answer(n, s, &answer, NULL);
 }

@@ -7,7 +7,7 @@
  * lacking    | an owner of a table that we never knew says that it holds it | slots_held() | lacking: in the duty of that pair, too
  *            | all owners were reconciled with, all was got, and one was complete itself | slots_done() | headless
  *            | ... or we were, when we lost it, and held it since | slots_duties() | headless, likewise
- *            | ... and none was; SOURCE_WAIT is over       | slots_source_due() | headless
+ *            | ... and none was; SOURCE_LOOK is over and nobody is down, or SOURCE_WAIT | slots_source_due() | headless
  * headless   | heads_complete()                            | finish()         | complete
  * any        | a new table                                 | slots_table()    | -
  *
@@ -131,8 +131,13 @@ void slots_done(struct node *n, struct pair *pair, const struct trie_slots *miss
 void slots_source_due(struct node *n, struct timer *t)
 {
 	struct repair *r = n->repair;
+	struct node_status status;
 
-	(void)t;
+	membership_status(n, &status);
+	if (status.down && n->now - r->since < SOURCE_WAIT) {
+		timer_set(n, t, n->now + SOURCE_LOOK);
+		return;
+	}
 	memset(&r->sourced, 0xff, sizeof(r->sourced));
 	for (unsigned int i = 0; i < r->mine_count; i++)
 		if (!placement_complete(n, r->mine[i]) && !trie_slots_have(&r->headless, r->mine[i]))
@@ -187,7 +192,7 @@ int slots_duties(struct node *n)
 	}
 	/* Who is alone has not yet met the ring that it was told of. */
 	if (any && (placement(n)->members > 1 || placement_earlier(n, 0)))
-		timer_set(n, &r->source_timer, n->now + SOURCE_WAIT);
+		timer_set(n, &r->source_timer, n->now + SOURCE_LOOK);
 	return result;
 }
 
@@ -219,6 +224,7 @@ int slots_table(struct node *n)
 	unsigned int count = 0;
 
 	r->headless = r->sourced = repair_no_slots;
+	r->since = n->now;
 	timer_stop(n, &r->source_timer);
 	for (unsigned int i = 0; i < r->mine_count; i++)
 		if (!placement_mine(n, r->mine[i]))

@@ -7,7 +7,9 @@
  * members behind its owners on the walk that are not down.
  *
  * state   | event                                        | function    | next
- * RESTING | SPARE_LOOK; some slot is ours to keep, and was not gone through | look() | LISTING
+ * RESTING | SPARE_LOOK; some slot is ours to keep, and was not gone through | look() | PEEKING
+ * PEEKING | an owner says of a quarter of all slots where it has leases | peeked() | LISTING; those without any are done
+ *         | anything else                                | peeked()    | PEEKING, the next slot
  * LISTING | a page of an owner's addresses               | listed()    | TAKING
  *         | anything else                                | listed()    | LISTING, the next slot; that one another time
  * TAKING  | all that we lack is in line (pull.c)         | take()      | LISTING, the next page or slot; RESTING behind the last
@@ -30,10 +32,11 @@ struct spares {
 	struct timer timer;
 	struct trie_slots kept;		/* ours to keep now */
 	struct trie_slots done;		/* of them, gone through */
+	struct trie_slots any;		/* of them, where an owner has leases */
 	uint64_t again;			/* when that is forgotten */
 	unsigned int round;		/* another owner is asked in each */
 	struct call call;
-	bool busy;			/* LISTING or TAKING, of ${slot} */
+	bool busy;			/* with ${slot} */
 	unsigned int slot, seen;
 	struct address from, after;
 	bool more;
@@ -107,7 +110,7 @@ static void look(struct node *n, struct timer *t)
 	free(absent);
 	if (n->now >= s->again) {
 		s->again = n->now + SPARE_AGAIN;
-		s->done = repair_no_slots;
+		s->done = s->any = repair_no_slots;
 		s->round++;
 	}
 	for (unsigned int i = 0; i < sizeof(s->done.bit); i++)
@@ -178,6 +181,41 @@ static struct peer *choose(struct node *n, unsigned int slot)
 	return NULL;
 }
 
+static void peeked(struct node *n, struct call *c, int result, const struct message *m, struct chunk *body)
+{
+	struct spares *s = n->repair->spares;
+	const struct ring *ring = placement(n);
+	int they = ring_find(ring, &s->from);
+	unsigned int end = s->slot - s->slot % REPAIR_QUARTER + REPAIR_QUARTER;
+
+	(void)c;
+	(void)body;
+	if (result || m->status != WIRE_OK || m->count_count != 2 * REPAIR_WORDS) {
+		s->slot++;
+		next_slot(n);
+		return;
+	}
+	for (unsigned int slot = s->slot; slot < end; slot++) {
+		unsigned int i = slot % REPAIR_QUARTER;
+
+		if (they >= 0 && trie_slots_have(&s->kept, slot) && ring_owns(ring, slot, (unsigned int)they))
+			trie_slots_add(wire_count(m, i / 32) >> i % 32 & 1 ? &s->any : &s->done, slot);
+	}
+	next_slot(n);
+}
+
+static void peek(struct node *n, struct peer *p)
+{
+	struct spares *s = n->repair->spares;
+	uint8_t path[WIRE_PATH_LEN];
+	struct message m = { .type = WIRE_SLOTS, .paths_bytes = path, .path_count = 1 };
+	struct wire_path place = { .depth = 1, .nibbles = { (uint8_t)(s->slot / REPAIR_QUARTER << 4) } };
+
+	wire_path_put(&place, path);
+	s->call.done = peeked;
+	call_start(n, &s->call, p, &m, NULL, LINK_REPAIR, CALL_TIMEOUT);
+}
+
 /* From s->slot on, the first that is not done. */
 static void next_slot(struct node *n)
 {
@@ -194,7 +232,10 @@ static void next_slot(struct node *n)
 		s->from = p->id;
 		s->more = false;
 		s->seen = 0;
-		list(n, p);
+		if (trie_slots_have(&s->any, s->slot))
+			list(n, p);
+		else
+			peek(n, p);
 		return;
 	}
 	rest(n);
@@ -265,7 +306,7 @@ void spares_table(struct node *n)
 	struct spares *s = n->repair->spares;
 
 	stop(n);
-	s->done = repair_no_slots;
+	s->done = s->any = repair_no_slots;
 	timer_set(n, &s->timer, n->now + node_jitter(n, SPARE_LOOK));
 }
 

@@ -57,9 +57,9 @@ enum wire_type {
 	/* placement, addresses, [more]: these you lack and I have (more: and others: compare with me).  -> status: WIRE_BUSY:
 	 * not all were noted */
 	WIRE_OFFER = 34,
-	/* placement, paths (each a slot): which are complete at you?  -> status, have (a bit each), counts (each: 1: any lease of it
-	 * is here, + 2: any head).  Or one path of depth 1: -> status, have (none), counts: 384 x 32 bits, lowest first: of each
-	 * slot below it, is any lease here; is any head; is it complete */
+	/* placement, paths (each a slot): which are complete at you?  -> status, have (a bit each), counts (each: 1 if any lease of it
+	 * is here).  Or one path of depth 1: -> status, have (none), counts: 256 x 32 bits, lowest first: of each slot below it, is any
+	 * lease here; then, is it complete */
 	WIRE_SLOTS = 35,
 	WIRE_LEASE = 40,	/* placement, lease, count (of addresses in the parts before), addresses, [more]: one part of a
 				 * lease.  -> status, [complete: all of it is here]; WIRE_ENDED: statement */
