@@ -28,6 +28,7 @@
  * deletion before it deletes.  Where nothing changed nothing is asked.
  *
  * A slot that is no longer ours, of a volume that is not: its leases are sent to all owners as above, and then removed.
+ * One that was made here, of a slot that is not ours: once in DELETE_EPOCH an owner is asked for a newer one, which takes its place.
  */
 #ifndef DHT_NET_LEASE_H
 #define DHT_NET_LEASE_H

@@ -294,7 +294,7 @@ static enum took take(struct node *n, struct lease_pull_private *p, const struct
 	struct peer *peer = peer_find(n, &p->id);
 
 	chunk_drop(here);
-	if (same)
+	if (same || (p->of->ours && !(here && lease_is_ours(n, volume))))
 		return NEXT;
 	end = lease_ended(n, volume);
 	if (end && peer)
@@ -363,7 +363,7 @@ static void step(struct node *n, struct lease_pull_private *p)
 
 	while (next(n, p, &volume, &ours, &theirs, &blob, &at, &bad)) {
 		/* Of a volume that has ended ours is on its way out: the peer has none, and needs none. */
-		if (!bad && !theirs && is_over(n, &volume)) {
+		if (!bad && !theirs && (p->of->ours || is_over(n, &volume))) {
 			walked(p, &volume);
 			continue;
 		}

@@ -1,10 +1,15 @@
 /*
- * The walk over our slots, for leases that are to go: of volumes that have ended, and of slots that went to others.
+ * The walk over our slots, for leases that are to go: of volumes that have ended, and of slots that went to others.  And once
+ * in an epoch (DELETE_EPOCH) for those that were made here, in slots of others: their volume may have gone to another node, and be
+ * leased from there.
  *
  *	state	  event					function	next state
  *	RESTING	  the start, an end, another table		lease_sweep_again	WALKING, at the first slot
+ *	RESTING	  an epoch has passed				walk		WALKING, and RENEWING
  *	WALKING	  a lease of a volume that has ended		look		REMOVING
  *	WALKING	  one of a slot that others own, not ours	look		SENDING it to them
+ *	WALKING	  one that was made here, of others' slot	renew		RENEWING, once a slot
+ *	RENEWING  what is newer at an owner is here		renewed		WALKING, behind it
  *	WALKING	  behind the last slot				walk		RESTING
  *	SENDING	  all of them have it				sent		REMOVING
  *	SENDING	  not all					sent		WALKING, behind it; the walk is done again later
@@ -20,7 +25,10 @@ struct lease_sweep {
 	unsigned int slot;
 	struct address volume;		/* walked over last in ${slot} */
 	bool any;			/* ${volume} is one */
-	bool walking, busy;		/* busy: SENDING or REMOVING */
+	bool walking, busy;		/* busy: SENDING, REMOVING or RENEWING */
+	bool renew, renewed;		/* this walk does it; it did, in ${slot} */
+	uint64_t renew_at;
+	struct lease_pull pull;
 	bool ended;			/* this walk looks for ends too, so at all slots */
 	bool left;			/* it could not finish */
 	uint8_t strange[RING_SLOTS / 8];	/* slots that may have leases though they are not ours */
@@ -61,6 +69,30 @@ static void sent(struct node *n, void *user, int result)
 	go_on(n, w);
 }
 
+static void renewed(struct node *n, struct lease_pull *p, int result)
+{
+	(void)result;	/* another epoch, another owner perhaps */
+	go_on(n, list_item(p, struct lease_sweep, pull));
+}
+
+/* False: it takes time. */
+static bool renew(struct node *n, struct lease_sweep *w)
+{
+	struct peer *owner[RING_REPLICAS_MAX];
+	unsigned int owners = placement_owners(n, w->slot, owner);
+
+	w->renewed = true;
+	for (unsigned int i = 0; i < owners; i++) {
+		if (!peer_reachable(n, owner[i]))
+			continue;
+		w->pull = (struct lease_pull){ .peer = owner[i], .slot = (uint16_t)w->slot, .ours = true, .done = renewed };
+		w->busy = true;
+		leases_pull(n, &w->pull);
+		return false;
+	}
+	return true;
+}
+
 /* What is to be done with the lease of w->volume?  True: nothing, or it can't be done now. */
 static bool look(struct node *n, struct lease_sweep *w)
 {
@@ -71,8 +103,10 @@ static bool look(struct node *n, struct lease_sweep *w)
 		remove_it(n, w);
 		return false;
 	}
-	if (placement_mine(n, w->slot) || lease_is_ours(n, &w->volume))
+	if (placement_mine(n, w->slot))
 		return true;
+	if (lease_is_ours(n, &w->volume))
+		return !w->renew || w->renewed || renew(n, w);
 	/* While slots move, the new owners ask the old ones. */
 	if (placement_before(n) || rebalance_holds(n, w->slot) || !lease_resend(n, &w->volume, w->slot, sent, w)) {
 		w->left = true;
@@ -94,7 +128,7 @@ static bool walk_slot(struct node *n, struct lease_sweep *w)
 	bool mine = placement_mine(n, w->slot), left = w->left;
 	struct address next;
 
-	if (!w->ended && (mine || !is_strange(w, w->slot)))
+	if (!w->ended && (mine || !(w->renew || is_strange(w, w->slot))))
 		return true;
 	w->left = false;
 	while (c->lease_next(c, w->slot, w->any ? &w->volume : NULL, &next)) {
@@ -124,18 +158,20 @@ static void walk(struct node *n, struct timer *t)
 	if (!w->walking) {
 		w->walking = true;
 		w->slot = 0;
-		w->any = w->left = false;
+		w->any = w->left = w->renewed = false;
+		w->renew = n->now >= w->renew_at;
 	}
 	for (unsigned int i = 0; i < LEASES_SWEPT; i++) {
 		if (!walk_slot(n, w))
 			return;
-		w->any = false;
+		w->any = w->renewed = false;
 		if (++w->slot < RING_SLOTS)
 			continue;
 		w->walking = false;
 		w->ended &= w->left;
-		if (w->left)
-			timer_set(n, t, n->now + LEASES_AGAIN_MAX);
+		if (w->renew)
+			w->renew_at = n->now + node_jitter(n, DELETE_EPOCH);
+		timer_set(n, t, w->left ? n->now + LEASES_AGAIN_MAX : w->renew_at);
 		return;
 	}
 	timer_set(n, t, n->now + 1 * MS);
@@ -167,14 +203,17 @@ void lease_sweep_start(struct node *n)
 	for (unsigned int i = 0; i < sizeof(w->strange); i++)
 		w->strange[i] = 0xff;
 	w->timer.due = walk;
+	w->renew_at = n->now + node_jitter(n, DELETE_EPOCH);
 	n->leases->sweep = w;
 	lease_sweep_again(n);
 }
 
 void lease_sweep_end(struct node *n)
 {
-	if (n->leases->sweep)
+	if (n->leases->sweep) {
 		timer_stop(n, &n->leases->sweep->timer);
+		leases_pull_stop(n, &n->leases->sweep->pull);
+	}
 	free(n->leases->sweep);
 	n->leases->sweep = NULL;
 }

@@ -234,6 +234,7 @@ unsigned int foreign_count(struct node *n);
 struct lease_pull {
 	struct peer *peer;
 	uint16_t slot;
+	bool ours;			/* only what is newer there of the leases here that were made here */
 	void (*done)(struct node *n, struct lease_pull *p, int result);	/* 0, -ETIMEDOUT, -EHOSTUNREACH, -EIO */
 	bool conflict;			/* result: two leases of one number (lease.h, rule 2), here and there */
 	bool complete;			/* result: the slot is complete there: these are all that count */

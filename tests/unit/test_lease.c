@@ -624,6 +624,32 @@ static void leases_follow_their_slots_and_leave_nothing_behind(void **state)
 	netkit_free(k);
 }
 
+static void who_made_a_lease_learns_of_a_newer_one_made_elsewhere(void **state)
+{
+	struct netkit *k = ring_of(6, 22);
+	struct volumekit v, other;
+	unsigned int a, b, first;
+
+	(void)state;
+	volumekit_make(k, 41, &v);
+	volumekit_make(k, 42, &other);
+	a = nth(k, false, 0);
+	b = nth(k, false, 1);
+	assert_int_equal(lease(k, a, &v, 1, 100, 3), 0);
+	assert_int_equal(lease(k, b, &v, 2, 200, 3), 0);
+	assert_int_equal(lease(k, b, &other, 1, 300, 3), 0);
+	netkit_run(k, 60 * S);
+	assert_int_equal(seq_at(k, a, &v), 1);
+	for (unsigned int i = 0; i < 7; i++) {
+		k->now += DELETE_EPOCH / 6;
+		netkit_run(k, 20 * S);
+	}
+	assert_int_equal(stored(k, a, &v, &first, NULL), 2);
+	assert_int_equal(first, 200);
+	assert_int_equal(seq_at(k, a, &other), 0);	/* no affair of ours */
+	netkit_free(k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -643,6 +669,7 @@ int main(void)
 		cmocka_unit_test(a_pull_tells_of_two_with_one_number),
 		cmocka_unit_test(a_pull_of_many_volumes_takes_several_pages),
 		cmocka_unit_test(leases_follow_their_slots_and_leave_nothing_behind),
+		cmocka_unit_test(who_made_a_lease_learns_of_a_newer_one_made_elsewhere),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
