@@ -528,6 +528,25 @@ static void a_rekey_is_the_same_on_both_sides_and_forgets_the_old_key(void **sta
 	assert_false(holds(&s[0].send, sizeof(s[0].send), old, 8));
 }
 
+/* Nonce 2^64 - 1 makes new keys: no message has it (section 5.1). */
+static void the_last_nonce_opens_nothing(void **state)
+{
+	uint8_t sealed[4 + NOISE_TAG], plain[4], nonce[crypto_aead_chacha20poly1305_ietf_NPUBBYTES] = { 0 };
+	struct noise_cipher c = { .key = "a key", .keyed = true };
+
+	(void)state;
+	for (uint64_t n = UINT64_MAX; n >= UINT64_MAX - 1; n--) {
+		int rc;
+
+		c.n = n;
+		for (int i = 0; i < 8; i++)
+			nonce[4 + i] = (uint8_t)(n >> 8 * i);
+		crypto_aead_chacha20poly1305_ietf_encrypt(sealed, NULL, (const uint8_t *)"text", 4, NULL, 0, NULL, nonce, c.key);
+		rc = noise_open(&c, sealed, sizeof(sealed), plain);
+		assert_int_equal(rc, n == UINT64_MAX ? -EBADMSG : 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -544,6 +563,7 @@ int main(void)
 		cmocka_unit_test(a_key_without_worth_is_refused),
 		cmocka_unit_test(a_split_leaves_no_key_behind),
 		cmocka_unit_test(a_cipher_opens_each_message_once_and_in_order),
+		cmocka_unit_test(the_last_nonce_opens_nothing),
 		cmocka_unit_test(a_rekey_is_the_same_on_both_sides_and_forgets_the_old_key),
 	};
 
