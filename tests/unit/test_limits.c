@@ -682,10 +682,16 @@ static void memory_is_counted_and_given_back(void **state)
 	struct node *n = k->n;
 	struct call c[100];
 	struct peer *p = core_member(k, 1, 1);
-	size_t calls = calls_memory(n), served = serve_memory(n);
-	uint32_t link = core_up(k, 1, 0);
+	size_t calls = calls_memory(n), served = serve_memory(n), dials = dials_memory(n);
+	struct message ping = { .type = WIRE_PING, .seq = 1 };
+	uint32_t link;
 
 	(void)state;
+	for (unsigned int i = 0; i <= HELD_MAX; i++)
+		peer_tell(n, p, &ping);
+	assert_true(dials_memory(n) > dials + HELD_MAX * wire_size(&ping, false));
+	link = core_up(k, 1, 0);
+	assert_int_equal(dials_memory(n), dials);
 	for (unsigned int i = 0; i < 100; i++)
 		ask(k, &c[i], p, LINK_READ);
 	for (unsigned int i = 1; i <= SERVED_PEER_MAX; i++)
