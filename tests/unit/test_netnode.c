@@ -477,7 +477,9 @@ static void the_same_events_give_the_same_effects(void **state)
 static void a_clock_that_steps_back_stands_still(void **state)
 {
 	struct netkit *k = settled(3, 2);
+	struct command c = { .kind = COMMAND_FETCH, .chunk_kind = KIND_DATA, .timeout = 4 * S };
 	struct effect e;
+	uint64_t now, ticket;
 
 	(void)state;
 	for (unsigned int i = 0; i < 3; i++) {
@@ -489,6 +491,17 @@ static void a_clock_that_steps_back_stands_still(void **state)
 		assert_int_equal(node_deadline(k->node[i].node), due);
 	}
 	assert_int_equal(insert(k, 0, 1, 2, 0), 0);
+	/* A command that comes with an old time has all of its own. */
+	netkit_run(k, 30 * S);
+	k->filter = no_messages;
+	now = k->now;
+	k->now = 5;
+	ticket = netkit_command(k, 0, &c);
+	k->now = now;
+	netkit_run(k, 4 * S - 1);
+	assert_null(netkit_reply(k, ticket));
+	netkit_run(k, 1);
+	assert_int_equal(netkit_reply(k, ticket)->result, -ETIMEDOUT);
 	netkit_free(k);
 }
 
