@@ -378,6 +378,12 @@ void peers_member(struct node *n, const struct member *m)
 	}
 	p->again = 0;
 	p->failures = 0;
+	/* It lives now, where the record says: what was dialled before may hang for ever. */
+	if (p->dial && work_busy(&p->dial->work)) {
+		halt(n, p->dial);
+		p->dial->tried = 0;
+		in_line(n, p->dial);
+	}
 }
 
 /* ${anew}: also those that were met. */

@@ -68,14 +68,14 @@ static void turn(struct node *n, struct timer *t)
 	struct peer *p;
 
 	if (++x->turn % DOWN_TURN == 0)
-		e = swim_pick(n, NULL, true);
+		e = swim_pick(n, NULL, PICK_DOWN);
 	if (!e)
-		e = swim_pick(n, NULL, false);
+		e = swim_pick(n, NULL, PICK_ANY);
 	p = e ? peer_find(n, &e->member->id) : NULL;
 	if (p)
 		exchange_with(n, p);
 	exchange_with_strangers(n);
-	timer_set(n, t, n->now + node_jitter(n, EXCHANGE_EVERY));
+	timer_set(n, t, n->now + node_jitter(n, x->turn < EXCHANGE_YOUNG ? EXCHANGE_EVERY / 6 : EXCHANGE_EVERY));
 }
 
 /* ---- what we have ---- */
@@ -335,7 +335,7 @@ void exchange_start(struct node *n)
 
 	x->timer.due = turn;
 	x->pull_timer.due = pull_late;
-	timer_set(n, &x->timer, n->now + node_random(n, EXCHANGE_EVERY));
+	timer_set(n, &x->timer, n->now + node_random(n, EXCHANGE_EVERY / 6));
 }
 
 void exchange_end(struct node *n)

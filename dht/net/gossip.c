@@ -290,7 +290,8 @@ static void tell_some(struct node *n, struct timer *t)
 	bool more;
 
 	for (unsigned int i = 0; i < GOSSIP_FANOUT; i++) {
-		struct view_entry *e = swim_pick(n, last, false);
+		/* One of them in any case from all: a node that has just started has few links, and would hear last. */
+		struct view_entry *e = swim_pick(n, last, i == 0 ? PICK_ANY : PICK_LINKED);
 		struct peer *p = e ? peer_find(n, &e->member->id) : NULL;
 
 		last = e;
@@ -321,7 +322,8 @@ bool gossip_heard(struct node *n, struct peer *from, const struct message *m)
 
 		wire_suspicion(m, i, &s);
 		if (address_equal(&s.id, &n->id)) {
-			self_doubted(n, s.incarnation);
+			if (!self_doubted(n, s.incarnation))
+				membership_tell_record(n, from, n->self);
 			continue;
 		}
 		/* What we said ourselves comes back, maybe after we heard the doubted. */

@@ -127,7 +127,7 @@ static void log_change(struct node *n, const struct member *old, const struct vi
 	    m->state == MEMBER_LEFT ? "has left the ring" : "was evicted");
 }
 
-static void tell_record(struct node *n, struct peer *to, const struct member *what)
+void membership_tell_record(struct node *n, struct peer *to, const struct member *what)
 {
 	uint8_t bytes[MEMBER_BLOB_MAX + 2];
 	struct message m = { .type = WIRE_RECORDS, .has = WIRE_HAS(FIELD_RECORDS) };
@@ -147,7 +147,7 @@ static void tell_store(struct node *n, const struct member *old, const struct vi
 		return;
 	p = peer_find(n, &old->id);
 	if (p)
-		tell_record(n, p, old);
+		membership_tell_record(n, p, old);
 }
 
 static void full(struct node *n)
@@ -271,7 +271,7 @@ void membership_peer(struct node *n, struct peer *p, bool up)
 		exchange_lost(n, &p->id);
 	} else if (e && view_gone(e)) {
 		/* Whoever is gone for ever may not know it. */
-		tell_record(n, p, e->member);
+		membership_tell_record(n, p, e->member);
 	} else if (!e || n->membership->own.state == SELF_JOINING) {
 		exchange_with(n, p);
 		self_linked(n);
@@ -303,7 +303,7 @@ void membership_message(struct node *n, struct peer *from, const struct message 
 
 	if (e && view_gone(e)) {
 		if (m->type == WIRE_PING || m->type == WIRE_COMPARE)
-			tell_record(n, from, e->member);
+			membership_tell_record(n, from, e->member);
 		else if (m->type == WIRE_RECORDS)
 			exchange_message(n, from, m);	/* it may know that we are gone, too */
 		return;

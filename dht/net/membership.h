@@ -126,22 +126,25 @@ void swim_add(struct node *n, struct view_entry *e);	/* a new member: into this 
 void swim_message(struct node *n, struct peer *from, const struct message *m);	/* PING, ACK, PROBE, NACK */
 /** swim_slept(n, t): ${t}, which is due now, was due long ago: the process did not run.  What others said meanwhile waits. */
 bool swim_slept(const struct node *n, const struct timer *t);
+void swim_ask(struct node *n, struct view_entry *e);	/* a ping outside of the round: any frame in answer will do */
 void swim_worse(struct node *n);			/* we had to refute: are we slow? */
 
-/** swim_pick(n, not, down): a random member that is no tombstone, and is down or not as ${down} says; not ourselves, not
- * ${not}; rather one with a link than without.  NULL: none was found. */
-struct view_entry *swim_pick(struct node *n, const struct view_entry *not, bool down);
+/** swim_pick(n, not, which): a random member that is no tombstone, and is down, or not: then any, or rather one with a link; not
+ * ourselves, not ${not}.  NULL: none was found. */
+enum swim_pick { PICK_ANY, PICK_LINKED, PICK_DOWN };
+struct view_entry *swim_pick(struct node *n, const struct view_entry *not, enum swim_pick which);
 
 /* ---- it does not answer (suspicion.c) ---- */
 
 struct suspicion {
 	struct timer timer;
 	struct view_entry *entry;
-	uint64_t started, incarnation;
+	uint64_t started, incarnation;	/* started: or cleared */
+	uint64_t asked;			/* when we asked it ourselves, at the end; 0: not yet */
 	struct address from[SUSPICION_CONFIRMATIONS + 1];
 	struct news *news[SUSPICION_CONFIRMATIONS + 1];
 	unsigned int count;		/* of them */
-	bool cleared;			/* it was heard: kept for SUSPICION_ECHO, so that what still goes round does not count */
+	bool cleared;			/* it was heard: kept for SUSPICION_ECHO, in which what still goes round does not count */
 };
 
 /** suspicion_heard(n, e, incarnation, from, tell): ${from} has no answer of it; ${tell}: others are to know. */
@@ -197,7 +200,7 @@ void self_start(struct node *n);
 void self_end(struct node *n);
 void self_joined(struct node *n);	/* the first exchange is over: say that we are here */
 void self_linked(struct node *n);	/* joining: somebody is asked; if nothing differs, we hear nothing */
-void self_doubted(struct node *n, uint64_t incarnation);
+bool self_doubted(struct node *n, uint64_t incarnation);	/* false: we have said since that we live */
 void self_met(struct node *n, struct member *m);	/* a record or statement with our own id, that holds */
 void self_evicted(struct node *n);	/* by our own user: say so, then stop */
 void self_command(struct node *n, const struct command *c);	/* DRAIN, SET, LEAVE */
@@ -228,6 +231,7 @@ int membership_adopt(struct node *n, const uint8_t *bytes, size_t len, bool news
 /** membership_adopt_all(n, from, records, news): each of them.  False: one is malformed or forged.  Nobody passes on what he has
  * not verified: so ${from} loses standing and its links, and each such record costs it a dial. */
 bool membership_adopt_all(struct node *n, struct peer *from, const struct wire_slice *records, bool news);
+void membership_tell_record(struct node *n, struct peer *to, const struct member *what);
 /** membership_put(n, m, news): one whose signature was seen to hold. */
 int membership_put(struct node *n, struct member *m, bool news);
 struct view_entry *membership_entry(struct node *n, struct peer *p);	/* NULL: no member */

@@ -181,19 +181,20 @@ static void go_beyond(struct node *n, uint64_t incarnation)
 	announce(n);
 }
 
-void self_doubted(struct node *n, uint64_t incarnation)
+bool self_doubted(struct node *n, uint64_t incarnation)
 {
 	struct self *s = of(n);
 
 	if (s->state != SELF_HERE || incarnation != n->self->incarnation || s->announce)
-		return;
+		return s->state != SELF_HERE || incarnation >= n->self->incarnation;
 	if (n->now < s->announced + REFUTE_EVERY) {
 		if (!timer_busy(&s->timer))
 			timer_set(n, &s->timer, s->announced + REFUTE_EVERY);
-		return;
+		return true;
 	}
 	swim_worse(n);
 	go_beyond(n, incarnation);
+	return true;
 }
 
 /* ---- joining ---- */

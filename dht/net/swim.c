@@ -50,8 +50,9 @@ void swim_worse(struct node *n)
 	worse(n, 1);
 }
 
-struct view_entry *swim_pick(struct node *n, const struct view_entry *not, bool down)
+struct view_entry *swim_pick(struct node *n, const struct view_entry *not, enum swim_pick which)
 {
+	bool down = which == PICK_DOWN;
 	const struct membership *ms = n->membership;
 	struct view_entry *found = NULL;
 
@@ -61,7 +62,7 @@ struct view_entry *swim_pick(struct node *n, const struct view_entry *not, bool 
 		if (e == ms->self || e == not || view_gone(e) || (e->down_since != 0) != down)
 			continue;
 		found = e;
-		if (e->linked)
+		if (e->linked || which != PICK_LINKED)
 			break;
 	}
 	return found;
@@ -135,6 +136,11 @@ static void ping(struct node *n, struct view_entry *e, uint64_t seq)
 	peer_tell(n, p, &m);
 }
 
+void swim_ask(struct node *n, struct view_entry *e)
+{
+	ping(n, e, ++of(n)->seqs);
+}
+
 static void begin(struct node *n)
 {
 	struct view_entry *e = next_target(n);
@@ -174,7 +180,7 @@ static void ask_others(struct node *n, struct timer *t)
 		return;
 	for (unsigned int i = 0; i < PROBE_INDIRECT; i++) {
 		struct message m = { .type = WIRE_PROBE, .seq = s->seq, .target = s->target->member->id };
-		struct view_entry *e = swim_pick(n, s->target, false);
+		struct view_entry *e = swim_pick(n, s->target, PICK_LINKED);
 		struct peer *p = e && e != last ? peer_find(n, &e->member->id) : NULL;
 
 		last = e;

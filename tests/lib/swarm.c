@@ -171,7 +171,7 @@ static void send_message(struct swarm *s, unsigned int from, const struct effect
 	if (l->down || s->node[to].mute)
 		return;
 	stall(s, l);
-	at = (l->stalled > s->now ? l->stalled : s->now) + delay(s, from, to);
+	at = (l->stalled > s->now ? l->stalled : s->now) + delay(s, from, to) + s->node[from].slow + s->node[to].slow;
 	if (at < l->last[end])
 		at = l->last[end];
 	l->last[end] = at;

@@ -37,6 +37,7 @@ struct swarm_node {
 	struct chunk *row;		/* of its own, ROW_SELF */
 	uint64_t wake;			/* when its deadline is planned */
 	uint64_t paused;		/* until then nothing comes to it, and no time passes for it */
+	uint64_t slow;			/* us more for all that comes to it or goes */
 	bool mute;			/* the machine is gone: links to it stay, and nothing comes */
 	unsigned int side;		/* nodes of two sides can't reach each other */
 	bool stopped;

@@ -196,6 +196,15 @@ static void a_second_change_ends_no_earlier_table(void **state)
 	netkit_run(k, 3 * S);
 	assert_int_equal(earlier(k, 1), 2);
 	assert_true(address_equal(&placement_earlier(node(k, 1), 1)->placement, &first));
+	/* Each has its own time. */
+	complete(k, 1);
+	netkit_run(k, PLACEMENT_LINGER / 2);
+	set_weight(k, 0, 4);
+	netkit_run(k, 3 * S);
+	complete(k, 1);
+	assert_int_equal(earlier(k, 1), 3);
+	netkit_run(k, PLACEMENT_LINGER / 2 + 10 * S);
+	assert_int_equal(earlier(k, 1), 1);
 	netkit_free(k);
 }
 

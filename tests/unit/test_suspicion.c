@@ -46,7 +46,7 @@ static void doubt(unsigned int from)
 /* How long it has from when it was first doubted. */
 static uint64_t waits(void)
 {
-	return x->suspicion->timer.at - x->suspicion->started;
+	return x->suspicion->timer.at + SUSPICION_ASK - x->suspicion->started;
 }
 
 static void the_time_is_4_log10_of_the_members(void **state)
@@ -98,9 +98,29 @@ static void who_was_heard_is_alive_and_echoes_do_not_count(void **state)
 	doubt(3);
 	doubt(4);
 	assert_int_equal(membership_health(n, &x->member->id), PEER_ALIVE);
+	x->heard = swarm->now + 1;
 	swarm_run(swarm, SUSPICION_ECHO + 100 * MS);
 	doubt(3);
 	assert_int_equal(membership_health(n, &x->member->id), PEER_SUSPECT);
+}
+
+static void who_was_heard_by_an_old_frame_is_doubted_again(void **state)
+{
+	(void)state;
+	doubt(2);
+	x->heard = n->now;
+	suspicion_clear(n, x);
+	swarm_run(swarm, SUSPICION_ECHO - 100 * MS);
+	assert_int_equal(membership_health(n, &x->member->id), PEER_ALIVE);
+	swarm_run(swarm, 200 * MS);
+	assert_int_equal(membership_health(n, &x->member->id), PEER_SUSPECT);
+	/* Not where it went on talking. */
+	suspicion_clear(n, x);
+	swarm_run(swarm, S);
+	doubt(4);
+	x->heard = swarm->now;
+	swarm_run(swarm, SUSPICION_ECHO);
+	assert_int_equal(membership_health(n, &x->member->id), PEER_ALIVE);
 }
 
 static void its_time_over_it_is_down_but_a_member(void **state)
@@ -153,12 +173,13 @@ static void each_thing_is_told_so_often_and_the_newest_first(void **state)
 	struct view_entry *e;
 
 	(void)state;
-	while (n->membership->gossip.count > 0) {
+	for (unsigned int i = 0; i < 100; i++) {
 		struct message m = { .type = WIRE_GOSSIP };
 		struct gossip_text text;
 
 		gossip_add(n, &m, &text, 1);
 	}
+	assert_int_equal(n->membership->gossip.count, 0);
 	/* More than fits a message, and a doubt that came last. */
 	for (unsigned int i = 0; i < 40; i++) {
 		struct member *m = record(i);
@@ -237,6 +258,7 @@ int main(void)
 		cmocka_unit_test(the_time_is_4_log10_of_the_members),
 		cmocka_unit_test_setup_teardown(only_independent_doubts_shorten_it, begin, end),
 		cmocka_unit_test_setup_teardown(who_was_heard_is_alive_and_echoes_do_not_count, begin, end),
+		cmocka_unit_test_setup_teardown(who_was_heard_by_an_old_frame_is_doubted_again, begin, end),
 		cmocka_unit_test_setup_teardown(its_time_over_it_is_down_but_a_member, begin, end),
 		cmocka_unit_test_setup_teardown(who_slept_over_it_waits_again, begin, end),
 		cmocka_unit_test_setup_teardown(each_thing_is_told_so_often_and_the_newest_first, begin, end),
