@@ -385,6 +385,61 @@ static int do_prove(struct disk *d, const struct effect *e, struct event *done)
 	return 0;
 }
 
+/* The record of a member lies on all disks: the same bytes, once for all of them. */
+struct shared_row {
+	struct address id;		/* first: the key */
+	struct chunk *chunk;
+};
+
+static struct chunk *share(struct world *w, const struct address *id, const uint8_t *bytes, size_t len)
+{
+	struct shared_row *s = sorted_find(&w->rows, id->b);
+
+	if (s && s->chunk->len == len && memcmp(s->chunk->data, bytes, len) == 0)
+		return chunk_hold(s->chunk);
+	if (!s) {
+		s = must(calloc(1, sizeof(*s)));
+		s->id = *id;
+		sorted_add(&w->rows, s);
+	}
+	chunk_drop(s->chunk);
+	s->chunk = must(chunk_copy(bytes, len));
+	return chunk_hold(s->chunk);
+}
+
+static void free_shared(void *row)
+{
+	chunk_drop(((struct shared_row *)row)->chunk);
+	free(row);
+}
+
+void disks_open(struct world *w)
+{
+	sorted_init(&w->rows, ADDRESS_LEN);
+}
+
+void disks_close(struct world *w)
+{
+	sorted_free(&w->rows, free_shared);
+}
+
+void disk_row(struct disk *d, uint8_t table, const struct address *key, const uint8_t *bytes, size_t len)
+{
+	uint8_t k[ROW_KEY];
+	struct row *r;
+
+	row_key(table, key, k);
+	r = sorted_find(&d->rows, k);
+	if (!r) {
+		r = must(calloc(1, sizeof(*r)));
+		memcpy(r->key, k, ROW_KEY);
+		sorted_add(&d->rows, r);
+	}
+	chunk_drop(r->chunk);
+	/* A copy: a row may be a slice of a large message. */
+	r->chunk = table == ROW_MEMBER ? share(d->host->world, key, bytes, len) : must(chunk_copy(bytes, len));
+}
+
 static void do_save(struct disk *d, const struct effect *e)
 {
 	uint8_t k[ROW_KEY];
@@ -392,17 +447,14 @@ static void do_save(struct disk *d, const struct effect *e)
 
 	if (plant_save(d, e))
 		return;
+	if (e->chunk) {
+		disk_row(d, e->row.table, &e->row.key, e->chunk->data, e->chunk->len);
+		return;
+	}
 	row_key(e->row.table, &e->row.key, k);
 	r = sorted_take(&d->rows, k);
 	if (r)
 		release_row(r);
-	if (!e->chunk)
-		return;
-	r = must(calloc(1, sizeof(*r)));
-	memcpy(r->key, k, ROW_KEY);
-	/* Its own copy: a row may be a slice of a large message. */
-	r->chunk = must(chunk_copy(e->chunk->data, e->chunk->len));
-	sorted_add(&d->rows, r);
 }
 
 static void count_lease(struct disk *d, const struct lease_row *l, bool more)
@@ -422,7 +474,7 @@ static void count_lease(struct disk *d, const struct lease_row *l, bool more)
 	}
 }
 
-static void do_lease(struct disk *d, const struct catalogue_lease *new)
+void disk_lease(struct disk *d, const struct catalogue_lease *new)
 {
 	uint8_t k[LEASE_KEY];
 	struct lease_row *l, *old;
@@ -467,7 +519,7 @@ static int carry_out(struct operation *o, struct event *done)
 		do_save(d, e);
 		return 0;
 	case EFFECT_LEASE:
-		do_lease(d, &o->lease);
+		disk_lease(d, &o->lease);
 		return 0;
 	default:
 		assert(!"an effect on the disk");

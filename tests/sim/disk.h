@@ -33,6 +33,8 @@ struct disk {
 	struct sorted forgotten;	/* what it says it has */
 };
 
+void disks_open(struct world *w);
+void disks_close(struct world *w);
 struct disk *disk_new(struct host *h);
 void disk_free(struct disk *d);
 
@@ -54,6 +56,9 @@ void disk_drop(struct disk *d, const struct address *a, enum loss how);
 struct record *disk_next_rotten(const struct disk *d, const struct record *after);
 
 struct record *disk_find(const struct disk *d, const struct address *a);
+/** disk_row(d, table, key, bytes, len), disk_lease(d, l): as if its node had saved it. */
+void disk_row(struct disk *d, uint8_t table, const struct address *key, const uint8_t *bytes, size_t len);
+void disk_lease(struct disk *d, const struct catalogue_lease *l);
 void disk_put(struct disk *d, const struct address *a, enum kind kind, struct chunk *c, unsigned int states);
 
 #endif

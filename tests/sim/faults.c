@@ -218,6 +218,37 @@ static void change_member(struct world *w, struct host *h)
 	}
 }
 
+static void fire_restart(struct world *w, void *arg, uint64_t unused)
+{
+	struct host *h = any(w);
+
+	(void)arg;
+	(void)unused;
+	if (h)
+		restart(w, h);
+}
+
+static void fire_change(struct world *w, void *arg, uint64_t number)
+{
+	struct host *h = any(w);
+
+	(void)arg;
+	if (number % 3 == 0)
+		join(w);
+	else if (h && number % 3 == 1)
+		fire_leave(w, h, 0);
+	else if (h)
+		evict(w, h);
+}
+
+void faults_churn(struct world *w, unsigned int restarts, unsigned int changes, uint64_t us)
+{
+	for (unsigned int i = 0; i < restarts; i++)
+		world_plan(w, w->now + dice_below(&w->faults->dice, us), fire_restart, NULL, 0);
+	for (unsigned int i = 0; i < changes; i++)
+		world_plan(w, w->now + dice_below(&w->faults->dice, us), fire_change, NULL, i);
+}
+
 static void lie(struct world *w)
 {
 	struct dice *d = &w->faults->dice;

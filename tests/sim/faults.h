@@ -8,6 +8,9 @@ void faults_open(struct world *w);
 void faults_close(struct world *w);
 void faults_start(struct world *w);
 
+/** faults_churn(w, restarts, changes, us): so many restarts, and so many that join, leave or are evicted, within ${us}. */
+void faults_churn(struct world *w, unsigned int restarts, unsigned int changes, uint64_t us);
+
 /** faults_heal(w): nothing is wrong any more: networks whole, machines on, processes running, disks with room, clocks and
  * speeds as usual; liars are evicted by the admin. */
 void faults_heal(struct world *w);

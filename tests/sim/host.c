@@ -616,10 +616,36 @@ void host_start(struct host *h)
 	finish(h);
 }
 
+static void count_reads(struct host *h)
+{
+	struct node_status s;
+
+	node_status(h->node, &s);
+	h->reads += s.reads;
+	h->reads_hedged += s.reads_hedged;
+	h->reads_one_trip += s.reads_one_trip;
+}
+
+void hosts_reads(const struct world *w, struct reads *out)
+{
+	*out = (struct reads){ 0 };
+	for (unsigned int i = 0; i < w->hosts; i++) {
+		const struct host *h = w->host[i];
+		struct node_status s = { 0 };
+
+		if (h->node)
+			node_status(h->node, &s);
+		out->all += h->reads + s.reads;
+		out->hedged += h->reads_hedged + s.reads_hedged;
+		out->one_trip += h->reads_one_trip + s.reads_one_trip;
+	}
+}
+
 void host_stop(struct host *h, bool power)
 {
 	if (h->node) {
 		trace(h->world, h, TRACE_HOST, power ? 3 : 2, 0, "%s", power ? "loses power" : "is killed");
+		count_reads(h);
 		disk_crash(h->disk, power);
 		load_gone(h);
 		while (!list_empty(&h->links)) {

@@ -52,6 +52,7 @@ struct host {
 	uint64_t bandwidth, uplink_free;
 	/* counts */
 	uint64_t sent_bytes[LINK_PRIORITIES], chunk_bytes[LINK_PRIORITIES], messages;
+	uint64_t reads, reads_hedged, reads_one_trip;	/* of its processes before this one */
 	size_t hoard;			/* bytes of messages that its process keeps for nothing */
 	char stopped[160];		/* EFFECT_STOP's text */
 };
@@ -67,6 +68,12 @@ struct host *host_new(struct world *w);
 void host_start(struct host *h);
 void host_stop(struct host *h, bool power);
 void host_power(struct host *h);
+
+/** hosts_reads(w, out): of all processes that ever ran: reads, those with a second request, those with one round trip. */
+struct reads {
+	uint64_t all, hedged, one_trip;
+};
+void hosts_reads(const struct world *w, struct reads *out);
 
 /** host_ready(h): when it can take the next event: now, or later, where it is busy or frozen. */
 uint64_t host_ready(const struct host *h);

@@ -181,6 +181,7 @@ void world_new(const struct options *o, struct world **out)
 	network_open(w);
 	tables_open(w);
 	books_open(w);
+	disks_open(w);
 	hosts_open(w);
 	load_open(w);
 	faults_open(w);
@@ -190,6 +191,7 @@ void world_new(const struct options *o, struct world **out)
 void world_free(struct world *w)
 {
 	hosts_close(w);
+	disks_close(w);
 	network_close(w);
 	/* What was planned and never happened still owns what it carries; the process ends, or starts a world anew. */
 	load_close(w);

@@ -55,6 +55,7 @@ struct world {
 	struct ring_file file;
 	struct member_table *records;	/* one object a record, whoever holds it */
 	uint8_t admin_secret[MEMBER_SECRET];
+	struct sorted rows;		/* disk.c's: what lies on many disks */
 	struct host **host;
 	unsigned int hosts, hosts_size;
 	struct sorted by_id;		/* of hosts */
