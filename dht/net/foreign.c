@@ -23,6 +23,7 @@
 #include <string.h>
 
 #define LIST_STEP 64u		/* addresses that are asked of the catalogue at a time */
+#define FEW	  8u		/* fewer than one of so many */
 
 static struct list *bucket(struct node *n, const struct address *a)
 {
@@ -57,8 +58,8 @@ static void sweep(struct node *n, struct timer *t)
 	struct foreign *f = n->foreign;
 
 	(void)t;
-	/* Where the last one moved nothing, this one will hardly do better. */
-	f->pause = f->done ? FOREIGN_AGAIN_MIN : f->pause * 2 < FOREIGN_AGAIN_MAX ? f->pause * 2 : FOREIGN_AGAIN_MAX;
+	/* Where the last one moved next to nothing, this one will hardly do better: there are always some that are just being written. */
+	f->pause = f->done > f->left / FEW ? FOREIGN_AGAIN_MIN : f->pause * 2 < FOREIGN_AGAIN_MAX ? f->pause * 2 : FOREIGN_AGAIN_MAX;
 	f->left = f->done = 0;
 	f->sweeping = true;
 	f->sweep_again = false;

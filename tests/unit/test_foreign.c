@@ -595,6 +595,32 @@ static void records_of_one_that_is_away_do_not_hold_up_the_others(void **state)
 	finish();
 }
 
+static void new_ones_do_not_make_all_others_be_asked_about_again(void **state)
+{
+	struct address other;
+
+	(void)state;
+	begin(8, false);
+	kit_halt(k);
+	keep_many(600, 60);
+	k->peer[3].ways = KIT_DOWN;
+	kit_boot(k);
+	kit_run(k, 10 * S);
+	k->peer[0].touched = 0;
+	for (unsigned int i = 0; i < 3600; i++) {
+		struct chunk *more = kit_chunk(200000 + i, 60, &other);
+
+		kit_keep(k, &other, more, STATE_FOREIGN);
+		if (i % 10)
+			foreign_add(k->node, &other);
+		chunk_drop(more);
+		kit_run(k, 1 * S);
+	}
+	/* Those of the one that is away, of which there are 1400 in the end, some twenty times; not each five seconds. */
+	assert_in_range(k->peer[0].touched, 1000, 15000);
+	finish();
+}
+
 static void those_blocked_by_more_than_can_be_named_are_tried_when_any_comes(void **state)
 {
 	struct kit_peer *unnamed;
@@ -669,6 +695,7 @@ int main(void)
 		cmocka_unit_test(bytes_in_memory_are_bounded),
 		cmocka_unit_test(more_than_can_be_remembered_are_found_by_a_sweep),
 		cmocka_unit_test(records_of_one_that_is_away_do_not_hold_up_the_others),
+		cmocka_unit_test(new_ones_do_not_make_all_others_be_asked_about_again),
 		cmocka_unit_test(those_blocked_by_more_than_can_be_named_are_tried_when_any_comes),
 		cmocka_unit_test(a_node_can_stop_at_any_moment),
 	};
