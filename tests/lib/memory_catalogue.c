@@ -116,8 +116,12 @@ static size_t list(struct catalogue *catalogue, const struct address *from, unsi
 {
 	struct memory_catalogue *c = of(catalogue);
 	const struct memory_array *all = states & STATE_ANY ? &c->records : &c->leased;
-	size_t count = 0;
+	size_t count = 0, any = 0;
 
+	for (unsigned int i = 1; i <= STATE_ANY; i++)
+		any += i & states ? c->labelled[i] : 0;
+	if (states & STATE_ANY && !any)
+		return 0;
 	for (size_t i = from ? place(all, from, by_address) : 0; i < all->count && count < n; i++) {
 		const struct memory_record *r = all->item[i];
 
@@ -246,6 +250,7 @@ static void record_take(struct memory_catalogue *c, size_t at)
 	struct memory_record *r = c->records.item[at];
 
 	chunk_drop(r->chunk);
+	c->labelled[r->states & STATE_ANY]--;
 	take(&c->records, at);
 }
 
@@ -290,9 +295,17 @@ static int check(const struct address *a, enum kind kind, const struct chunk *by
 	return address_equal(&is, a) ? 0 : -EBADMSG;
 }
 
+static void label(struct memory_catalogue *c, struct memory_record *r, unsigned int states)
+{
+	c->labelled[r->states]--;
+	r->states = states;
+	c->labelled[r->states]++;
+}
+
 static int write_record(struct memory_catalogue *c, const struct effect *e)
 {
 	struct memory_record *r = record_find(c, &e->address);
+	unsigned int states;
 
 	if (check(&e->address, e->chunk_kind, e->chunk) != 0)
 		return -EBADMSG;
@@ -303,13 +316,13 @@ static int write_record(struct memory_catalogue *c, const struct effect *e)
 		r = add(&c->records, place(&c->records, &e->address, by_address), sizeof(*r));
 		*r = (struct memory_record){ e->address, e->hash, e->chunk_kind, chunk_hold(e->chunk), 0 };
 		c->written++;
+		c->labelled[0]++;
 	} else if (check(&r->address, r->kind, r->chunk) != 0) {
 		chunk_drop(r->chunk);
 		r->chunk = chunk_hold(e->chunk);
 	}
-	r->states |= e->states & STATE_ANY;
-	if (r->states & (STATE_OWNED | STATE_FOREIGN))
-		r->states &= ~(unsigned int)STATE_CACHED;
+	states = r->states | (e->states & STATE_ANY);
+	label(c, r, states & (STATE_OWNED | STATE_FOREIGN) ? states & ~(unsigned int)STATE_CACHED : states);
 	return 0;
 }
 
@@ -319,7 +332,7 @@ static int set_states(struct memory_catalogue *c, const struct effect *e)
 
 	if (!r)
 		return -ENOENT;
-	r->states = e->states & STATE_ANY;
+	label(c, r, e->states & STATE_ANY);
 	if (r->states == 0) {
 		c->space += r->chunk->len;
 		record_take(c, place(&c->records, &e->address, by_address));

@@ -15,6 +15,7 @@ struct memory_array {			/* of pointers, in order */
 struct memory_catalogue {
 	struct catalogue catalogue;	/* the first */
 	struct memory_array records, leases, leased;
+	size_t labelled[STATE_ANY + 1];	/* records that have just these states */
 	struct memory_row *rows;
 	uint64_t space;			/* bytes that can still be written */
 	unsigned int written, deleted;	/* records, so far */
