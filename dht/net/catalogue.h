@@ -37,7 +37,7 @@ enum catalogue_table {
 	ROW_RETIRED = 6,	/* by volume: its signed end */
 	ROW_VOLUME = 7,		/* by volume: its leases were made here, so they stay here too, whoever owns their slots */
 	ROW_LEASING = 8,	/* by volume, the slot xored into its end: a lease that not all its owners have yet (lease.c) */
-	ROW_HEADS = 9,		/* key zeros: the slots whose heads count here, under which table (heads_pull.c) */
+	ROW_HEADS = 9,		/* key zeros: the slots whose heads count here, under which table (heads_slots.c) */
 };
 
 struct catalogue_lease {

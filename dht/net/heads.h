@@ -21,7 +21,7 @@
  *      or reads first; it signs another head of that seq never.
  *   7. The heads of a volume that has ended (lease.h, rule 4) are refused.
  *
- * New owners (heads_pull.c).  When the owners of a slot change, none of them answers for it (WIRE_BUSY) until it knows all that
+ * New owners (heads_slots.c).  When the owners of a slot change, none of them answers for it (WIRE_BUSY) until it knows all that
  * counted before.  It asks, under the new table only; who answers has done with the old one.  Let m be a majority of
  * the owners, and k = R' - m: of k other owners one has whatever counts already under the new table.  It knows enough when k
  * other owners of now have answered, and
@@ -125,7 +125,7 @@ void head_change_forget(struct head_change *c);
 bool heads_serve(struct node *n, struct served *s, const struct message *m);
 void heads_store_end(struct node *n);
 
-/* ---- heads_pull.c: slots that have become ours ---- */
+/* ---- heads_slots.c, heads_pull.c: slots that have become ours ---- */
 
 int heads_pull_start(struct node *n);
 void heads_pull_table(struct node *n);

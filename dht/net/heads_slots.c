@@ -1,0 +1,419 @@
+/*
+ * What counted before of heads, for slots whose owners have changed (heads.h: new owners).
+ *
+ * A slot of ours:
+ *
+ *	state	event						function	next state
+ *	-	a table makes it ours				heads_pull_table WAITS
+ *	COUNTS	a table with the same owners			heads_pull_table COUNTS
+ *	COUNTS	a table with others, we among them		heads_pull_table WAITS, ${before}
+ *	WAITS	any other table					heads_pull_table WAITS
+ *	WAITS	enough nodes have told what they have		slots_judge	COUNTS
+ *	any	a table takes it away				heads_pull_table -
+ */
+#include "dht/net/heads_slots.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "chunker/bytes.h"
+
+#define ROW_FORMAT 1u
+#define ROW_LEN	   (1u + 8u + 1u + ADDRESS_LEN + RING_SLOTS / 8)	/* format, generation, fresh, table, slots */
+
+static const struct catalogue_row_key row_key = { .table = ROW_HEADS };
+
+/* ---- the row ---- */
+
+static void save_later(struct node *n, uint64_t us)
+{
+	struct heads_pull *p = n->heads->pull;
+
+	p->unsaved = true;
+	if (!work_busy(&p->saving) && !timer_busy(&p->save_timer))
+		timer_set(n, &p->save_timer, n->now + us);
+}
+
+static void save(struct node *n, struct timer *t)
+{
+	struct heads_pull *p = list_item(t, struct heads_pull, save_timer);
+	struct effect e = { .kind = EFFECT_SAVE, .row = row_key };
+	uint8_t *b;
+
+	e.chunk = chunk_new(ROW_LEN, &b);
+	if (!e.chunk) {
+		save_later(n, SAVE_AGAIN);
+		return;
+	}
+	b[0] = ROW_FORMAT;
+	put_le64(b + 1, n->options.generation);
+	b[9] = p->fresh;
+	memcpy(b + 10, placement_hash(n)->b, ADDRESS_LEN);
+	memcpy(b + 10 + ADDRESS_LEN, p->count.bit, sizeof(p->count.bit));
+	p->unsaved = false;
+	work_start(n, &p->saving, &e);
+}
+
+static void saved(struct node *n, struct work *w, const struct event *e)
+{
+	struct heads_pull *p = list_item(w, struct heads_pull, saving);
+
+	if (e->result || p->unsaved)
+		save_later(n, e->result ? SAVE_AGAIN : COMPLETE_GATHER);
+}
+
+/* What counted when the row was written, if that was under the table of now. */
+static void read_row(struct node *n)
+{
+	struct heads_pull *p = n->heads->pull;
+	struct catalogue *c = n->options.catalogue;
+	struct chunk *row = c->row(c, &row_key);
+	bool good = row && row->len == ROW_LEN && row->data[0] == ROW_FORMAT && get_le64(row->data + 1) == n->options.generation;
+
+	p->fresh = !good || row->data[9];
+	p->founder = !row;
+	if (good && !memcmp(row->data + 10, placement_hash(n)->b, ADDRESS_LEN))
+		memcpy(p->count.bit, row->data + 10 + ADDRESS_LEN, sizeof(p->count.bit));
+	chunk_drop(row);
+}
+
+/* ---- whom to ask ---- */
+
+/* Where ${id} is, or would be. */
+static unsigned int place(const struct heads_pull *p, const struct address *id)
+{
+	unsigned int low = 0, high = p->asked_count;
+
+	while (low < high) {
+		unsigned int middle = (low + high) / 2;
+
+		if (address_compare(&p->asked[middle]->id, id) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static struct asked *find(const struct heads_pull *p, const struct address *id)
+{
+	unsigned int i = place(p, id);
+
+	return i < p->asked_count && address_equal(&p->asked[i]->id, id) ? p->asked[i] : NULL;
+}
+
+/* NULL: no room, or no memory: then it is as if it did not answer. */
+static struct asked *make(struct heads_pull *p, const struct address *id)
+{
+	unsigned int i = place(p, id);
+	struct asked *a = find(p, id);
+
+	if (a || p->asked_count == HEAD_PULLED_MAX)
+		return a;
+	if (p->asked_count == p->asked_size) {
+		unsigned int size = p->asked_size > 0 ? 2 * p->asked_size : 8;
+		struct asked **more = realloc(p->asked, size * sizeof(*more));
+
+		if (!more)
+			return NULL;
+		p->asked = more;
+		p->asked_size = size;
+	}
+	a = calloc(1, sizeof(*a));
+	if (!a)
+		return NULL;
+	a->id = *id;
+	memmove(&p->asked[i + 1], &p->asked[i], (p->asked_count++ - i) * sizeof(struct asked *));
+	p->asked[i] = a;
+	return a;
+}
+
+/* Left, or evicted: its answer will never come. */
+static bool gone(struct node *n, const struct address *id)
+{
+	const struct member *m = membership_find(n, id);
+
+	return !m || m->state == MEMBER_LEFT || m->state == MEMBER_EVICTED;
+}
+
+static void want(struct node *n, const struct address *id, unsigned int slot)
+{
+	struct asked *a;
+
+	if (address_equal(id, &n->id) || gone(n, id))
+		return;
+	a = make(n->heads->pull, id);
+	if (!a || trie_slots_have(&a->told, slot) || trie_slots_have(&a->want, slot))
+		return;
+	trie_slots_add(&a->want, slot);
+	a->wanted++;
+}
+
+static void want_owners(struct node *n, const struct ring *r, unsigned int slot)
+{
+	for (unsigned int rank = 0; rank < r->replicas; rank++)
+		want(n, &r->member[ring_owners(r, slot)[rank]].id, slot);
+}
+
+static void want_all(struct node *n, unsigned int slot)
+{
+	const struct ring *r = placement(n), *before;
+	uint16_t walk[HEAD_WALK];
+	unsigned int count;
+
+	want_owners(n, r, slot);
+	for (unsigned int i = 0; (before = placement_earlier(n, i)); i++)
+		want_owners(n, before, slot);
+	if (!n->heads->pull->wide)
+		return;
+	count = ring_walk(r, slot, walk, HEAD_WALK);
+	for (unsigned int i = 0; i < count; i++)
+		want(n, &r->member[walk[i]].id, slot);
+}
+
+void slots_forget(struct heads_pull *p)
+{
+	for (unsigned int i = 0; i < p->asked_count; i++)
+		free(p->asked[i]);
+	free(p->asked);
+	p->asked = NULL;
+	p->asked_count = p->asked_size = 0;
+}
+
+/* ---- is it enough? ---- */
+
+static bool told(struct node *n, const struct address *id, unsigned int slot)
+{
+	const struct asked *a = find(n->heads->pull, id);
+
+	return a && trie_slots_have(&a->told, slot);
+}
+
+/* A majority of the owners before, those that are gone for ever not awaited; ourselves among them. */
+static bool majority_before(struct node *n, const struct ring *r, unsigned int slot)
+{
+	unsigned int have = 0, there = 0, majority = r->replicas / 2 + 1;
+
+	for (unsigned int rank = 0; rank < r->replicas; rank++) {
+		const struct address *id = &r->member[ring_owners(r, slot)[rank]].id;
+		bool self = address_equal(id, &n->id);
+
+		there += self || !gone(n, id);
+		have += self || told(n, id, slot);
+	}
+	return have >= (there < majority ? there : majority);
+}
+
+static bool all_told(struct node *n, const struct ring *r, const uint16_t *member, unsigned int count, unsigned int slot)
+{
+	for (unsigned int i = 0; i < count; i++) {
+		const struct address *id = &r->member[member[i]].id;
+
+		if (!address_equal(id, &n->id) && !gone(n, id) && !told(n, id, slot))
+			return false;
+	}
+	return true;
+}
+
+static bool everyone(struct node *n, const struct ring *r, unsigned int slot)
+{
+	const struct ring *before;
+	uint16_t walk[HEAD_WALK];
+	unsigned int count;
+
+	/* Who has met nobody yet can't say that nobody knows anything. */
+	if (!n->heads->pull->wide || (r->members == 1 && !placement_earlier(n, 0)))
+		return false;
+	for (unsigned int i = 0; (before = placement_earlier(n, i)); i++)
+		if (!all_told(n, before, ring_owners(before, slot), before->replicas, slot))
+			return false;
+	count = ring_walk(r, slot, walk, HEAD_WALK);
+	return all_told(n, r, walk, count, slot);
+}
+
+static bool enough(struct node *n, unsigned int slot)
+{
+	const struct heads_pull *p = n->heads->pull;
+	const struct ring *r = placement(n), *before = placement_earlier(n, 0);
+	unsigned int others = 0, k = r->replicas - (r->replicas / 2 + 1);
+	bool was = trie_slots_have(&p->before, slot), counts = false;
+
+	for (unsigned int rank = 0; rank < r->replicas; rank++) {
+		const struct asked *a = find(p, &r->member[ring_owners(r, slot)[rank]].id);
+
+		if (a && trie_slots_have(&a->told, slot)) {
+			others++;
+			counts |= trie_slots_have(&a->counts, slot);
+		}
+	}
+	if (!was && p->fresh && r->replicas > 1)
+		k++;
+	if (others < k)
+		return false;
+	return counts || (was && before && majority_before(n, before, slot)) || everyone(n, r, slot);
+}
+
+static bool waits(struct node *n, unsigned int slot)
+{
+	return placement_mine(n, slot) && !trie_slots_have(&n->heads->pull->count, slot);
+}
+
+void slots_judge(struct node *n)
+{
+	struct heads_pull *p = n->heads->pull;
+	bool news = false;
+
+	p->waiting = 0;
+	for (unsigned int slot = 0; slot < RING_SLOTS; slot++) {
+		if (!waits(n, slot))
+			continue;
+		if (!enough(n, slot)) {
+			p->waiting++;
+			continue;
+		}
+		trie_slots_add(&p->count, slot);
+		trie_slots_remove(&p->before, slot);
+		news = true;
+	}
+	if (p->waiting == 0 && p->fresh && placement(n)->members > 1) {
+		p->fresh = false;
+		news = true;
+	}
+	if (news)
+		save_later(n, COMPLETE_GATHER);
+}
+
+void slots_want(struct node *n)
+{
+	for (unsigned int slot = 0; slot < RING_SLOTS; slot++)
+		if (waits(n, slot))
+			want_all(n, slot);
+}
+
+bool heads_complete(struct node *n, unsigned int slot)
+{
+	return n->heads && n->heads->pull && placement_mine(n, slot) && trie_slots_have(&n->heads->pull->count, slot);
+}
+
+/* ---- from table to table ---- */
+
+static bool same_owners(const struct ring *a, const struct ring *b, unsigned int slot)
+{
+	for (unsigned int i = 0; i < a->replicas; i++) {
+		const struct address *id = &a->member[ring_owners(a, slot)[i]].id;
+		bool there = false;
+
+		for (unsigned int j = 0; j < b->replicas && !there; j++)
+			there = address_equal(id, &b->member[ring_owners(b, slot)[j]].id);
+		if (!there)
+			return false;
+	}
+	return a->replicas == b->replicas;
+}
+
+static void first_table(struct node *n)
+{
+	struct heads_pull *p = n->heads->pull;
+
+	read_row(n);
+	p->first = false;
+	p->founder = p->founder && placement(n)->members == 1 && placement_complete(n, 0);
+	if (p->founder)
+		memset(&p->count, 0xff, sizeof(p->count));
+	p->fresh = p->fresh && !p->founder;
+	if (p->founder)
+		save_later(n, 0);
+}
+
+static void next_table(struct node *n)
+{
+	struct heads_pull *p = n->heads->pull;
+	const struct ring *now = placement(n), *before = placement_earlier(n, 0);
+
+	for (unsigned int slot = 0; slot < RING_SLOTS; slot++) {
+		/* A founder whose store turns out to be a new one knows nothing at all. */
+		bool counted = trie_slots_have(&p->count, slot) && !(p->founder && !placement_complete(n, slot));
+
+		trie_slots_remove(&p->before, slot);
+		trie_slots_remove(&p->count, slot);
+		if (!counted || !placement_mine(n, slot))
+			continue;
+		if (before && same_owners(now, before, slot))
+			trie_slots_add(&p->count, slot);
+		else
+			trie_slots_add(&p->before, slot);
+	}
+	p->founder = false;
+	save_later(n, COMPLETE_GATHER);
+}
+
+void heads_pull_table(struct node *n)
+{
+	struct heads_pull *p = n->heads->pull;
+
+	for (unsigned int i = 0; i < HEAD_PULLS_MAX; i++) {
+		if (call_busy(&p->pull[i].call))
+			call_stop(n, &p->pull[i].call);
+		p->pull[i].of = NULL;
+	}
+	p->number++;
+	slots_forget(p);
+	if (p->first)
+		first_table(n);
+	else
+		next_table(n);
+	p->round = p->wide = false;
+	p->wait = AGAIN_MIN;
+	slots_judge(n);
+	if (p->waiting > 0)
+		timer_set(n, &p->timer, n->now);
+}
+
+void heads_pull_peer(struct node *n)
+{
+	struct heads_pull *p = n->heads->pull;
+
+	p->wait = AGAIN_MIN;
+	if (p->waiting > 0 && !p->round && (!timer_busy(&p->timer) || p->timer.at > n->now + AGAIN_MIN))
+		timer_set(n, &p->timer, n->now + node_jitter(n, AGAIN_MIN));
+}
+
+int heads_pull_start(struct node *n)
+{
+	struct heads_pull *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return -ENOMEM;
+	n->heads->pull = p;
+	p->first = true;
+	p->wait = AGAIN_MIN;
+	p->timer.due = heads_round;
+	p->save_timer.due = save;
+	p->saving.done = saved;
+	return 0;
+}
+
+void heads_pull_end(struct node *n)
+{
+	struct heads_pull *p = n->heads->pull;
+
+	if (!p)
+		return;
+	for (unsigned int i = 0; i < HEAD_PULLS_MAX; i++)
+		if (call_busy(&p->pull[i].call))
+			call_stop(n, &p->pull[i].call);
+	timer_stop(n, &p->timer);
+	timer_stop(n, &p->save_timer);
+	work_stop(n, &p->saving);
+	slots_forget(p);
+	free(p);
+	n->heads->pull = NULL;
+}
+
+size_t heads_pull_memory(struct node *n)
+{
+	const struct heads_pull *p = n->heads->pull;
+
+	return sizeof(*p) + p->asked_size * sizeof(struct asked *) + p->asked_count * sizeof(struct asked);
+}

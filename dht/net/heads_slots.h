@@ -1,0 +1,54 @@
+/* heads_slots: which slots' heads count here, and who may know what counted before.  Private to heads_slots.c and heads_pull.c. */
+#ifndef DHT_NET_HEADS_SLOTS_H
+#define DHT_NET_HEADS_SLOTS_H
+
+#include "dht/net/heads.h"
+
+/* A node that may know something. */
+struct asked {
+	struct address id;
+	struct trie_slots want, told, counts;	/* is to be asked for, has told all of, and they count there */
+	unsigned int wanted;			/* slots in ${want} */
+	bool out;				/* of this round: it did not answer */
+};
+
+struct pull {
+	struct call call;
+	struct asked *of;		/* NULL: idle */
+	unsigned int window;		/* its first slot */
+	struct address after;
+	bool paged;			/* ${after} is set */
+	bool more, failed;
+	unsigned int storing;
+	struct trie_slots counts;
+};
+
+struct heads_pull {
+	struct trie_slots count;	/* they count here */
+	struct trie_slots before;	/* they wait, and counted under the table before this one */
+	unsigned int waiting;
+	bool fresh;			/* our store may have been lost, and not all has come to count since */
+	bool founder, first;		/* first: no table was seen yet */
+	struct asked **asked;		/* in the order of ids */
+	unsigned int asked_count, asked_size;
+	struct pull pull[HEAD_PULLS_MAX];
+	bool wide, round;
+	uint64_t wait, number;		/* number: of tables; what was asked under an earlier one is void */
+	struct timer timer, save_timer;
+	struct work saving;
+	bool unsaved;
+};
+
+/* ---- heads_slots.c ---- */
+
+/** slots_want(n): notes for each node that may know what it is still to be asked for.  slots_judge(n): some may be known well
+ * enough now.  slots_forget(p): all that was told is void. */
+void slots_want(struct node *n);
+void slots_judge(struct node *n);
+void slots_forget(struct heads_pull *p);
+
+/* ---- heads_pull.c ---- */
+
+void heads_round(struct node *n, struct timer *t);
+
+#endif
