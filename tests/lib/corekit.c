@@ -108,7 +108,7 @@ void leases_changed(struct node *n, const struct address *addresses, uint32_t co
 {
 	(void)n;
 	(void)addresses;
-	(void)count;
+	core->stored += count;
 }
 
 static void command(struct node *n, const struct command *c)

@@ -21,7 +21,7 @@ struct core {
 	struct effect effect[CORE_EFFECTS];
 	unsigned int effects;
 	/* what membership and machines were told */
-	unsigned int heard, ups, downs, differs, messages, changes, cloned, commands;
+	unsigned int heard, ups, downs, differs, messages, changes, cloned, commands, stored;
 	struct peer *last;
 	struct command command;			/* the last one */
 	/* requests of peers; with ${answers} they are answered at once: WIRE_OK */

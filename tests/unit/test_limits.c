@@ -676,6 +676,62 @@ static void effects_on_the_disk(void **state)
 	free(w);
 }
 
+static void work_on(struct core *k, struct work *w, enum effect_kind kind, int result)
+{
+	struct effect e = { .kind = kind }, out;
+
+	w->done = work_over;
+	work_start(k->n, w, &e);
+	assert_true(core_take(k, kind, &out));
+	core_done(k, out.ticket, result);
+}
+
+static void places_of_work_are_used_again(void **state)
+{
+	struct core *k = core_new(NULL);
+	struct work w = { .ticket = 0 };
+	size_t memory;
+
+	(void)state;
+	work_on(k, &w, EFFECT_READ, 0);
+	memory = works_memory(k->n);
+	for (unsigned int i = 0; i < 100; i++)
+		work_on(k, &w, EFFECT_READ, 0);
+	assert_int_equal(works_memory(k->n), memory);
+	/* What changed on the disk is told; what did not is not. */
+	assert_int_equal(k->stored, 0);
+	work_on(k, &w, EFFECT_WRITE, -ENOSPC);
+	assert_int_equal(k->stored, 0);
+	work_on(k, &w, EFFECT_WRITE, 0);
+	assert_int_equal(k->stored, 1);
+	work_on(k, &w, EFFECT_STATES, 0);
+	assert_int_equal(k->stored, 2);
+	core_free(k);
+}
+
+static void effects_come_out_in_their_order_however_many(void **state)
+{
+	struct core *k = core_new(NULL);
+	unsigned int put = 0, polled = 0;
+	struct effect e;
+
+	(void)state;
+	core_forget(k);
+	/* Always more put than polled: it grows wherever in its circle it begins. */
+	for (unsigned int round = 1; round < 60; round++) {
+		for (unsigned int i = 0; i < round; i++)
+			effects_put(k->n, &(struct effect){ .kind = EFFECT_LOG, .count = put++ });
+		for (unsigned int i = 0; i < round * 2 / 3; i++) {
+			assert_true(effects_poll(k->n, &e));
+			assert_int_equal(e.count, polled++);
+		}
+	}
+	while (effects_poll(k->n, &e))
+		assert_int_equal(e.count, polled++);
+	assert_int_equal(polled, put);
+	core_free(k);
+}
+
 static void memory_is_counted_and_given_back(void **state)
 {
 	struct core *k = core_new(NULL);
@@ -734,6 +790,8 @@ int main(void)
 		cmocka_unit_test(commands_that_wait),
 		cmocka_unit_test(the_time_that_a_command_may_take),
 		cmocka_unit_test(effects_on_the_disk),
+		cmocka_unit_test(places_of_work_are_used_again),
+		cmocka_unit_test(effects_come_out_in_their_order_however_many),
 		cmocka_unit_test(memory_is_counted_and_given_back),
 	};
 

@@ -367,6 +367,7 @@ static void a_cloned_identity_stops_with_all_its_commands_answered(void **state)
 	struct netkit *k = settled(3, 5);
 	struct command c = { .kind = COMMAND_FETCH, .chunk_kind = KIND_DATA };
 	struct event clone = { .kind = EVENT_LINK_DOWN, .link = 4711, .result = -EEXIST };
+	struct event up = { .kind = EVENT_LINK_UP, .link = 4712, .key = k->node[2].key };
 	struct effect e;
 	uint64_t ticket;
 	unsigned int stops = 0;
@@ -389,6 +390,11 @@ static void a_cloned_identity_stops_with_all_its_commands_answered(void **state)
 		effect_done(&e);
 	}
 	assert_int_equal(stops, 1);
+	/* Whoever comes now is sent away, and that is all. */
+	node_input(k->node[1].node, &up, k->now);
+	assert_true(node_poll(k->node[1].node, &e));
+	assert_true(e.kind == EFFECT_CLOSE && e.link == 4712);
+	assert_false(node_poll(k->node[1].node, &e));
 	/* What comes later does nothing, and leaks nothing. */
 	netkit_run(k, 20 * S);
 	assert_false(k->node[1].stopped);

@@ -242,6 +242,8 @@ static void coming_and_going_is_told_once_however_many_links(void **state)
 	(void)state;
 	assert_int_equal(k->ups, 1);
 	assert_int_equal(k->changes, 1);
+	/* But each of them proves that it is alive. */
+	assert_int_equal(k->heard, 2);
 	assert_int_equal(p->link, b);
 	core_down(k, a, 0);
 	assert_int_equal(k->downs, 0);
