@@ -1,6 +1,6 @@
 /*
- * A fetch: one chunk for all who want it at the moment.  From our own disk, else from its owners, the one that answers soonest
- * first; then from those who owned its slot before, and from spares.  No byte is handed out unchecked.
+ * A fetch: one chunk for all who want it at the moment.  From our own disk, else from its owners, the one that answers
+ * soonest first; then from those who owned its slot before, and from spares.  No byte is handed out unchecked.
  *
  * fetch  | event                                  | function            | next
  * -      | COMMAND_FETCH, fetch_heal()            | round_begin()       | LOCAL where a copy is here, else ASKING
@@ -119,9 +119,9 @@ static void kept(struct node *n, struct work *w, const struct event *e)
 }
 
 /*
- * A copy for ourselves, in the background; a full disk has none.  In a slot of ours, what is leased belongs here; what is not
- * leased is not brought back by being read.  What is leased and was missed by an owner is pushed back to it.  A copy that
- * was here and is bad is made good, whatever it is.
+ * A copy for ourselves, in the background; a full disk has none.  In a slot of ours, what is leased belongs here; what
+ * is not leased is not brought back by being read.  What is leased and was missed by an owner is pushed back to it.
+ * A copy that was here and is bad is made good, whatever it is.
  */
 static void keep(struct node *n, struct fetch *f, struct chunk *chunk, enum kind kind)
 {

@@ -58,8 +58,10 @@ static void sweep(struct node *n, struct timer *t)
 	struct foreign *f = n->foreign;
 
 	(void)t;
-	/* Where the last one moved next to nothing, this one will hardly do better: there are always some that are just being written. */
-	f->pause = f->done > f->left / FEW ? FOREIGN_AGAIN_MIN : f->pause * 2 < FOREIGN_AGAIN_MAX ? f->pause * 2 : FOREIGN_AGAIN_MAX;
+	/* Where the last one moved next to nothing, this one will hardly do better: some are always just being written. */
+	f->pause = f->pause * 2 < FOREIGN_AGAIN_MAX ? f->pause * 2 : FOREIGN_AGAIN_MAX;
+	if (f->done > f->left / FEW)
+		f->pause = FOREIGN_AGAIN_MIN;
 	f->left = f->done = 0;
 	f->sweeping = true;
 	f->sweep_again = false;

@@ -68,7 +68,8 @@ static void touched_all(struct node *n, struct call *c, int result, const struct
 	foreign_pump(n);
 }
 
-/* Should the owner of ${copy} be asked for the records of ${from} and those behind it?  Their number; into ${t}, if there is one. */
+/* How many of the records of ${from} and those behind it is the owner ${id} to be asked about?  They go into ${t}, if
+ * there is one. */
 static uint32_t collect(struct list *moves, struct list *from, const struct address *id, struct touch *t)
 {
 	uint32_t count = 0;

@@ -97,7 +97,8 @@ static unsigned int count_state(const struct insert *i, enum ask_state from, enu
 
 /* ---- one node that is asked ---- */
 
-/* May the same node do better in a moment?  A link that was cut may be there again at once; one that can't be had is in backoff. */
+/* May the same node do better in a moment?  A link that was cut may be there again at once; one that can't be had is
+ * in backoff. */
 static bool passes(struct node *n, const struct peer *p, int result, const struct message *answer)
 {
 	if (result)

@@ -1,6 +1,6 @@
 /*
- * chunkkit: one node's machines for chunks (insert, fetch, confirm, foreign, audit, chunkserve) among peers that are made up.
- * Timers, disk work and commands are the node's own; calls, peers, placement and membership are stood in for: each peer
+ * chunkkit: one node's machines for chunks (insert, fetch, confirm, foreign, audit, chunkserve) among peers that are
+ * made up.  Timers, disk work and commands are the node's own; calls, peers, placement and membership are stood in for: each peer
  * answers after its latency as its ways say.  The disk is a memory_catalogue.
  */
 #ifndef TESTS_CHUNKKIT_H
@@ -101,8 +101,8 @@ void kit_back(struct kit *k, struct kit_peer *p);
 void kit_run(struct kit *k, uint64_t us);
 void kit_settle(struct kit *k);
 
-/** kit_chunk(seed, len, out): made-up bytes and their address, as data.  kit_find(k, mine, seed, a): such a chunk in a slot that is
- * ours, or is not; held for the caller. */
+/** kit_chunk(seed, len, out): made-up bytes and their address, as data.  kit_find(k, mine, seed, a): such a chunk in a slot
+ * that is ours, or is not; held for the caller. */
 struct chunk *kit_chunk(uint64_t seed, size_t len, struct address *out);
 struct chunk *kit_find(struct kit *k, bool mine, uint64_t seed, struct address *out);
 

@@ -19,7 +19,8 @@ static inline void *must(void *p)
 	return p;
 }
 
-/** kit_answer_due(k): when the next answer of a peer is there; UINT64_MAX: none is to come.  kit_answer_next(k): here it is. */
+/** kit_answer_due(k): when the next answer of a peer is there; UINT64_MAX: none is to come.  kit_answer_next(k): here
+ * it is. */
 uint64_t kit_answer_due(struct kit *k);
 void kit_answer_next(struct kit *k);
 
