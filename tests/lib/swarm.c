@@ -196,9 +196,11 @@ static void save(struct swarm *s, unsigned int at, const struct effect *e)
 /* A table that says which one it is, and nothing else. */
 static void table(struct swarm *s, unsigned int at, const struct effect *e)
 {
-	struct event done = { .kind = EVENT_DONE, .ticket = e->ticket, .table = must(calloc(1, sizeof(struct ring))) };
+	struct ring *r = must(calloc(1, sizeof(*r) + sizeof(*r->member)));
+	struct event done = { .kind = EVENT_DONE, .ticket = e->ticket, .table = r };
 
-	done.table->placement = e->hash;
+	r->placement = e->hash;
+	r->member = (struct ring_member *)(r + 1);	/* none of them, but somewhere */
 	plan(s, s->now + DISK_DELAY, at, s->node[at].starts, &done);
 }
 

@@ -684,6 +684,108 @@ static void who_lost_his_row_goes_on(void **state)
 	netkit_free(k);
 }
 
+/* ---- limits ---- */
+
+static bool own_row_hangs(struct netkit *k, unsigned int at, const struct effect *e)
+{
+	(void)k;
+	return at != 1 || e->kind != EFFECT_SAVE || e->row.table != ROW_SELF;
+}
+
+static void commands_that_wait_for_the_disk_are_bounded(void **state)
+{
+	struct netkit *k = running(3);
+	uint64_t ticket = 0;
+
+	(void)state;
+	k->effect = own_row_hangs;
+	for (unsigned int i = 0; i <= SELF_WAITING_MAX; i++) {
+		struct command c = { .kind = COMMAND_SET, .weight = 2 };
+
+		assert_true(ticket == 0 || !netkit_reply(k, ticket));
+		ticket = netkit_command(k, 1, &c);
+		netkit_run(k, 10 * MS);
+	}
+	assert_int_equal(netkit_reply(k, ticket)->result, -EBUSY);
+	/* Nothing was said that the disk does not know. */
+	assert_int_equal(entry(k, 0, 1)->member->weight, 1);
+	netkit_free(k);
+}
+
+static void maintenance_is_bounded(void **state)
+{
+	struct netkit *k = running(3);
+	struct message m = { .type = WIRE_MAINTENANCE, .seconds = UINT32_MAX };
+
+	(void)state;
+	for (unsigned int i = 0; i < MAINTENANCE_MAX + 10; i++) {
+		memset(m.target.b, (int)i + 1, sizeof(m.target.b));
+		say(k, 1, 0, &m);
+	}
+	assert_int_equal(node(k, 0)->membership->gossip.rests, MAINTENANCE_MAX);
+	for (unsigned int i = 0; i < MAINTENANCE_MAX; i++)
+		assert_true(node(k, 0)->membership->gossip.rest[i].until <= k->now + (uint64_t)MAINTENANCE_LONGEST * S);
+	netkit_free(k);
+}
+
+static void pings_for_others_are_bounded(void **state)
+{
+	struct netkit *k = running(3);
+	struct peer *p = peer_find(node(k, 0), &k->node[1].id);
+	struct message m = { .type = WIRE_PROBE, .target = k->node[2].id };
+	unsigned int busy = 0;
+
+	(void)state;
+	for (m.seq = 1; m.seq <= RELAYS_MAX + 8; m.seq++)
+		swim_message(node(k, 0), p, &m);
+	for (unsigned int i = 0; i < RELAYS_MAX; i++)
+		busy += node(k, 0)->membership->swim.relay[i].seq != 0;
+	assert_int_equal(busy, RELAYS_MAX);
+	netkit_run(k, 2 * S);
+	for (unsigned int i = 0; i < RELAYS_MAX; i++)
+		assert_int_equal(node(k, 0)->membership->swim.relay[i].seq, 0);
+	netkit_free(k);
+}
+
+static void nothing_is_said_beyond_what_the_row_reserves(void **state)
+{
+	struct netkit *k = running(3);
+	uint64_t last;
+
+	(void)state;
+	for (unsigned int i = 0; i < 3 * INCARNATION_BLOCK; i++) {
+		assert_int_equal(ask(k, 1, (struct command){ .kind = COMMAND_SET, .weight = (uint8_t)(1 + i % 9) }), 0);
+		assert_true(node(k, 1)->self->incarnation <= node(k, 1)->membership->own.reserved);
+	}
+	last = node(k, 1)->self->incarnation;
+	netkit_crash(k, 1);
+	netkit_start(k, 1);
+	netkit_run(k, 2 * S);
+	assert_true(node(k, 1)->self->incarnation > last);
+	assert_true(node(k, 1)->self->incarnation < last + INCARNATION_LEAP);
+	netkit_free(k);
+}
+
+static void who_doubts_an_old_record_is_told_the_new_one(void **state)
+{
+	struct netkit *k = running(4);
+	struct view_entry *e = entry(k, 0, 3);
+	struct member *old = member_hold(e->member), *now;
+
+	(void)state;
+	assert_int_equal(ask(k, 3, (struct command){ .kind = COMMAND_DRAIN }), 0);
+	netkit_run(k, 3 * S);
+	/* As if gossip had missed it. */
+	now = e->member;
+	e->member = old;
+	assert_true(now->incarnation > old->incarnation);
+	suspect(k, 0, 3, 3, old->incarnation);
+	netkit_run(k, S);
+	assert_int_equal(e->member->incarnation, now->incarnation);
+	member_drop(now);
+	netkit_free(k);
+}
+
 static void the_same_seed_gives_the_same_run(void **state)
 {
 	struct address trace[2];
@@ -727,6 +829,11 @@ int main(void)
 		cmocka_unit_test(a_flood_of_members_is_bounded),
 		cmocka_unit_test(of_two_clones_one_stops),
 		cmocka_unit_test(who_lost_his_row_goes_on),
+		cmocka_unit_test(commands_that_wait_for_the_disk_are_bounded),
+		cmocka_unit_test(maintenance_is_bounded),
+		cmocka_unit_test(pings_for_others_are_bounded),
+		cmocka_unit_test(nothing_is_said_beyond_what_the_row_reserves),
+		cmocka_unit_test(who_doubts_an_old_record_is_told_the_new_one),
 		cmocka_unit_test(the_same_seed_gives_the_same_run),
 	};
 
