@@ -94,7 +94,7 @@
 #define SELF_WAITING_MAX     8u		/* commands that wait for our row */
 #define SELF_ENDING_MAX	     (5 * S)	/* our end is gossiped for so long at most */
 #define PLACEMENT_GATHER     (200 * MS)	/* changes that come together make one table */
-#define PLACEMENTS_MAX	     4u		/* earlier tables: reads look there, too; 2 MB each at 1000 */
+#define PLACEMENTS_MAX	     4u		/* earlier tables: reads look there, too; 0.5 MB each at 1000 */
 #define PLACEMENT_LINGER     (600u * S)	/* they are kept so long, also when our own slots are complete: others may be behind */
 #define PLACEMENT_WALK_MAX   64u	/* members that anyone asks for on one walk */
 #define COMPLETE_GATHER	     (1 * S)	/* slots that become complete together make one row */

@@ -178,6 +178,7 @@ void placement_store_lost(struct node *n)
 		return;
 	p->founder = false;
 	memset(p->complete, 0, sizeof(p->complete));
+	memset(p->was_complete, 0, sizeof(p->was_complete));
 	p->incomplete = 0;
 	for (unsigned int slot = 0; slot < RING_SLOTS; slot++)
 		p->incomplete += placement_mine(n, slot);
@@ -404,9 +405,14 @@ unsigned int placement_walk(struct node *n, unsigned int slot, struct peer **out
 size_t placement_memory(struct node *n)
 {
 	const struct placement *p = n->placement;
+	size_t bytes = sizeof(*p);
 
 	/* Tables are the driver's, which may share them; they are counted as if each were ours alone. */
-	return sizeof(*p) + (p->table ? 1 + p->earlier_count : 0) * (size_t)RING_SLOTS * RING_REPLICAS_MAX;
+	if (p->table)
+		bytes += ring_memory(p->table);
+	for (unsigned int i = 0; i < p->earlier_count; i++)
+		bytes += ring_memory(p->earlier[i]);
+	return bytes;
 }
 
 /* ---- start and end ---- */

@@ -444,6 +444,12 @@ void ring_free(struct ring *r)
 	free(r);
 }
 
+size_t ring_memory(const struct ring *r)
+{
+	return sizeof(*r) + r->members * sizeof(*r->member) + r->tokens * sizeof(*r->walk) +
+	    (RING_SLOTS + 1) * sizeof(*r->first) + (size_t)RING_SLOTS * r->replicas * sizeof(*r->owner);
+}
+
 unsigned int ring_walk(const struct ring *r, unsigned int slot, uint16_t *out, unsigned int n)
 {
 	unsigned int count = n < r->replicas ? n : r->replicas;

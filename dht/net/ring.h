@@ -54,9 +54,11 @@ struct ring {
  * ring_build(members, n, replicas, out): the table of ${n} members, in any order.  -EINVAL: none or too
  * many, an id twice, a weight, zone or ${replicas} out of range.  -ENOMEM.
  * ring_free(r): NULL is no ring.
+ * ring_memory(r): the bytes that it takes.
  */
 int ring_build(const struct ring_member *members, size_t n, unsigned int replicas, struct ring **out);
 void ring_free(struct ring *r);
+size_t ring_memory(const struct ring *r);
 
 /** ring_placement(members, n, replicas, out): the hash that the table would have, without building it.
  * As ring_build() for errors. */

@@ -586,6 +586,18 @@ static void what_is_no_set_of_members_is_refused(void **state)
 	ring_free(r);
 }
 
+static void a_table_is_small(void **state)
+{
+	static struct ring_member m[1000];
+	struct ring *r;
+
+	(void)state;
+	ringkit_members(m, 0, 1000);
+	r = ringkit_build(m, 1000, 3);
+	assert_true(ring_memory(r) < 500000);
+	ring_free(r);
+}
+
 static void a_slot_is_the_first_bits_of_an_address(void **state)
 {
 	struct address a = { { 0xab, 0xcd, 0xff } };
@@ -693,6 +705,7 @@ int main(void)
 		cmocka_unit_test(the_order_of_the_members_does_not_matter),
 		cmocka_unit_test(whatever_decides_the_table_changes_its_hash),
 		cmocka_unit_test(what_is_no_set_of_members_is_refused),
+		cmocka_unit_test(a_table_is_small),
 		cmocka_unit_test(a_slot_is_the_first_bits_of_an_address),
 		cmocka_unit_test(a_walk_goes_on_behind_the_owners),
 		cmocka_unit_test(at_100_members_loads_and_moves_are_small),
