@@ -19,7 +19,7 @@ NET := ring ring_token noise door link link_frames link_hello link_credit wire w
 	view membership gossip swim suspicion exchange self placement \
 	proof chunkserve insert fetch fetch_ask confirm audit foreign foreign_touch move \
 	trie repair repair_slots reconcile reconcile_judge pull spare repair_serve rebalance leave \
-	heads heads_read heads_write heads_row heads_store heads_pull heads_slots deletion touches lease lease_end lease_pull lease_push lease_serve lease_store lease_sweep
+	heads heads_read heads_write heads_row heads_store heads_pull heads_slots deletion touches lease lease_end lease_pull lease_push lease_send lease_serve lease_store lease_sweep
 FS := \
 	log now size options place remount jobs grace roots uploads lookups cache fetch \
 	acl tree tree_view tree_change tree_names tree_rename tree_attr tree_xattr \
