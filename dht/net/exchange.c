@@ -52,12 +52,15 @@ bool exchange_with_strangers(struct node *n)
 	struct peer *p = NULL;
 	bool any = false;
 
+	if (!of(n)->strangers)
+		return false;
 	while ((p = peer_next(n, p ? &p->id : NULL))) {
 		if (p->link != 0 && !membership_entry(n, p)) {
 			exchange_with(n, p);
 			any = true;
 		}
 	}
+	of(n)->strangers = any;
 	return any;
 }
 

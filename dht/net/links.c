@@ -102,8 +102,9 @@ bool links_give_way(struct node *n, bool ours)
 	for (unsigned int i = 0; i < n->links->count; i++) {
 		struct peer_link *l = n->links->link[i];
 
-		if (l->ours == ours && !l->closing && link_idle(l) && l->peer->calls == 0 &&
-		    (!oldest || l->used < oldest->used))
+		/* The peer last: it is looked at for few of them only. */
+		if (l->ours == ours && !l->closing && link_idle(l) && (!oldest || l->used < oldest->used) &&
+		    l->peer->calls == 0)
 			oldest = l;
 	}
 	if (oldest)

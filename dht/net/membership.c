@@ -273,6 +273,7 @@ void membership_peer(struct node *n, struct peer *p, bool up)
 		/* Whoever is gone for ever may not know it. */
 		membership_tell_record(n, p, e->member);
 	} else if (!e || n->membership->own.state == SELF_JOINING) {
+		n->membership->exchange.strangers |= !e;
 		exchange_with(n, p);
 		self_linked(n);
 	}

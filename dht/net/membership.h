@@ -163,6 +163,7 @@ struct exchange {
 	unsigned int count, at;
 	struct address from;
 	uint64_t turn;
+	bool strangers;			/* there may be some */
 };
 
 void exchange_start(struct node *n);
