@@ -182,6 +182,39 @@ static void what_is_foreign_stays(void **state)
 	netkit_free(k);
 }
 
+static void what_another_owner_has_not_confirmed_stays(void **state)
+{
+	struct netkit *k = ring_of(4, 7);
+	struct address a;
+	unsigned int writer, away;
+
+	(void)state;
+	address_of(KIND_DATA, "two of three", 12, &a);
+	writer = nth(k, &a, true, 0);
+	away = nth(k, &a, true, 1);
+	netkit_crash(k, away);
+	netkit_run(k, 30 * S);
+	insert(k, writer, "two of three", &a);
+	pass(k, GONE + HOUR);
+	assert_int_equal(states(k, writer, &a), STATE_OWNED | STATE_FOREIGN);
+	netkit_free(k);
+}
+
+/* Deletions of one address. */
+struct deletions {
+	struct address of;
+	unsigned int count;
+};
+
+static bool counts_deletions_of(struct netkit *k, unsigned int at, const struct effect *e)
+{
+	struct deletions *d = k->user;
+
+	(void)at;
+	d->count += e->kind == EFFECT_STATES && e->states == 0 && address_equal(&e->address, &d->of);
+	return true;
+}
+
 /* One long story: what is leased, and what is not any more. */
 static void the_leased_stays_and_all_else_goes_for_ever(void **state)
 {
@@ -190,6 +223,7 @@ static void the_leased_stays_and_all_else_goes_for_ever(void **state)
 	struct netkit *k = ring_of(5, 3);
 	struct address a[KINDS];
 	struct volumekit v, w;
+	struct deletions asked = { .count = 0 };
 	unsigned int writer;
 
 	(void)state;
@@ -210,6 +244,9 @@ static void the_leased_stays_and_all_else_goes_for_ever(void **state)
 	/* The writer's own copy is no garbage to it, whoever owns the slot. */
 	assert_true(states(k, writer, &a[LEASED]));
 	assert_int_equal(insert(k, writer, text[ASKED], &a[ASKED]), 0);
+	asked.of = a[ASKED];
+	k->user = &asked;
+	k->effect = counts_deletions_of;
 	assert_int_equal(lease(k, writer, &v, 2, &a[ONCE], false), 0);
 	assert_int_equal(end_volume(k, writer, &w), 0);
 	netkit_run(k, 60 * S);
@@ -220,6 +257,7 @@ static void the_leased_stays_and_all_else_goes_for_ever(void **state)
 			if (j == ASKED && i < 4)
 				assert_int_equal(insert(k, writer == 0, text[j], &a[j]), 0);
 	}
+	assert_int_equal(asked.count, 0);
 	for (unsigned int i = 0; i < 5; i++)
 		if (i != writer) {
 			assert_int_equal(states(k, i, &a[ONCE]), 0);
@@ -264,6 +302,15 @@ static void an_owner_that_reaches_no_other_deletes_nothing_of_its_own(void **sta
 	netkit_free(k);
 }
 
+/* Repair, which would tell of leases too, gets no answer. */
+static bool no_repair(struct netkit *k, unsigned int from, unsigned int to, struct link_message *m)
+{
+	(void)k;
+	(void)from;
+	(void)to;
+	return m->type != WIRE_TRIE && m->type != WIRE_LIST && m->type != WIRE_SLOTS && m->type != WIRE_OFFER;
+}
+
 /* Leases that are on all disks but ours, and of which nobody told us. */
 static void an_owner_asks_before_it_deletes(void **state)
 {
@@ -277,6 +324,7 @@ static void an_owner_asks_before_it_deletes(void **state)
 	assert_int_equal(insert(k, 0, "leased elsewhere", &a), 0);
 	netkit_run(k, 60 * S);
 	without = nth(k, &a, true, 0);
+	k->filter = no_repair;
 	for (unsigned int i = 0; i < 4; i++) {
 		struct catalogue_lease l = { .volume = v.id, .slot = (uint16_t)ring_slot(&a), .seq = 1, .addresses = &a, .count = 1 };
 		struct effect e = { .kind = EFFECT_LEASE, .lease = &l };
@@ -326,6 +374,7 @@ int main(void)
 		cmocka_unit_test(every_majority_has_one_who_told_or_ourselves),
 		cmocka_unit_test(nothing_goes_in_the_first_day_of_uptime),
 		cmocka_unit_test(what_is_foreign_stays),
+		cmocka_unit_test(what_another_owner_has_not_confirmed_stays),
 		cmocka_unit_test(the_leased_stays_and_all_else_goes_for_ever),
 		cmocka_unit_test(an_owner_that_reaches_no_other_deletes_nothing_of_its_own),
 		cmocka_unit_test(an_owner_asks_before_it_deletes),
