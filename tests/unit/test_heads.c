@@ -726,6 +726,28 @@ static void a_slot_has_room_for_so_many_volumes(void **state)
 	netkit_free(k);
 }
 
+static void a_node_remembers_so_many_volumes(void **state)
+{
+	struct netkit *k = ring_of(3, 17);
+	struct volumekit v, w;
+	struct chunk *a, *b;
+
+	(void)state;
+	volumekit_make(k, 17, &v);
+	volumekit_make(k, 18, &w);
+	a = volumekit_head(&v, 1, NULL, 1);
+	b = volumekit_head(&w, 1, NULL, 1);
+	k->node[1].node->heads->seen = HEAD_SEEN_MAX - 1;
+	assert_int_equal(swap(k, 0, &v, a, NULL), 0);
+	assert_int_equal(swap(k, 0, &w, b, NULL), 0);
+	assert_int_equal(ask(k, 1, &v, a), 0);
+	assert_int_equal(ask(k, 1, &w, NULL), -ENOSPC);
+	assert_int_equal(ask(k, 1, &v, a), 0);
+	chunk_drop(a);
+	chunk_drop(b);
+	netkit_free(k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -748,6 +770,7 @@ int main(void)
 		cmocka_unit_test(who_has_met_nobody_decides_nothing),
 		cmocka_unit_test(an_ended_volume_has_no_heads),
 		cmocka_unit_test(a_slot_has_room_for_so_many_volumes),
+		cmocka_unit_test(a_node_remembers_so_many_volumes),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "dht/net/lease.h"
+#include "dht/net/lease_send.h"
 #include "tests/lib/volumekit.h"
 
 #define SLOT 4321u
@@ -405,6 +405,61 @@ static void what_was_stored_here_alone_is_sent_after_a_restart(void **state)
 	netkit_free(k);
 }
 
+/* The most leases that are sent again at a time, and how many messages that takes. */
+struct resends {
+	unsigned int from, to, most, messages;
+	bool lost;
+};
+
+static bool counts_resends(struct netkit *k, unsigned int from, unsigned int to, struct link_message *m)
+{
+	struct resends *r = k->user;
+
+	if (m->type != WIRE_LEASE || from != r->from || to != r->to)
+		return true;
+	r->messages++;
+	if (k->node[from].node->leases->send->resent > r->most)
+		r->most = k->node[from].node->leases->send->resent;
+	return !r->lost;
+}
+
+static void what_an_owner_lacks_is_sent_few_at_a_time_and_ever_less_often(void **state)
+{
+	struct netkit *k = ring_of(5, 23);
+	struct resends r = { .to = nth(k, true, 0), .from = nth(k, false, 0), .lost = true };
+	struct volumekit v;
+	unsigned int first_hour;
+
+	(void)state;
+	netkit_crash(k, r.to);
+	netkit_run(k, 30 * S);
+	for (unsigned int i = 0; i < 3 * LEASES_RESENT_MAX; i++) {
+		volumekit_make(k, 300 + i, &v);
+		assert_int_equal(lease(k, r.from, &v, 1, i, 1), 0);
+	}
+	netkit_run(k, 5 * S);
+	assert_int_equal(rows(k, r.from, ROW_LEASING), 3 * LEASES_RESENT_MAX);
+	k->user = &r;
+	k->filter = counts_resends;
+	netkit_start(k, r.to);
+	netkit_run(k, 3600 * (uint64_t)S);
+	first_hour = r.messages;
+	r.messages = 0;
+	netkit_run(k, 3600 * (uint64_t)S);
+	assert_int_equal(r.most, LEASES_RESENT_MAX);
+	/* Each note once in LEASES_AGAIN_MAX, less an eighth. */
+	assert_in_range(r.messages, 1, 3 * LEASES_RESENT_MAX * (3600 * (uint64_t)S / (LEASES_AGAIN_MAX / 8 * 7) + 1));
+	assert_true(first_hour > r.messages);
+	r.lost = false;
+	netkit_run(k, 1200 * (uint64_t)S);
+	assert_int_equal(rows(k, r.from, ROW_LEASING), 0);
+	for (unsigned int i = 0; i < 3 * LEASES_RESENT_MAX; i++) {
+		volumekit_make(k, 300 + i, &v);
+		assert_int_equal(seq_at(k, r.to, &v), 1);
+	}
+	netkit_free(k);
+}
+
 /* ---- parts, and bounds ---- */
 
 static void the_greatest_lease_arrives_whole(void **state)
@@ -662,6 +717,7 @@ int main(void)
 		cmocka_unit_test(a_majority_must_have_it_durably),
 		cmocka_unit_test(the_note_outlives_a_restart_and_goes_when_all_have_it),
 		cmocka_unit_test(what_was_stored_here_alone_is_sent_after_a_restart),
+		cmocka_unit_test(what_an_owner_lacks_is_sent_few_at_a_time_and_ever_less_often),
 		cmocka_unit_test(the_greatest_lease_arrives_whole),
 		cmocka_unit_test(leases_by_parts_are_bounded_and_all_arrive),
 		cmocka_unit_test(a_slot_has_room_for_so_many_volumes),
