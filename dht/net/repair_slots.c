@@ -138,7 +138,8 @@ void slots_source_due(struct node *n, struct timer *t)
 		timer_set(n, t, n->now + SOURCE_LOOK);
 		return;
 	}
-	memset(&r->sourced, 0xff, sizeof(r->sourced));
+	for (unsigned int i = 0; i < r->mine_count; i++)
+		trie_slots_add(&r->sourced, r->mine[i]);
 	for (unsigned int i = 0; i < r->mine_count; i++)
 		if (!placement_complete(n, r->mine[i]) && !trie_slots_have(&r->headless, r->mine[i]))
 			settle(n, r->mine[i]);
@@ -223,12 +224,15 @@ int slots_table(struct node *n)
 	uint16_t *mine;
 	unsigned int count = 0;
 
-	r->headless = r->sourced = repair_no_slots;
+	r->headless = repair_no_slots;
 	r->since = n->now;
 	timer_stop(n, &r->source_timer);
+	/* What one knew who had all is here still, where the slot is. */
 	for (unsigned int i = 0; i < r->mine_count; i++)
-		if (!placement_mine(n, r->mine[i]))
+		if (!placement_mine(n, r->mine[i])) {
 			trie_forget(r->trie, r->mine[i]);
+			trie_slots_remove(&r->sourced, r->mine[i]);
+		}
 	for (unsigned int slot = 0; slot < RING_SLOTS; slot++)
 		count += placement_mine(n, slot);
 	mine = malloc((count + 1) * sizeof(*mine));
