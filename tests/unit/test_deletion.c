@@ -184,7 +184,8 @@ static void what_is_foreign_stays(void **state)
 
 static void what_another_owner_has_not_confirmed_stays(void **state)
 {
-	struct netkit *k = ring_of(4, 7);
+	/* Nobody else keeps a copy in the place of the one that is away, and so touches ours. */
+	struct netkit *k = ring_of(3, 7);
 	struct address a;
 	unsigned int writer, away;
 
@@ -311,7 +312,7 @@ static bool no_repair(struct netkit *k, unsigned int from, unsigned int to, stru
 	return m->type != WIRE_TRIE && m->type != WIRE_LIST && m->type != WIRE_SLOTS && m->type != WIRE_OFFER;
 }
 
-/* Leases that are on all disks but ours, and of which nobody told us. */
+/* A lease that is on all owners' disks but ours, and of which nobody told us. */
 static void an_owner_asks_before_it_deletes(void **state)
 {
 	struct netkit *k = ring_of(4, 5);
@@ -330,7 +331,7 @@ static void an_owner_asks_before_it_deletes(void **state)
 		struct effect e = { .kind = EFFECT_LEASE, .lease = &l };
 		struct event done;
 
-		if (i == without)
+		if (i == without || !owns(k, i, &a))
 			continue;
 		l.blob = volumekit_lease(&v, l.slot, 1, &a, 1);
 		memory_catalogue_apply(&k->node[i].disk, &e, &done);
@@ -381,8 +382,6 @@ int main(void)
 		cmocka_unit_test(a_touch_that_meets_a_deletion_puts_it_again),
 	};
 
-	if (getenv("ONLY"))
-		cmocka_set_test_filter(getenv("ONLY"));
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
