@@ -68,8 +68,12 @@ enum command_kind {
 	/* Store a lease (lease.h) with all owners of its slot: ${blob}, ${addresses}, ${count}. */
 	COMMAND_LEASE,
 	COMMAND_RETIRE,		/* ${blob}: a volume's signed end, to all members */
-	COMMAND_HEAD,		/* newest head of ${address} (a volume): reply's ${blob}.  -ENOENT, -EUCLEAN (two of one seq) */
-	COMMAND_SWAP,		/* ${blob} in the place of the head whose hash is ${previous}.  -ESTALE, -EUCLEAN */
+	/* Newest head of ${address} (a volume): reply's ${blob}.  -ENOENT; -EUCLEAN: two of one seq, ${blob} and ${chunk};
+	 * -EKEYREVOKED: it has ended. */
+	COMMAND_HEAD,
+	/* ${blob} in the place of the head whose hash is ${previous}.  -ESTALE, -EUCLEAN as above.  After anything but 0 it may
+	 * come to count all the same: send the same again, or read first; never sign another one of its seq. */
+	COMMAND_SWAP,
 	COMMAND_LEAVE,		/* drain, then leave for ever; replies when all we keep is with its owners */
 	COMMAND_DRAIN,		/* out of placement, still serving; ${count} 0: back in */
 	COMMAND_EVICT,		/* ${blob}: the admin's statement */
