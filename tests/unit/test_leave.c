@@ -140,6 +140,7 @@ int main(void)
 	if (getenv("SEED"))
 		seed = strtoull(getenv("SEED"), NULL, 10);
 	printf("# SEED=%llu\n", (unsigned long long)seed);
+	cmocka_set_test_filter(getenv("ONLY"));
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -88,10 +88,6 @@ static void slots_move_and_no_chunk_ever_has_fewer_copies(void **state)
 		assert_true(repairkit_place(k, 120 * S));
 		printf("# join %u: %llu bytes of chunks, %llu in all\n", joins, (unsigned long long)ideal,
 		    (unsigned long long)k->traffic.bytes);
-		for (unsigned int type = 0; type < WIRE_ANSWER; type++)
-			if (k->traffic.by_type[type])
-				printf("#   %s: %llu, %llu bytes\n", wire_type_name(type), (unsigned long long)k->traffic.requests[type],
-				    (unsigned long long)k->traffic.by_type[type]);
 		assert_true(k->traffic.requests[WIRE_AUDIT] > 0);
 		assert_true(k->traffic.by_type[WIRE_GET] < ideal * 17 / 10);
 	}
@@ -192,6 +188,84 @@ static void what_is_still_here_becomes_ours_again_without_a_byte(void **state)
 	repairkit_free(k);
 }
 
+/* ---- who may say that he has all ---- */
+
+/* Does the disk of a node say that the slot of chunk ${i} is complete? */
+static bool says_complete(struct repairkit *k, unsigned int node, unsigned int i)
+{
+	static const struct catalogue_row_key key = { .table = ROW_COMPLETE };
+	struct catalogue *c = &k->net->node[node].disk.catalogue;
+	struct chunk *row = c->row(c, &key);
+	unsigned int slot = ring_slot(&k->address[i]);
+	bool complete = row && row->data[row->len - RING_SLOTS / 8 + slot / 8] >> slot % 8 & 1;
+
+	chunk_drop(row);
+	return complete;
+}
+
+static void new_owners_do_not_take_each_others_word(void **state)
+{
+	(void)state;
+	for (unsigned int nodes = 4; nodes < 8; nodes++) {
+		struct repairkit *k = repairkit_new(nodes, 200, 200, seed);
+		struct node_status status;
+
+		repairkit_put_all(k, 0);
+		repairkit_lease(k, 0, 1, NULL);
+		netkit_start_all(k->net);
+		for (unsigned int t = 0; t < 600; t++) {
+			netkit_run(k->net, S / 10);
+			for (unsigned int node = 0; node < nodes; node++)
+				for (unsigned int i = 0; i < k->chunks; i++)
+					assert_true(!says_complete(k, node, i) || repairkit_state(k, node, i));
+		}
+		/* and the old one is found at once, not waited for */
+		for (unsigned int node = 0; node < nodes; node++) {
+			node_status(k->net->node[node].node, &status);
+			assert_true(status.complete);
+		}
+		repairkit_free(k);
+	}
+}
+
+/* Node 1 does not say what it has. */
+static bool keeps_to_itself(struct repairkit *k, unsigned int from, unsigned int to, struct link_message *m)
+{
+	unsigned int question = repairkit_question(k, from, to, m);
+
+	return from != 1 || m->type != WIRE_ANSWER || (question != WIRE_TRIE && question != WIRE_LIST);
+}
+
+static void one_who_says_that_he_has_all_is_not_enough(void **state)
+{
+	struct repairkit *k = ring_of(4, 3);
+	unsigned int waited = 0;
+
+	(void)state;
+	for (unsigned int node = 0; node < 3; node++) {
+		netkit_crash(k->net, node);
+		for (unsigned int i = 0; i < k->chunks && node != 1; i++) {
+			const struct effect e = { .kind = EFFECT_STATES, .address = k->address[i] };
+			struct event done;
+
+			memory_catalogue_apply(&k->net->node[node].disk, &e, &done);
+		}
+	}
+	k->meddle = keeps_to_itself;
+	netkit_start_all(k->net);
+	netkit_run(k->net, 60 * S);
+	for (unsigned int i = 0; i < k->chunks; i++)
+		if (repairkit_owner(k, 3, i)) {
+			assert_false(says_complete(k, 3, i) && !repairkit_state(k, 3, i));
+			waited += !says_complete(k, 3, i);
+		}
+	assert_true(waited > 0);
+	k->meddle = NULL;
+	assert_true(repairkit_place(k, 600 * S));
+	assert_true(netkit_settle(k->net));
+	repairkit_free(k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -200,11 +274,14 @@ int main(void)
 		cmocka_unit_test(what_new_owners_do_not_fetch_is_pushed_in_the_end),
 		cmocka_unit_test(a_restart_of_an_old_owner_amid_a_move_loses_nothing),
 		cmocka_unit_test(what_is_still_here_becomes_ours_again_without_a_byte),
+		cmocka_unit_test(new_owners_do_not_take_each_others_word),
+		cmocka_unit_test(one_who_says_that_he_has_all_is_not_enough),
 	};
 
 	if (getenv("SEED"))
 		seed = strtoull(getenv("SEED"), NULL, 10);
 	printf("# SEED=%llu\n", (unsigned long long)seed);
+	cmocka_set_test_filter(getenv("ONLY"));
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
