@@ -12,12 +12,13 @@
  * Who is a member is said by signed records, which decide placement.  Who can be reached is found here, unsigned and
  * local, and decides routing and spares only.  SWIM (Das, Gupta, Motivala 2002) with the three parts of Lifeguard (Dadgar,
  * Phillips, Currey 2018): local health, suspicion that shrinks with independent confirmations, and the buddy
- * (who is suspected hears of it first, in the ping).  Two things differ from SWIM.  A death is not
- * gossiped: each node that heard the suspicion lets its own clock run out, so no single liar can take a member out of
- * anyone's view without its having had all that time to say that it lives.  And those that are down stay
- * members, and in the round of probes: so parts of a cut ring find each other again by themselves.
+ * (who is suspected hears of it first, in the ping).  Three things differ from SWIM.  A death is not
+ * gossiped: each node that heard the suspicion lets its own clock run out, and asks once more itself before that, so no
+ * single liar can take a member out of anyone's view, nor can a refutation that was missed.  Those that are down stay
+ * members, and in the round of probes: so parts of a cut ring find each other again by themselves.  And one frame
+ * ends a suspicion, but a frame that a stall held up is old: without another one it goes on.
  *
- * How long until all know, at N = 1000 (periods of PROBE_EVERY = 1 s):
+ * How long until all know, at N = 1000 (periods of PROBE_EVERY = 1 s); tests/unit/test_swarm measures it:
  *	first probe of the dead	999 probers, each of whom picks it once in 999 periods: 1 a second.  Median
  *				ln 2 = 0.7 s; longer than 4.6 s in 1 of 100, than 7 s in 1 of 1000
  *	that probe fails	at the end of its period: 1 s
@@ -26,14 +27,14 @@
  *				16 tellings each leave one in e^-16 = 10^-7 without the news
  *	confirmations		1 a second, found by their own probes: the third comes 3 s after the first
  *	suspicion		at most 4 log10 N = 12 s, with 3 confirmations half of that: 6 s from when it is first
- *				heard, which is already 1.5 to 2 s later at the last one
+ *				heard, which is already 1.5 to 2 s later at the last one; the last second is for our own ping
  *	all have it down	0.7 + 1 + 2 + 6 = 9.7 s median; 4.6 + 1 + 2 + 7.3 (two confirmations) = 15 s in 1 of 100
  * A false one, while 1 % of connections stall: the direct ping and all three detours must stall, of two
  * connections each: 0.01 x (0.02)^3 = 8 x 10^-8 a probe, 0.3 an hour in the whole ring; that is a suspicion, which
  * the suspected hears 2 s later and has 10 s left to refute.
  *
- * Traffic at rest, a node: one ping and one ack a second, about 40 bytes each; one digest in 30 s.
- * A new record of 280 bytes: 16 tellings a node, 4.5 kB.
+ * Traffic at rest, a node: a ping and an ack a second, 34 bytes each with their frame; one digest in 30 s.
+ * A new record of 173 bytes: 16 tellings a node, 2.8 kB.
  */
 #ifndef DHT_NET_MEMBERSHIP_H
 #define DHT_NET_MEMBERSHIP_H

@@ -171,6 +171,8 @@ static void a_third_node_joins_and_all_know(void **state)
 	agree_on(k, 2, 2, 5 * S);
 	netkit_start(k, 2);
 	agree_on(k, 3, 3, 5 * S);
+	/* Its record came by the link itself. */
+	assert_true(entry(k, 2, 0)->linked);
 	netkit_free(k);
 }
 
@@ -369,6 +371,7 @@ static void a_restart_moves_nothing(void **state)
 	agree_on(k, 4, 4, S);
 	assert_true(address_equal(placement_hash(node(k, 0)), &before));
 	assert_true(entry(k, 0, 2)->member->incarnation > incarnation);
+	assert_true(entry(k, 0, 2)->member->incarnation < incarnation + INCARNATION_LEAP);
 	netkit_free(k);
 }
 
@@ -436,6 +439,20 @@ static void a_false_suspicion_is_refuted(void **state)
 		assert_int_equal(health(k, i, 4), PEER_ALIVE);
 		assert_int_equal(entry(k, i, 4)->member->incarnation, incarnation + 1);
 	}
+	netkit_free(k);
+}
+
+static void who_is_doubted_hears_it_from_whom_he_speaks_to(void **state)
+{
+	struct netkit *k = running(5);
+	uint64_t incarnation = entry(k, 0, 4)->member->incarnation;
+	struct message m = { .type = WIRE_NACK, .seq = 1 };
+
+	(void)state;
+	suspicion_heard(node(k, 0), entry(k, 0, 4), incarnation, &k->node[1].id, false);
+	say(k, 4, 0, &m);
+	netkit_run(k, 10 * MS);
+	assert_int_equal(node(k, 4)->self->incarnation, incarnation + 1);
 	netkit_free(k);
 }
 
@@ -819,6 +836,7 @@ int main(void)
 		cmocka_unit_test(members_are_known_after_a_restart_alone),
 		cmocka_unit_test(who_is_silent_is_suspected_then_down_then_back),
 		cmocka_unit_test(a_false_suspicion_is_refuted),
+		cmocka_unit_test(who_is_doubted_hears_it_from_whom_he_speaks_to),
 		cmocka_unit_test(a_doubt_about_an_older_record_is_none),
 		cmocka_unit_test(a_lone_liar_downs_nobody),
 		cmocka_unit_test(parts_of_a_ring_heal),

@@ -126,15 +126,20 @@ static void who_was_heard_by_an_old_frame_is_doubted_again(void **state)
 static void its_time_over_it_is_down_but_a_member(void **state)
 {
 	unsigned int members = view_living(&n->membership->view);
-	uint64_t began;
+	uint64_t began, asked = 0;
+	unsigned int doubts = 0;
 
 	(void)state;
 	doubt(2);
-	began = swarm->now;
-	while (membership_health(n, &x->member->id) == PEER_SUSPECT)
+	began = x->suspicion->started;
+	while (membership_health(n, &x->member->id) == PEER_SUSPECT) {
+		doubts = x->suspicion->count;
+		asked = x->suspicion->asked;
 		swarm_run(swarm, MS);
-	/* It may have been confirmed by a probe of our own. */
-	assert_true(swarm->now >= began + suspicion_time(NODES, 1));
+	}
+	/* It may have been confirmed by a probe of our own; and was asked once more. */
+	assert_true(swarm->now >= began + suspicion_time(NODES, doubts - 1));
+	assert_in_range(swarm->now - asked, SUSPICION_ASK, SUSPICION_ASK + 2 * MS);
 	assert_true(swarm->now <= began + suspicion_time(NODES, 0) + 2 * MS);
 	assert_int_equal(membership_health(n, &x->member->id), PEER_DOWN);
 	assert_true(membership_down_since(n, &x->member->id) != 0);
@@ -153,6 +158,34 @@ static void who_slept_over_it_waits_again(void **state)
 	assert_int_equal(n->membership->view.down, 0);
 	swarm_run(swarm, SUSPICION_LEAST + S);
 	assert_int_equal(membership_health(n, &x->member->id), PEER_DOWN);
+}
+
+static void who_speaks_anew_while_he_is_probed_is_not_doubted(void **state)
+{
+	struct swim *s = &n->membership->swim;
+	struct member fields, *m;
+	struct view_entry *e;
+	unsigned int of = 0;
+
+	(void)state;
+	while (s->state != PROBE_DETOUR || s->target->suspicion)
+		swarm_run(swarm, 10 * MS);
+	e = s->target;
+	while (!address_equal(&swarm->node[of].id, &e->member->id))
+		of++;
+	fields = *e->member;
+	fields.incarnation++;
+	assert_int_equal(member_sign(&fields, &n->file.id, swarm->node[of].secret, &m), 0);
+	assert_int_equal(membership_put(n, m, true), 0);
+	member_drop(m);
+	while (s->target == e)
+		swarm_run(swarm, 10 * MS);
+	assert_int_equal(membership_health(n, &e->member->id), PEER_ALIVE);
+	/* Any other is. */
+	e = s->target;
+	while (s->target == e)
+		swarm_run(swarm, 10 * MS);
+	assert_int_equal(membership_health(n, &e->member->id), PEER_SUSPECT);
 }
 
 /* Record i of a signer of its own, its first bytes as given. */
@@ -261,6 +294,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(who_was_heard_by_an_old_frame_is_doubted_again, begin, end),
 		cmocka_unit_test_setup_teardown(its_time_over_it_is_down_but_a_member, begin, end),
 		cmocka_unit_test_setup_teardown(who_slept_over_it_waits_again, begin, end),
+		cmocka_unit_test_setup_teardown(who_speaks_anew_while_he_is_probed_is_not_doubted, begin, end),
 		cmocka_unit_test_setup_teardown(each_thing_is_told_so_often_and_the_newest_first, begin, end),
 		cmocka_unit_test_setup_teardown(the_digest_follows_each_change_and_nothing_else, begin, end),
 		cmocka_unit_test_setup_teardown(an_id_is_found_wherever_it_is, begin, end),

@@ -249,12 +249,13 @@ static void who_stands_still_now_and_then_condemns_nobody(void **state)
 	uint64_t was = incarnations(s, 3);
 
 	(void)state;
-	for (unsigned int i = 0; i < 60; i++) {
+	for (unsigned int i = 0; i < 300; i++) {
 		s->node[3].paused = s->now + 1500 * MS + swarm_random(s, S);
 		swarm_run(s, 5 * S);
 	}
+	print_message("# %u nodes, one stands still 300 times: %llu doubts\n", SMALL, (unsigned long long)(incarnations(s, 3) - was));
 	assert_int_equal(alarms, 0);
-	assert_true(incarnations(s, 3) - was <= 5);
+	assert_true(incarnations(s, 3) - was <= 10);
 	swarm_free(s);
 }
 
