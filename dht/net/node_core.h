@@ -62,7 +62,7 @@ struct peer *peers_make(struct node *n, const struct address *id);
 /** peer_differs(n, p): its placement is not ours; tells membership, at most each DIFFERS_EVERY. */
 void peer_differs(struct node *n, struct peer *p);
 
-/** latency_sample(n, p, us): of an answered read, or of one that was given up.  latency_free(p). */
+/** latency_sample(p, us): of an answered read, or of one that was given up.  latency_free(p). */
 void latency_sample(struct peer *p, uint64_t us);
 void latency_free(struct peer *p);
 
@@ -154,6 +154,9 @@ void message_send(struct node *n, uint32_t link, unsigned int type, uint32_t req
 int serve_new(struct node *n);
 void serve_free(struct node *n);
 size_t serve_memory(const struct node *n);
+
+/** serve_message(n, l, m): what came by ${l}: an answer, a request, news of membership; takes over its body.  Where it breaks the
+ * protocol the link is closed. */
 void serve_message(struct node *n, struct peer_link *l, struct link_message *m);
 
 /** serve_turn(n): there may be room for those in line.  serve_lost(n, via): those that came by that link. */
