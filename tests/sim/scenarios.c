@@ -241,7 +241,7 @@ static void read_for(struct world *w, const struct host *owner, uint64_t us)
 static bool stalled(uint64_t seed)
 {
 	struct options o = options_of(seed, STALL_NODES);
-	struct reads before, after;
+	struct reads reads;
 	uint64_t healthy, sick;
 	struct world *w;
 	bool good;
@@ -253,23 +253,24 @@ static bool stalled(uint64_t seed)
 	grown_chunks(w, STALL_CHUNKS, 1000);
 	if (!grown_start(w, 10 * S))
 		return judged(w, "stalled");
+	/* No room to cache what was read: all reads go to the owners. */
+	for (unsigned int i = 0; i < w->hosts; i++)
+		w->host[i]->disk->capacity = w->host[i]->disk->used;
 	/* Latencies are learned by reading. */
 	read_for(w, w->host[1], STALL_US);
 	load_forget_figures(w);
 	read_for(w, w->host[1], STALL_US);
 	healthy = percentile(load_figures(w)->latency, load_figures(w)->latencies, 990);
 	load_forget_figures(w);
-	hosts_reads(w, &before);
 	w->host[1]->disk->slow = 100000;	/* its disk hangs; it still says that it lives */
 	read_for(w, w->host[1], STALL_US);
-	hosts_reads(w, &after);
+	hosts_reads(w, &reads);
 	sick = percentile(load_figures(w)->latency, load_figures(w)->latencies, 990);
 	good = judged(w, "stalled");
 	printf("# p99 %.1f ms healthy, %.1f ms with one of three owners stalled, of %zu reads\n", (double)healthy / MS, (double)sick / MS,
 	    load_figures(w)->latencies);
 	good &= row("p99 of reads with one of three owners stalled, to healthy", (double)sick / (double)(healthy ? healthy : 1), "x", 2);
-	good &= row("reads with a second request, then", 100.0 * (double)(after.hedged - before.hedged) / (double)(after.all - before.all),
-	    "%", 5);
+	good &= row("reads with a second request, of all", 100.0 * (double)reads.hedged / (double)(reads.all ? reads.all : 1), "%", 5);
 	world_free(w);
 	return good;
 }
