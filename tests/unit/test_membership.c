@@ -775,6 +775,7 @@ static void nothing_is_said_beyond_what_the_row_reserves(void **state)
 		assert_true(node(k, 1)->self->incarnation <= node(k, 1)->membership->own.reserved);
 	}
 	last = node(k, 1)->self->incarnation;
+	netkit_run(k, 3 * S);
 	netkit_crash(k, 1);
 	netkit_start(k, 1);
 	netkit_run(k, 2 * S);
