@@ -273,9 +273,8 @@ static void table(struct node *n)
 
 static void peer(struct node *n, struct peer *p, bool up)
 {
-	(void)p;
 	if (up && n->heads && n->heads->pull)
-		heads_pull_peer(n);
+		heads_pull_peer(n, p);
 }
 
 static void end(struct node *n)

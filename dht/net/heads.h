@@ -129,7 +129,8 @@ void heads_store_end(struct node *n);
 
 int heads_pull_start(struct node *n);
 void heads_pull_table(struct node *n);
-void heads_pull_peer(struct node *n);		/* one came: ask again soon */
+/** heads_pull_peer(n, p): it came: ask it soon, if it is one that we have waited for. */
+void heads_pull_peer(struct node *n, const struct peer *p);
 void heads_pull_end(struct node *n);
 size_t heads_pull_memory(struct node *n);
 void heads_serve_pull(struct node *n, struct served *s, const struct message *m);

@@ -137,39 +137,73 @@ static bool gone(struct node *n, const struct address *id)
 	return !m || m->state == MEMBER_LEFT || m->state == MEMBER_EVICTED;
 }
 
-static void want(struct node *n, const struct address *id, unsigned int slot)
+static bool waits(struct node *n, unsigned int slot)
 {
+	return placement_mine(n, slot) && !trie_slots_have(&n->heads->pull->count, slot);
+}
+
+/* A member of a table, looked up when it is first wanted: NULL: nobody to ask. */
+struct whom {
+	bool looked;
+	struct asked *asked;
+};
+
+static void want(struct node *n, const struct ring *r, struct whom *whom, unsigned int member, unsigned int slot)
+{
+	const struct address *id = &r->member[member].id;
 	struct asked *a;
 
-	if (address_equal(id, &n->id) || gone(n, id))
-		return;
-	a = make(n->heads->pull, id);
+	if (!whom[member].looked) {
+		whom[member].looked = true;
+		if (!address_equal(id, &n->id) && !gone(n, id))
+			whom[member].asked = make(n->heads->pull, id);
+	}
+	a = whom[member].asked;
 	if (!a || trie_slots_have(&a->told, slot) || trie_slots_have(&a->want, slot))
 		return;
 	trie_slots_add(&a->want, slot);
 	a->wanted++;
 }
 
-static void want_owners(struct node *n, const struct ring *r, unsigned int slot)
+/* The first HEAD_WALK members on the walk; in a small ring that is everyone. */
+static unsigned int walk_of(const struct ring *r, unsigned int slot, uint16_t out[HEAD_WALK])
 {
-	for (unsigned int rank = 0; rank < r->replicas; rank++)
-		want(n, &r->member[ring_owners(r, slot)[rank]].id, slot);
+	if (r->members > HEAD_WALK)
+		return ring_walk(r, slot, out, HEAD_WALK);
+	for (unsigned int i = 0; i < r->members; i++)
+		out[i] = (uint16_t)i;
+	return r->members;
 }
 
-static void want_all(struct node *n, unsigned int slot)
+/* ${wide}: those on the walk, too. */
+static void want_of(struct node *n, const struct ring *r, bool wide)
 {
-	const struct ring *r = placement(n), *before;
+	struct whom *whom = calloc(r->members, sizeof(*whom));
 	uint16_t walk[HEAD_WALK];
-	unsigned int count;
 
-	want_owners(n, r, slot);
+	/* Without the memory nobody is asked in this round. */
+	for (unsigned int slot = 0; whom && slot < RING_SLOTS; slot++) {
+		const uint16_t *owner = ring_owners(r, slot);
+		unsigned int count;
+
+		if (!waits(n, slot))
+			continue;
+		for (unsigned int rank = 0; rank < r->replicas; rank++)
+			want(n, r, whom, owner[rank], slot);
+		count = wide ? walk_of(r, slot, walk) : 0;
+		for (unsigned int i = 0; i < count; i++)
+			want(n, r, whom, walk[i], slot);
+	}
+	free(whom);
+}
+
+void slots_want(struct node *n)
+{
+	const struct ring *before;
+
+	want_of(n, placement(n), n->heads->pull->wide);
 	for (unsigned int i = 0; (before = placement_earlier(n, i)); i++)
-		want_owners(n, before, slot);
-	if (!n->heads->pull->wide)
-		return;
-	count = ring_walk(r, slot, walk, HEAD_WALK);
-	for (unsigned int i = 0; i < count; i++)
-		want(n, &r->member[walk[i]].id, slot);
+		want_of(n, before, false);
 }
 
 void slots_forget(struct heads_pull *p)
@@ -228,7 +262,7 @@ static bool everyone(struct node *n, const struct ring *r, unsigned int slot)
 	for (unsigned int i = 0; (before = placement_earlier(n, i)); i++)
 		if (!all_told(n, before, ring_owners(before, slot), before->replicas, slot))
 			return false;
-	count = ring_walk(r, slot, walk, HEAD_WALK);
+	count = walk_of(r, slot, walk);
 	return all_told(n, r, walk, count, slot);
 }
 
@@ -254,11 +288,6 @@ static bool enough(struct node *n, unsigned int slot)
 	return counts || (was && before && majority_before(n, before, slot)) || everyone(n, r, slot);
 }
 
-static bool waits(struct node *n, unsigned int slot)
-{
-	return placement_mine(n, slot) && !trie_slots_have(&n->heads->pull->count, slot);
-}
-
 void slots_judge(struct node *n)
 {
 	struct heads_pull *p = n->heads->pull;
@@ -282,13 +311,6 @@ void slots_judge(struct node *n)
 	}
 	if (news)
 		save_later(n, COMPLETE_GATHER);
-}
-
-void slots_want(struct node *n)
-{
-	for (unsigned int slot = 0; slot < RING_SLOTS; slot++)
-		if (waits(n, slot))
-			want_all(n, slot);
 }
 
 bool heads_complete(struct node *n, unsigned int slot)
@@ -370,12 +392,12 @@ void heads_pull_table(struct node *n)
 		timer_set(n, &p->timer, n->now);
 }
 
-void heads_pull_peer(struct node *n)
+void heads_pull_peer(struct node *n, const struct peer *peer)
 {
 	struct heads_pull *p = n->heads->pull;
+	const struct asked *a = find(p, &peer->id);
 
-	p->wait = AGAIN_MIN;
-	if (p->waiting > 0 && !p->round && (!timer_busy(&p->timer) || p->timer.at > n->now + AGAIN_MIN))
+	if (a && a->wanted > 0 && !p->round && (!timer_busy(&p->timer) || p->timer.at > n->now + AGAIN_MIN))
 		timer_set(n, &p->timer, n->now + node_jitter(n, AGAIN_MIN));
 }
 
