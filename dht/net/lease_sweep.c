@@ -116,6 +116,22 @@ static bool look(struct node *n, struct lease_sweep *w)
 	return false;
 }
 
+/* Nothing in a slot is to go: what could not be sent is looked at again in the next walk. */
+static bool only_ours(struct node *n, unsigned int slot)
+{
+	struct catalogue *c = n->options.catalogue;
+	struct address volume, last;
+	bool any = false;
+
+	while (c->lease_next(c, slot, any ? &last : NULL, &volume)) {
+		if (!lease_is_ours(n, &volume))
+			return false;
+		last = volume;
+		any = true;
+	}
+	return true;
+}
+
 static bool is_strange(const struct lease_sweep *w, unsigned int slot)
 {
 	return w->strange[slot / 8] >> slot % 8 & 1;
@@ -139,7 +155,7 @@ static bool walk_slot(struct node *n, struct lease_sweep *w)
 			return false;
 		}
 	}
-	if (!mine && !w->left)
+	if (!mine && only_ours(n, w->slot))
 		w->strange[w->slot / 8] &= (uint8_t)~(1u << w->slot % 8);
 	w->left |= left;
 	return true;

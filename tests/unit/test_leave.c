@@ -18,6 +18,11 @@
 
 static uint64_t seed = 1;
 
+static bool odd(unsigned int i)
+{
+	return i % 2;
+}
+
 static struct repairkit *ring_of(unsigned int nodes)
 {
 	struct repairkit *k = repairkit_new(nodes, CHUNKS, 500, seed);
@@ -63,6 +68,26 @@ static void who_leaves_hands_over_all_it_has_first(void **state)
 		assert_true(netkit_settle(k->net));
 		repairkit_free(k);
 	}
+}
+
+/* What was put, and has no lease yet, nobody fetches: it is pushed, and waited for. */
+static void what_has_no_lease_yet_is_handed_over_too(void **state)
+{
+	struct repairkit *k = repairkit_new(4, CHUNKS, 500, seed);
+	struct command leave = { .kind = COMMAND_LEAVE, .timeout = 1800 * S };
+
+	(void)state;
+	repairkit_put_all(k, 0);
+	repairkit_lease(k, 0, 1, odd);
+	netkit_start_all(k->net);
+	assert_true(netkit_settle(k->net));
+	netkit_run(k->net, 60 * S);
+	assert_int_equal(netkit_ask(k->net, 0, &leave)->result, 0);
+	k->out[0] = true;
+	for (unsigned int i = 0; i < k->chunks; i++)
+		for (unsigned int node = 1; node < 4; node++)
+			assert_true(!repairkit_owner(k, node, i) || repairkit_state(k, node, i) & STATE_OWNED);
+	repairkit_free(k);
 }
 
 static void who_is_alone_can_not_leave(void **state)
@@ -132,6 +157,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_leaves_hands_over_all_it_has_first),
+		cmocka_unit_test(what_has_no_lease_yet_is_handed_over_too),
 		cmocka_unit_test(who_is_alone_can_not_leave),
 		cmocka_unit_test(where_time_is_up_it_goes_on_draining_and_leaves_another_time),
 		cmocka_unit_test(a_restart_while_it_drains_loses_nothing),
