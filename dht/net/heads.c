@@ -2,8 +2,8 @@
  * COMMAND_HEAD and COMMAND_SWAP (heads.h).
  *
  *	state	 event					function	next state
- *	-	 COMMAND_HEAD				head_command	READING
- *	-	 COMMAND_SWAP				head_command	KEEPING its head
+ *	-	 COMMAND_HEAD				head_command	READING (heads_read.c)
+ *	-	 COMMAND_SWAP				head_command	KEEPING its head (heads_write.c)
  *	READING	 all owners have answered, or can't:	read_over
  *		 fewer than a majority					WAITING
  *		 two of one seq						KEEPING both

@@ -47,7 +47,7 @@ struct leases {
 	struct list telling;		/* ends on their way to one peer that has not heard, at most RETIRE_ASKS */
 	unsigned int tellings;
 	struct list retiring;		/* COMMAND_RETIRE under way */
-	struct lease_send *send;	/* (lease.c) */
+	struct lease_send *send;	/* (lease_send.h) */
 	struct lease_sweep *sweep;	/* (lease_sweep.c) */
 };
 
