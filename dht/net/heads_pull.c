@@ -44,7 +44,10 @@ void heads_round(struct node *n, struct timer *t)
 	p->round = true;
 	for (unsigned int i = 0; i < p->asked_count; i++)
 		p->asked[i]->out = false;
-	slots_want(n);
+	if (p->noted < 1u + p->wide) {
+		slots_want(n);
+		p->noted = 1u + p->wide;
+	}
 	ask_more(n);
 }
 

@@ -386,6 +386,7 @@ void heads_pull_table(struct node *n)
 	else
 		next_table(n);
 	p->round = p->wide = false;
+	p->noted = 0;
 	p->wait = AGAIN_MIN;
 	slots_judge(n);
 	if (p->waiting > 0)

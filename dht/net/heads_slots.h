@@ -33,6 +33,7 @@ struct heads_pull {
 	unsigned int asked_count, asked_size;
 	struct pull pull[HEAD_PULLS_MAX];
 	bool wide, round;
+	unsigned int noted;		/* slots_want() was called under this table: 1; with ${wide}: 2.  What it notes stays */
 	uint64_t wait, number;		/* number: of tables; what was asked under an earlier one is void */
 	struct timer timer, save_timer;
 	struct work saving;
