@@ -14,8 +14,10 @@
 #define LOOK	 (5 * S)	/* at those that wait */
 #define SLACK	 (1 * S)	/* beyond its timeout: a timer, a turn of the loop */
 #define SLACK_CRAWL (60 * S)	/* where each event takes long, those before it do, too */
+#define EVICT_AGAIN (2 * S)
 
 static void fire_look(struct world *w, void *arg, uint64_t unused);
+static void evict_again(struct world *w, struct host *whom);
 
 void load_open(struct world *w)
 {
@@ -145,6 +147,10 @@ void load_reply(struct host *h, const struct effect *e)
 			books_gone(w, h, false);
 		}
 		break;
+	case COMMAND_EVICT:
+		if (e->result != 0)
+			evict_again(w, r->whom);
+		break;
 	default:
 		break;
 	}
@@ -164,6 +170,8 @@ void load_gone(struct host *h)
 			lease_gone(r);
 		if (r->kind == COMMAND_SWAP || r->kind == COMMAND_HEAD)
 			writer_gone(r);
+		if (r->kind == COMMAND_EVICT)
+			evict_again(h->world, r->whom);
 		end_request(h->world, r);
 	}
 	h->leaving = false;
@@ -262,11 +270,29 @@ void load_evict(struct world *w, struct host *by, struct host *whom)
 	c.address = whom->id;
 	member_drop(m);
 	r = request_new(w, by, COMMAND_EVICT, 30 * S);
+	r->whom = whom;
 	if (whom->member)
 		books_gone(w, whom, true);
 	whom->evicted = true;
 	request_send(w, r, &c);
 	chunk_drop(c.blob);
+}
+
+static void fire_evict(struct world *w, void *arg, uint64_t unused)
+{
+	struct host *by = host_any(w, &w->load->dice);
+
+	(void)unused;
+	if (by && by != arg)
+		load_evict(w, by, arg);
+	else
+		evict_again(w, arg);
+}
+
+/* The admin was told that it did not succeed, as by a node that has just started and knows nobody: so he asks another one. */
+static void evict_again(struct world *w, struct host *whom)
+{
+	world_plan(w, w->now + EVICT_AGAIN, fire_evict, whom, 0);
 }
 
 void load_simple(struct world *w, struct host *h, enum command_kind kind, uint64_t timeout, unsigned int count,

@@ -33,6 +33,7 @@ struct request {
 	unsigned int count;
 	struct writer *writer;
 	struct version *version;	/* of a head */
+	struct host *whom;		/* of an eviction */
 };
 
 /* What a volume wants to keep in one slot. */
