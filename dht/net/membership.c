@@ -395,6 +395,7 @@ size_t membership_memory(struct node *n)
 
 static int evict(struct node *n, const struct command *c)
 {
+	const struct view_entry *e;
 	struct member *m;
 	int rc;
 
@@ -407,9 +408,9 @@ static int evict(struct node *n, const struct command *c)
 		rc = -EINVAL;
 	else if (!member_verify(m, &n->file))
 		rc = -EBADMSG;
-	else if (!membership_find(n, &m->id))
+	else if (!(e = view_find(&n->membership->view, &m->id)))
 		rc = -ENOENT;
-	else
+	else if (member_newer(m, e->member))
 		rc = membership_put(n, m, true);
 	if (rc == 0 && address_equal(&m->id, &n->id))
 		self_evicted(n);

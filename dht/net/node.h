@@ -76,7 +76,9 @@ enum command_kind {
 	COMMAND_SWAP,
 	COMMAND_LEAVE,		/* drain, then leave for ever; replies when all we keep is with its owners */
 	COMMAND_DRAIN,		/* out of placement, still serving; ${count} 0: back in */
-	COMMAND_EVICT,		/* ${blob}: the admin's statement */
+	/* ${blob}: the admin's statement.  Once more: 0.  -ENOENT: no such member is known here; it may be to others, if this
+	 * node has just started and met nobody yet. */
+	COMMAND_EVICT,
 	COMMAND_SET,		/* ${weight}, ${zone} */
 	COMMAND_MAINTENANCE,	/* ${address}: a member (or zeros: anyone); for ${timeout}: no spares for those that are down */
 };

@@ -172,6 +172,28 @@ static void one_who_is_down_is_evicted(void **state)
 	netkit_free(k);
 }
 
+static void an_eviction_said_again_is_done_and_of_nobody_is_refused(void **state)
+{
+	struct netkit *k = running(4);
+	struct chunk *good = eviction(k, 3, k->admin), *nobody;
+	struct member *m;
+	struct address id = { .b = { 1 } };
+
+	(void)state;
+	assert_int_equal(member_evict(&k->file.id, &id, k->admin, &m), 0);
+	nobody = chunk_copy(m->bytes, m->len);
+	member_drop(m);
+	assert_int_equal(ask(k, 1, (struct command){ .kind = COMMAND_EVICT, .blob = good }), 0);
+	agree_on(k, 3, 3, 5 * S);
+	assert_int_equal(ask(k, 1, (struct command){ .kind = COMMAND_EVICT, .blob = good }), 0);
+	assert_int_equal(ask(k, 2, (struct command){ .kind = COMMAND_EVICT, .blob = good }), 0);
+	assert_int_equal(ask(k, 0, (struct command){ .kind = COMMAND_EVICT, .blob = nobody }), -ENOENT);
+	agree_on(k, 3, 3, 5 * S);
+	chunk_drop(good);
+	chunk_drop(nobody);
+	netkit_free(k);
+}
+
 static void a_weight_or_zone_moves_the_table(void **state)
 {
 	struct netkit *k = running(4);
@@ -424,6 +446,7 @@ int main(void)
 		cmocka_unit_test(only_the_admin_evicts),
 		cmocka_unit_test(who_evicts_himself_says_so_and_stops),
 		cmocka_unit_test(one_who_is_down_is_evicted),
+		cmocka_unit_test(an_eviction_said_again_is_done_and_of_nobody_is_refused),
 		cmocka_unit_test(a_weight_or_zone_moves_the_table),
 		cmocka_unit_test(a_restart_moves_nothing),
 		cmocka_unit_test(members_are_known_after_a_restart_alone),
