@@ -189,6 +189,9 @@ void books_gone(struct world *w, struct host *h, bool by_fault)
 			i->losses++;
 		}
 	}
+	/* Its leases, too: where a majority of a slot's owners is evicted at once, who comes after them finds nobody to ask. */
+	if (by_fault)
+		disk_leases_lost(h->disk);
 	h->member = false;
 	books_changed(w);
 }

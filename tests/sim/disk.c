@@ -677,19 +677,26 @@ static void clear(struct disk *d)
 	d->used = 0;
 }
 
-void disk_wipe(struct disk *d)
+void disk_leases_lost(struct disk *d)
 {
 	struct sorted_place p;
 	struct leased *l;
+
+	sorted_from(&d->leased, NULL, &p);
+	while ((l = sorted_next(&d->leased, &p)))
+		books_lease_lost(d->host->world, &l->address);
+}
+
+void disk_wipe(struct disk *d)
+{
+	struct sorted_place p;
 	struct record *r;
 
 	sorted_from(&d->records, NULL, &p);
 	while ((r = sorted_next(&d->records, &p)))
 		if (!r->rotten)
 			books_lost(d->host->world, d->host, &r->address, LOST_BY_FAULT, is_kept(r));
-	sorted_from(&d->leased, NULL, &p);
-	while ((l = sorted_next(&d->leased, &p)))
-		books_lease_lost(d->host->world, &l->address);
+	disk_leases_lost(d);
 	clear(d);
 	d->generation = dice_next(&d->host->dice);
 }

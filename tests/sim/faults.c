@@ -73,8 +73,8 @@ static void wipe(struct world *w, struct host *h)
 	if (!h->node)
 		return;
 	host_stop(h, true);
-	disk_wipe(h->disk);
 	load_wiped(h);
+	disk_wipe(h->disk);
 	trace(w, h, TRACE_FAULT, 1, 0, "its disk is lost");
 	world_plan(w, a_while(w, 5 * S, 60 * S), fire_start, h, 0);
 }

@@ -180,6 +180,7 @@ void load_gone(struct host *h)
 void load_wiped(struct host *h)
 {
 	writers_wiped(h->world, h);
+	writers_lost(h->world, h);
 }
 
 unsigned int load_waiting(const struct world *w)
@@ -271,8 +272,10 @@ void load_evict(struct world *w, struct host *by, struct host *whom)
 	member_drop(m);
 	r = request_new(w, by, COMMAND_EVICT, 30 * S);
 	r->whom = whom;
-	if (whom->member)
+	if (whom->member) {
+		writers_lost(w, whom);
 		books_gone(w, whom, true);
+	}
 	whom->evicted = true;
 	request_send(w, r, &c);
 	chunk_drop(c.blob);

@@ -20,7 +20,7 @@ void load_stop(struct world *w);
 /** load_reply(h, e): an EFFECT_REPLY.  load_gone(h): its process has: what it was asked is not answered. */
 void load_reply(struct host *h, const struct effect *e);
 void load_gone(struct host *h);
-/** load_wiped(h): its disk is a new one, and who read there has forgotten what he saw. */
+/** load_wiped(h): its disk is about to be lost: who read there forgets what he saw. */
 void load_wiped(struct host *h);
 
 /** load_waiting(w): commands that were not answered yet. */

@@ -122,5 +122,6 @@ void head_reply(struct world *w, struct request *r, const struct effect *e);
 void swap_reply(struct world *w, struct request *r, const struct effect *e);
 void writer_gone(struct request *r);
 void writers_wiped(struct world *w, const struct host *h);
+void writers_lost(struct world *w, const struct host *h);	/* the disk of ${h} is about to be */
 
 #endif

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dht/net/heads.h"
 #include "tests/sim/load_impl.h"
 #include "tests/sim/plants.h"
 #include "tests/sim/trace.h"
@@ -123,6 +124,35 @@ void writers_wiped(struct world *w, const struct host *h)
 	for (unsigned int i = 0; i < w->load->volumes; i++)
 		if (h->index < w->load->volume[i].seen_size)
 			w->load->volume[i].seen[h->index] = 0;
+}
+
+/* Has its disk both heads of a seq, as an owner's? */
+static bool has_evidence(const struct host *h, const struct volume *v)
+{
+	struct catalogue *c = &h->disk->catalogue;
+	struct chunk *row = c->row(c, &(struct catalogue_row_key){ .table = ROW_HEAD, .key = v->id });
+	struct head_row read;
+	bool has = head_row_read(row, &read) == 0 && read.forked;
+
+	chunk_drop(row);
+	return has && h->member && !h->liar;
+}
+
+/* Evidence is as safe as a head that counts: while a majority of the owners' disks that have it are there. */
+void writers_lost(struct world *w, const struct host *h)
+{
+	const struct ring *table = books_table(w);
+
+	for (unsigned int i = 0; table && i < w->load->volumes; i++) {
+		struct volume *v = &w->load->volume[i];
+		unsigned int have = 0;
+
+		if (!v->evidence || !has_evidence(h, v))
+			continue;
+		for (unsigned int k = 0; k < w->hosts; k++)
+			have += w->host[k] != h && has_evidence(w->host[k], v);
+		v->evidence = have >= table->replicas / 2 + 1;
+	}
 }
 
 void writer_gone(struct request *r)
