@@ -58,6 +58,9 @@ static void sweep(struct node *n, struct timer *t)
 	struct foreign *f = n->foreign;
 
 	(void)t;
+	/* The first table starts one. */
+	if (!placement(n))
+		return;
 	/* Where the last one moved next to nothing, this one will hardly do better: some are always just being written. */
 	f->pause = f->pause * 2 < FOREIGN_AGAIN_MAX ? f->pause * 2 : FOREIGN_AGAIN_MAX;
 	if (f->done > f->left / FEW)

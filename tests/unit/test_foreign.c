@@ -575,6 +575,30 @@ static void more_than_can_be_remembered_are_found_by_a_sweep(void **state)
 	finish();
 }
 
+static void a_sweep_that_was_due_before_the_first_table_is_made_after_it(void **state)
+{
+	struct ring *r;
+
+	(void)state;
+	begin(8, false);
+	r = k->ring;
+	k->ring = NULL;
+	/* More than can be remembered: a sweep is due. */
+	keep_many(FOREIGN_WINDOW + 1, 60);
+	for (unsigned int i = 0; i < FOREIGN_WINDOW + 1; i++) {
+		struct address other;
+
+		chunk_drop(kit_chunk(100000 + i, 60, &other));
+		foreign_add(k->node, &other);
+	}
+	kit_run(k, 10 * S);
+	k->ring = r;
+	kit_table(k, 8, false);
+	kit_run(k, 60 * S);
+	assert_int_equal(count_foreign(), 0);
+	finish();
+}
+
 static void records_of_one_that_is_away_do_not_hold_up_the_others(void **state)
 {
 	unsigned int left;
@@ -694,6 +718,7 @@ int main(void)
 		cmocka_unit_test(so_many_peers_are_asked_at_a_time),
 		cmocka_unit_test(bytes_in_memory_are_bounded),
 		cmocka_unit_test(more_than_can_be_remembered_are_found_by_a_sweep),
+		cmocka_unit_test(a_sweep_that_was_due_before_the_first_table_is_made_after_it),
 		cmocka_unit_test(records_of_one_that_is_away_do_not_hold_up_the_others),
 		cmocka_unit_test(new_ones_do_not_make_all_others_be_asked_about_again),
 		cmocka_unit_test(those_blocked_by_more_than_can_be_named_are_tried_when_any_comes),
