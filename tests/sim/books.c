@@ -96,18 +96,30 @@ static unsigned int copies_wanted(struct world *w)
 	return r && r->members < w->file.replicas ? r->members : w->file.replicas;
 }
 
-/* All owners, none of whom lies. */
-static bool owners_have(struct world *w, const struct item *i)
+/* All owners, none of whom lies; and they know that they must: one who has not heard of the table has it as one that may go. */
+static bool owners_keep(struct world *w, const struct item *i)
 {
 	const struct ring *r = books_table(w);
 
 	for (unsigned int k = 0; r && k < r->replicas; k++) {
 		struct host *h = books_owner(w, r, &i->address, k);
+		const struct record *record = h && !h->liar && books_has(i, h) ? disk_find(h->disk, &i->address) : NULL;
 
-		if (!h || h->liar || !books_has(i, h))
+		if (!record || !(record->states & (STATE_OWNED | STATE_FOREIGN)))
 			return false;
 	}
 	return r != NULL;
+}
+
+void books_kept(struct world *w, const struct address *a)
+{
+	struct item *i = books_find(w, a);
+
+	/* From now on it takes R losses. */
+	if (i && i->holders >= 2 && owners_keep(w, i)) {
+		i->promised = copies_wanted(w);
+		i->hits = 0;
+	}
 }
 
 void books_stored(struct world *w, struct host *h, const struct address *a)
@@ -123,11 +135,6 @@ void books_stored(struct world *w, struct host *h, const struct address *a)
 	i->holder[i->holders++] = (uint16_t)h->index;
 	if (i->dropped && w->now > i->dropped + DELETE_AFTER && i->holders == 1)
 		world_fail(w, "deletion", "%s came back on %s after it had gone", short_of(a), h->name);
-	/* From now on it takes R losses. */
-	if (i->holders >= 2 && owners_have(w, i)) {
-		i->promised = copies_wanted(w);
-		i->hits = 0;
-	}
 }
 
 void books_lost(struct world *w, struct host *h, const struct address *a, enum loss how, bool kept)

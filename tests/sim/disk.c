@@ -267,6 +267,7 @@ void disk_put(struct disk *d, const struct address *a, enum kind kind, struct ch
 	r->states |= states & STATE_ANY;
 	if (r->states & (STATE_OWNED | STATE_FOREIGN))
 		r->states &= (uint8_t)~STATE_CACHED;
+	books_kept(w, a);
 }
 
 void disk_drop(struct disk *d, const struct address *a, enum loss how)
@@ -357,14 +358,16 @@ static int do_states(struct disk *d, const struct effect *e)
 		r = sorted_find(&d->forgotten, e->address.b);
 	if (!r)
 		return -ENOENT;
-	if (e->states & STATE_ANY)
+	if (e->states & STATE_ANY) {
 		r->states = (uint8_t)(e->states & STATE_ANY);
-	else if (planted(d->host->world, PLANT_KEEP_UNLEASED))
+		books_kept(d->host->world, &e->address);
+	} else if (planted(d->host->world, PLANT_KEEP_UNLEASED)) {
 		return 0;
-	else if (disk_find(d, &e->address))
+	} else if (disk_find(d, &e->address)) {
 		forget_record(d, r, LOST_BY_NODE);
-	else
+	} else {
 		free(sorted_take(&d->forgotten, e->address.b));
+	}
 	return 0;
 }
 

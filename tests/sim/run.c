@@ -68,6 +68,17 @@ static bool answered(struct world *w)
 	return !w->verdict.failed;
 }
 
+/* Those that stand still, or crawled, are through with what they had to do. */
+static void awake(struct world *w)
+{
+	uint64_t until = w->now;
+
+	for (unsigned int i = 0; i < w->hosts; i++)
+		if (w->host[i]->node && host_ready(w->host[i]) > until)
+			until = host_ready(w->host[i]);
+	world_run(w, until);
+}
+
 /* Stores re-read all they have: what has rotted is read, found bad, and fetched again. */
 static void scrub(struct world *w)
 {
@@ -87,6 +98,7 @@ static bool healed(struct world *w)
 	plants_heal(w);
 	if (!answered(w))
 		return false;
+	awake(w);
 	check_traffic_start(w);
 	scrub(w);
 	if (w->options.parts & PART_LEASE)
