@@ -135,7 +135,7 @@ static bool has_evidence(const struct host *h, const struct volume *v)
 	bool has = head_row_read(row, &read) == 0 && read.forked;
 
 	chunk_drop(row);
-	return has && h->member && !h->liar;
+	return has;
 }
 
 /* Evidence is as safe as a head that counts: while a majority of the owners' disks that have it are there. */
@@ -150,7 +150,7 @@ void writers_lost(struct world *w, const struct host *h)
 		if (!v->evidence || !has_evidence(h, v))
 			continue;
 		for (unsigned int k = 0; k < w->hosts; k++)
-			have += w->host[k] != h && has_evidence(w->host[k], v);
+			have += w->host[k] != h && w->host[k]->member && !w->host[k]->liar && has_evidence(w->host[k], v);
 		v->evidence = have >= table->replicas / 2 + 1;
 	}
 }
