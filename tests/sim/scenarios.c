@@ -67,6 +67,19 @@ static uint64_t percentile(uint64_t *v, size_t n, unsigned int permille)
 
 /* ---- 1,000 nodes for an hour ---- */
 
+#define PROGRESS (60 * S)
+
+/* For who waits: how far it is. */
+static void fire_progress(struct world *w, void *arg, uint64_t unused)
+{
+	(void)arg;
+	(void)unused;
+	printf("# %llu s: %llu events, %u connections, %.1f s of processor time\n", (unsigned long long)(w->now / S),
+	    (unsigned long long)w->events, network_connections(w), (double)cpu_now() / S);
+	fflush(stdout);
+	world_plan(w, w->now + PROGRESS, fire_progress, NULL, 0);
+}
+
 static bool hour(uint64_t seed, unsigned int nodes, uint64_t us)
 {
 	struct options o = options_of(seed, nodes);
@@ -77,6 +90,7 @@ static bool hour(uint64_t seed, unsigned int nodes, uint64_t us)
 
 	world_new(&o, &w);
 	grown_ring(w);
+	world_plan(w, PROGRESS / 6, fire_progress, NULL, 0);
 	if (grown_start(w, 60 * S)) {
 		printf("# all run after %llu s, %.1f s of processor time\n", (unsigned long long)(w->now / S),
 		    (double)(cpu_now() - cpu) / S);
