@@ -35,7 +35,7 @@ UNIT_CHUNKER := \
 UNIT_DHT     := test_record test_store test_dht test_gc test_gc_race
 UNIT_CORE    := test_calls test_peers test_limits
 UNIT_MEMBERS := test_membership test_membership_lies test_suspicion test_placement test_swarm
-UNIT_WHOLE   := test_heads test_lease test_touches test_deletion test_tail test_ring_of_chunks
+UNIT_WHOLE   := test_heads test_lease test_touches test_deletion test_tail test_ring_of_chunks test_complete
 UNIT_NET     := test_ring test_wire test_wire_items test_member test_signed test_ringfile test_protocol test_trie test_noise test_door test_link test_link_frames test_timers test_netnode $(UNIT_CORE) $(UNIT_MEMBERS) test_insert test_fetch_net test_confirm test_audit test_chunkserve test_foreign $(UNIT_WHOLE) test_repair test_rebalance test_leave
 FAULT        := test_power test_disk test_tail test_open test_heal test_collect test_crash
 UNIT_FS := \
@@ -126,7 +126,7 @@ $(PROGRAMS) $(BENCHES) $(B)/ringstat $(addprefix $(B)/tests/mount/,exercise/exer
 $(B)/libtest.a: $(call objs,tests/lib,address_catalogue change_list chunkkit chunkkit_peers chunkset crash crash_check dhttest disk faultio filekit golden memory_catalogue netkit powercut repairkit ringkit volumekit wire_golden wire_sample)
 $(addprefix $(B)/tests/unit/,$(UNIT_FAKE)): $(B)/tests/lib/fakedht.o
 $(addprefix $(B)/tests/unit/,$(UNIT_CORE)): $(B)/tests/lib/corekit.o $(B)/libnet.a
-$(addprefix $(B)/tests/unit/,$(UNIT_WHOLE)): $(call objs,tests/lib,netkit volumekit memory_catalogue) $(B)/libnet.a
+$(addprefix $(B)/tests/unit/,$(UNIT_WHOLE)): $(call objs,tests/lib,netkit volumekit memory_catalogue repairkit) $(B)/libnet.a
 $(addprefix $(B)/tests/unit/,$(UNIT_MEMBERS)): $(call objs,tests/lib,no_machines swarm netkit memory_catalogue) $(B)/libnet.a
 $(TESTS): $(B)/libtest.a
 $(addprefix $(B)/tests/unit/,$(UNIT_FS)) $(B)/tests/fault/test_crash: $(B)/libfs.a

@@ -194,8 +194,10 @@ bool placement_mine(struct node *n, unsigned int slot);
  * all of ours? */
 bool placement_complete(struct node *n, unsigned int slot);
 bool placement_all_complete(struct node *n);
-/** placement_was_complete(n, slot): it was complete when we lost it (since the start of this process). */
+/** placement_was_complete(n, slot): it was complete when we lost it (since the start of this process), and was not given up
+ * since.  placement_given_up(n, slot): what lies here of it need not stay. */
 bool placement_was_complete(struct node *n, unsigned int slot);
+void placement_given_up(struct node *n, unsigned int slot);
 /** placement_set_complete(n, slot): repair found it so.  Durable in time; when all are, there is no table before. */
 void placement_set_complete(struct node *n, unsigned int slot);
 /** placement_owners(n, slot, out): the other owners, as peers, by rank; their number (at most RING_REPLICAS_MAX). */

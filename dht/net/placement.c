@@ -51,7 +51,7 @@ struct placement {
 	bool changed;			/* while one is built */
 
 	uint8_t complete[BITS_LEN];
-	uint8_t was_complete[BITS_LEN];	/* when a table took it away, last or before */
+	uint8_t was_complete[BITS_LEN];	/* when a table took it away, last or before; not given up since */
 	unsigned int incomplete;	/* slots of ours */
 	bool founder;			/* could be */
 	struct work saving;
@@ -148,6 +148,12 @@ bool placement_was_complete(struct node *n, unsigned int slot)
 {
 	assert(slot < RING_SLOTS);
 	return n->placement->was_complete[slot / 8] >> slot % 8 & 1;
+}
+
+void placement_given_up(struct node *n, unsigned int slot)
+{
+	assert(slot < RING_SLOTS);
+	n->placement->was_complete[slot / 8] &= (uint8_t)~(1u << slot % 8);
 }
 
 bool placement_all_complete(struct node *n)

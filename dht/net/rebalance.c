@@ -238,6 +238,7 @@ static void release(struct node *n, unsigned int slot)
 
 	r->pause = 0;			/* others will follow */
 	trie_slots_remove(&r->held, slot);
+	placement_given_up(n, slot);
 	trie_slots_add(r->walk == OVER ? &r->released : &r->later, slot);
 	if (r->walk == OVER && !timer_busy(&r->timer))
 		walk_on(n);

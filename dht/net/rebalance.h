@@ -7,8 +7,8 @@
 /** rebalance_over(n): nothing lies here that is ours to keep: all is with its owners. */
 bool rebalance_over(struct node *n);
 
-/** rebalance_kept(n, slot): we have held it since we lost it.  Asked by repair of a slot that a new table gives back, before
- * rebalance is told of that table (machines.c). */
+/** rebalance_kept(n, slot): we have held it since we lost it.  Also of a slot that a new table gives back, as long as rebalance is
+ * not told of that table: repair is first (machines.c). */
 bool rebalance_kept(struct node *n, unsigned int slot);
 
 void leave_start(struct node *n);	/* leave.c */

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dht/net/repair_impl.h"
+#include "dht/net/rebalance.h"
 
 struct repair_serving {
 	struct list link;
@@ -318,7 +318,7 @@ static bool any_lease(struct node *n, unsigned int slot)
 /* Is all of it here that should be?  Also of what others own now, while it is theirs to take. */
 static bool whole(struct node *n, unsigned int slot)
 {
-	return placement_complete(n, slot) || (placement_was_complete(n, slot) && rebalance_holds(n, slot));
+	return placement_complete(n, slot) || (placement_was_complete(n, slot) && rebalance_kept(n, slot));
 }
 
 /* A quarter of all slots: a bit each, of leases, then of what is complete. */

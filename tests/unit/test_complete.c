@@ -1,0 +1,134 @@
+/*
+ * Which slots may be called complete, among whole nodes: those where all is that should be.  SEED=n replays.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "dht/net/repair_impl.h"
+#include "tests/lib/repairkit.h"
+
+#define CHUNKS WIRE_PATHS_MAX
+
+static uint64_t seed = 1;
+
+static struct repairkit *ring_of(unsigned int nodes, unsigned int running)
+{
+	struct repairkit *k = repairkit_new(nodes, CHUNKS, 200, seed);
+
+	repairkit_put_all(k, 0);
+	repairkit_lease(k, 0, 1, NULL);
+	for (unsigned int i = 0; i < running; i++)
+		netkit_start(k->net, i);
+	assert_true(netkit_settle(k->net));
+	assert_true(repairkit_place(k, 600 * S));
+	netkit_run(k->net, 60 * S);
+	return k;
+}
+
+static struct node *node(struct repairkit *k, unsigned int i)
+{
+	assert_non_null(k->net->node[i].node);
+	return k->net->node[i].node;
+}
+
+static void drain(struct repairkit *k, unsigned int i, bool out)
+{
+	struct command c = { .kind = COMMAND_DRAIN, .count = out };
+
+	assert_int_equal(netkit_ask(k->net, i, &c)->result, 0);
+	k->out[i] = out;
+}
+
+/* ---- what a node answers ---- */
+
+struct asking {
+	struct call call;
+	bool over;
+	unsigned int complete;		/* of the slots of all chunks */
+};
+
+static void answered(struct node *n, struct call *c, int result, const struct message *m, struct chunk *body)
+{
+	struct asking *a = (struct asking *)c;
+
+	(void)n;
+	(void)body;
+	a->over = true;
+	for (unsigned int i = 0; !result && m->status == WIRE_OK && i < CHUNKS; i++)
+		a->complete += m->have.data[i / 8] >> i % 8 & 1;
+}
+
+/* Of how many chunks' slots ${to} says to ${from} that they are complete there. */
+static unsigned int said_complete(struct repairkit *k, unsigned int from, unsigned int to)
+{
+	uint8_t paths[CHUNKS * WIRE_PATH_LEN];
+	struct message m = { .type = WIRE_SLOTS, .paths_bytes = paths, .path_count = CHUNKS };
+	struct asking a = { .call.done = answered };
+
+	for (unsigned int i = 0; i < CHUNKS; i++) {
+		struct wire_path path;
+
+		trie_path_slot(ring_slot(&k->address[i]), &path);
+		wire_path_put(&path, paths + i * WIRE_PATH_LEN);
+	}
+	call_start(node(k, from), &a.call, peer_find(node(k, from), &k->net->node[to].id), &m, NULL, LINK_REPAIR, CALL_QUICK);
+	while (!a.over)
+		netkit_run(k->net, 10 * MS);
+	return a.complete;
+}
+
+/* Node 3 learns nothing from anyone's trie, and so is never complete. */
+static bool deaf(struct repairkit *k, unsigned int from, unsigned int to, struct link_message *m)
+{
+	unsigned int question = repairkit_question(k, from, to, m);
+
+	(void)from;
+	return to != 3 || m->type != WIRE_ANSWER || (question != WIRE_TRIE && question != WIRE_LIST && question != WIRE_SLOTS);
+}
+
+static void who_has_given_a_slot_up_does_not_say_that_he_has_all_of_it(void **state)
+{
+	struct repairkit *k = ring_of(4, 4);
+
+	(void)state;
+	assert_true(said_complete(k, 0, 3) > CHUNKS / 2);
+	drain(k, 3, true);
+	assert_true(repairkit_place(k, 240 * S));
+	netkit_run(k->net, 60 * S);
+	assert_int_equal(said_complete(k, 0, 3), 0);
+	/* room was wanted */
+	for (unsigned int i = 0; i < CHUNKS; i++) {
+		const struct effect e = { .kind = EFFECT_STATES, .address = k->address[i] };
+		struct event done;
+
+		memory_catalogue_apply(&k->net->node[3].disk, &e, &done);
+	}
+	k->meddle = deaf;
+	drain(k, 3, false);
+	netkit_run(k->net, 5 * S);
+	drain(k, 3, true);
+	for (unsigned int t = 0; t < 100; t++)
+		assert_int_equal(said_complete(k, 0, 3), 0);
+	repairkit_free(k);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(who_has_given_a_slot_up_does_not_say_that_he_has_all_of_it),
+	};
+
+	if (getenv("SEED"))
+		seed = strtoull(getenv("SEED"), NULL, 10);
+	printf("# SEED=%llu\n", (unsigned long long)seed);
+	cmocka_set_test_filter(getenv("ONLY"));
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
