@@ -87,8 +87,9 @@ static void slot_told(struct node *n, struct reconcile *r, unsigned int slot, bo
 	struct address volume;
 
 	trie_slots_remove(&r->duty, slot);
+	trie_slots_add(&r->outcome.told, slot);
 	if (complete)
-		trie_slots_add(&r->sources, slot);
+		trie_slots_add(&r->outcome.sources, slot);
 	else if (r->pair->over && trie_slots_have(r->pair->over, slot))
 		return;		/* it has told us what it had, and still waits for others itself */
 	trie_slots_add(any || c->lease_next(c, slot, NULL, &volume) ? &r->leases : &r->agreed, slot);
@@ -401,11 +402,11 @@ static void step_offer(struct node *n, struct reconcile *r, struct peer *p)
 static void over(struct node *n, struct reconcile *r)
 {
 	struct pair *pair = r->pair;
-	struct trie_slots missed = r->missed, sources = r->sources;
+	struct repair_outcome outcome = r->outcome;
 	int result = r->result;
 
 	reconcile_stop(n, r);
-	repair_done(n, pair, result, &missed, &sources);
+	repair_done(n, pair, result, &outcome);
 }
 
 static void step(struct node *n, struct timer *t)
@@ -450,7 +451,7 @@ void reconcile_pulled(struct node *n, struct reconcile *r, const struct address 
 	assert(r->pulls);
 	r->pulls--;
 	if (!got)
-		trie_slots_add(&r->missed, ring_slot(a));
+		trie_slots_add(&r->outcome.missed, ring_slot(a));
 	if (r->state == WAIT)
 		wake(n, r);
 }

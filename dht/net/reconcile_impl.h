@@ -28,11 +28,10 @@ struct reconcile {
 	struct call call;
 	struct trie_slots shared;	/* both own them now */
 	struct trie_slots duty;		/* slots where the peer is to say whether it has leases at all */
-	struct trie_slots sources;	/* of them, those that are complete there */
 	struct trie_slots leases;	/* slots whose leases are to be made to agree */
 	struct trie_slots agreed;	/* and those where that was done */
 	struct trie_slots visit;	/* slots to descend into that the root does not lead to */
-	struct trie_slots missed;	/* where something was not got */
+	struct repair_outcome outcome;
 	struct leasing leasing[REPAIR_LEASES];
 	struct item *item;		/* a stack: depth first needs the least room */
 	unsigned int items, items_size;

@@ -80,7 +80,7 @@ static bool gone(struct node *n, struct pair *pair)
 	if (m && (m->state == MEMBER_HERE || m->state == MEMBER_DRAINING))
 		return false;
 	if (pair->duty)
-		slots_done(n, pair, &repair_no_slots, &repair_no_slots);
+		slots_done(n, pair, NULL);
 	pair->due = UINT64_MAX;
 	return true;
 }
@@ -138,13 +138,14 @@ static uint64_t pause_after(struct pair *pair, int result, const struct trie_slo
 	return pause;
 }
 
-void repair_done(struct node *n, struct pair *pair, int result, const struct trie_slots *missed,
-    const struct trie_slots *sources)
+void repair_done(struct node *n, struct pair *pair, int result, const struct repair_outcome *outcome)
 {
+	const struct trie_slots *missed = &outcome->missed;
+
 	assert(n->repair->running);
 	n->repair->running--;
 	if (!result && pair->duty)
-		slots_done(n, pair, missed, sources);
+		slots_done(n, pair, outcome);
 	if (!result && trie_slots_empty(missed) && !pair->duty) {
 		pair->failures = 0;
 		pair->due = n->now + node_jitter(n, REPAIR_EVERY);

@@ -74,10 +74,14 @@ void repair_due(struct node *n, struct pair *pair, uint64_t at);
 /** repair_compared(n, id): ${id} has compared with us just now: we need not, for a while. */
 void repair_compared(struct node *n, const struct address *id);
 
-/** repair_done(n, pair, result, missed, sources): the end of a reconcile; ${missed}: slots where something was not got;
- * ${sources}: those of its duty that were complete there when it began. */
-void repair_done(struct node *n, struct pair *pair, int result, const struct trie_slots *missed,
-    const struct trie_slots *sources);
+/* What came of the slots of a duty: about those in ${told} the peer was asked, for one may be added meanwhile; of them, in ${sources}
+ * those that were complete there when it began, in ${missed} those where something was not got. */
+struct repair_outcome {
+	struct trie_slots told, sources, missed;
+};
+
+/** repair_done(n, pair, result, outcome): the end of a reconcile. */
+void repair_done(struct node *n, struct pair *pair, int result, const struct repair_outcome *outcome);
 
 /** repair_add(n, id): a pair with a member that is in no table that we know; NULL: no memory. */
 struct pair *repair_add(struct node *n, const struct address *id);
@@ -87,9 +91,9 @@ struct pair *repair_add(struct node *n, const struct address *id);
 /** slots_table(n): a new table: which are ours now?  -ENOMEM.  slots_duties(n): whom do the incomplete ones wait for?  -ENOMEM. */
 int slots_table(struct node *n);
 int slots_duties(struct node *n);
-/** slots_done(n, pair, missed, sources): as repair_done().  slots_held(n, id, slot): ${id}, no owner of it, says that it holds a
- * slot of ours. */
-void slots_done(struct node *n, struct pair *pair, const struct trie_slots *missed, const struct trie_slots *sources);
+/** slots_done(n, pair, outcome): as repair_done(); NULL: it is gone for ever, nobody waits for it.  slots_held(n, id, slot): ${id}, no
+ * owner of it, says that it holds a slot of ours. */
+void slots_done(struct node *n, struct pair *pair, const struct repair_outcome *outcome);
 void slots_held(struct node *n, const struct address *id, unsigned int slot);
 void slots_heads_due(struct node *n, struct timer *t);
 void slots_source_due(struct node *n, struct timer *t);

@@ -111,17 +111,19 @@ static void settle(struct node *n, unsigned int slot)
 	finish(n, slot);
 }
 
-void slots_done(struct node *n, struct pair *pair, const struct trie_slots *missed, const struct trie_slots *sources)
+void slots_done(struct node *n, struct pair *pair, const struct repair_outcome *outcome)
 {
 	struct repair *r = n->repair;
 
 	for (unsigned int i = 0; i < r->mine_count; i++) {
 		unsigned int slot = r->mine[i];
 
-		if (!trie_slots_have(pair->duty, slot) || trie_slots_have(missed, slot))
+		if (!trie_slots_have(pair->duty, slot))
+			continue;
+		if (outcome && (!trie_slots_have(&outcome->told, slot) || trie_slots_have(&outcome->missed, slot)))
 			continue;
 		trie_slots_add(pair->over, slot);
-		if (trie_slots_have(sources, slot))
+		if (outcome && trie_slots_have(&outcome->sources, slot))
 			trie_slots_add(&r->sourced, slot);
 		settle(n, slot);
 	}

@@ -119,10 +119,49 @@ static void who_has_given_a_slot_up_does_not_say_that_he_has_all_of_it(void **st
 	repairkit_free(k);
 }
 
+/* ---- who was asked ---- */
+
+/* What nodes 0 and 1 know of slots does not reach node 3, and node 2 does not say that it holds any: for that there is the test. */
+static bool says_nothing_of_slots(struct repairkit *k, unsigned int from, unsigned int to, struct link_message *m)
+{
+	return to != 3 || repairkit_question(k, from, to, m) != WIRE_SLOTS || (from == 2 && m->type == WIRE_ANSWER);
+}
+
+static struct pair *pair_of(struct repairkit *k, unsigned int at, unsigned int with)
+{
+	return repair_pair(node(k, at), &k->net->node[with].id);
+}
+
+static void who_was_not_asked_about_a_slot_has_told_nothing(void **state)
+{
+	struct repairkit *k = ring_of(4, 3);
+	unsigned int i = 0, slot;
+
+	(void)state;
+	k->meddle = says_nothing_of_slots;
+	netkit_start(k->net, 3);
+	for (unsigned int t = 0; t < 10000 && !(pair_of(k, 3, 2) && pair_of(k, 3, 2)->reconcile); t++)
+		netkit_run(k->net, MS);
+	assert_non_null(pair_of(k, 3, 2)->reconcile);
+	while (!repairkit_owner(k, 3, i) || repairkit_owner(k, 2, i))
+		i++;
+	slot = ring_slot(&k->address[i]);
+	slots_held(node(k, 3), &k->net->node[2].id, slot);
+	while (pair_of(k, 3, 2)->reconcile)
+		netkit_run(k->net, MS);
+	assert_true(trie_slots_have(pair_of(k, 3, 2)->duty, slot));
+	assert_false(trie_slots_have(pair_of(k, 3, 2)->over, slot));
+	/* but the next time it is asked */
+	netkit_run(k->net, 10 * S);
+	assert_true(trie_slots_have(pair_of(k, 3, 2)->over, slot));
+	repairkit_free(k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_has_given_a_slot_up_does_not_say_that_he_has_all_of_it),
+		cmocka_unit_test(who_was_not_asked_about_a_slot_has_told_nothing),
 	};
 
 	if (getenv("SEED"))
