@@ -191,8 +191,8 @@ int membership_put(struct node *n, struct member *m, bool news)
 		gossip_record(n, e);
 	if (old && e != ms->self)
 		peers_member(n, m);
-	/* The first table waits for our own record, also for one that draws no slots to us. */
-	if (places_differently(old, m) || (!old && e == ms->self))
+	/* The first table waits for our own record, and where there are seeds for somebody else's: also for one that draws no slots. */
+	if (places_differently(old, m) || !old)
 		placement_changed(n);
 	member_drop(old);
 	return 0;

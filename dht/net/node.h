@@ -34,7 +34,9 @@ struct node_options {
 	uint8_t weight;
 	const char *zone;
 	const char *address[MEMBER_ADDRESSES];	/* where others reach us; NULL behind the last */
-	const char *const *seeds;		/* addresses of members to begin with; NULL behind the last */
+	/* Addresses of members to begin with; NULL behind the last.  None: this node founds a ring, and is one alone until others
+	 * come.  With any, it answers for nothing, and nothing is acknowledged to its user, before it knows another member. */
+	const char *const *seeds;
 	uint64_t instance, generation;
 	uint64_t seed;				/* of its random choices: jitter, probe order */
 	struct catalogue *catalogue;

@@ -3,7 +3,8 @@
  *
  * state	| event					| function		| next state
  * resting	| a member changed what placement knows	| placement_changed()	| gathering
- * gathering	| PLACEMENT_GATHER			| build()		| building; resting where the hash is the same
+ * gathering	| PLACEMENT_GATHER			| build()		| building; resting where the hash is the same, or
+ *		|					|			| before the first where we have seeds and met nobody
  * building	| the table is there			| built()		| resting: all machines are told
  * building	| another change			| placement_changed()	| building, and gathering after it
  * building	| it failed				| built()		| gathering, for longer
@@ -297,6 +298,20 @@ static size_t collect(struct node *n, struct ring_member *out)
 	return count;
 }
 
+/* Who was told of others (seeds) and knows none is no ring of one: there is one, and what that would acknowledge it does not have.
+ * Tombstones are others, too: the last member of a ring that has left it is alone. */
+static bool met_nobody(struct node *n)
+{
+	const struct member *m = NULL;
+
+	if (!n->options.seeds || !n->options.seeds[0])
+		return false;
+	while ((m = membership_next(n, m ? &m->id : NULL)))
+		if (!address_equal(&m->id, &n->id))
+			return false;
+	return true;
+}
+
 static void build(struct node *n, struct timer *t)
 {
 	struct placement *p = n->placement;
@@ -308,7 +323,7 @@ static void build(struct node *n, struct timer *t)
 	if (count == 0)
 		return;		/* not even we: the last table goes on to serve */
 	/* A table without us, until we have said again that we are here, would take all our slots from us. */
-	if (!p->table && !membership_find(n, &n->id))
+	if (!p->table && (!membership_find(n, &n->id) || met_nobody(n)))
 		return;
 	p->members = malloc(count * sizeof(*p->members));
 	if (!p->members) {

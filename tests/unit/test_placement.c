@@ -86,6 +86,44 @@ static void the_founder_has_all_and_who_joins_has_nothing(void **state)
 	netkit_free(k);
 }
 
+static void who_was_told_of_others_is_no_ring_of_one(void **state)
+{
+	struct netkit *k = netkit_new(2, seed);
+
+	(void)state;
+	netkit_start(k, 1);
+	netkit_run(k, 60 * S);
+	assert_null(placement(node(k, 1)));
+	netkit_start(k, 0);
+	netkit_run(k, DIAL_AGAIN_MAX + 10 * S);
+	assert_non_null(placement(node(k, 1)));
+	assert_int_equal(placement(node(k, 1))->members, 2);
+	/* Its disk knows the other now, who is away. */
+	netkit_crash(k, 0);
+	netkit_crash(k, 1);
+	netkit_start(k, 1);
+	netkit_run(k, 3 * S);
+	assert_int_equal(placement(node(k, 1))->members, 2);
+	netkit_free(k);
+}
+
+/* Those who are out of placement are others, too: there is a ring, and it has now us. */
+static void one_who_drains_is_somebody(void **state)
+{
+	struct netkit *k = netkit_new(2, seed);
+	struct command c = { .kind = COMMAND_DRAIN, .count = 1 };
+
+	(void)state;
+	netkit_start(k, 0);
+	netkit_run(k, 3 * S);
+	assert_int_equal(netkit_ask(k, 0, &c)->result, 0);
+	netkit_start(k, 1);
+	netkit_run(k, 10 * S);
+	assert_non_null(placement(node(k, 1)));
+	assert_int_equal(placement(node(k, 1))->members, 1);
+	netkit_free(k);
+}
+
 static void what_is_complete_outlives_a_restart(void **state)
 {
 	struct netkit *k = running(4);
@@ -297,6 +335,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_founder_has_all_and_who_joins_has_nothing),
+		cmocka_unit_test(who_was_told_of_others_is_no_ring_of_one),
+		cmocka_unit_test(one_who_drains_is_somebody),
 		cmocka_unit_test(what_is_complete_outlives_a_restart),
 		cmocka_unit_test(another_store_is_not_complete),
 		cmocka_unit_test(a_founder_who_lost_his_store_is_none),
