@@ -11,7 +11,8 @@
  *		 a newest						KEEPING it
  *	KEEPING	 it is durable here			kept		WRITING; over: 0, when all have it
  *	KEEPING	 two of one seq				kept		WARNING: the reply is -EUCLEAN
- *	KEEPING	 here is a newer one, or the disk failed kept		over: -ESTALE, why
+ *	KEEPING	 here is a newer one, or the disk failed kept		over: -ESTALE, why; WAITING, of COMMAND_HEAD
+ *	KEEPING	 here is one that it does not go on from kept		over: -ESTALE; WRITING that one, of COMMAND_HEAD
  *	WRITING	 a majority has it			write_over	WRITING: the reply is 0; over, when all are through
  *	WRITING	 an owner shows two of one seq		wrote		KEEPING both
  *	both	 another table				table		the same, anew

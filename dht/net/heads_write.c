@@ -76,6 +76,22 @@ static void warn_all(struct node *n, struct asking *a)
 	warned_one(n, a);
 }
 
+/* The newest that was seen here is none that the owners' newest goes on from: who has the one that is can prove it. */
+static void challenge(struct node *n, struct asking *a, const struct head_row *row)
+{
+	const struct wire_slice *seen = &head_row_newest(row)->blob;
+	struct chunk *head = chunk_copy(seen->data, seen->len);
+
+	if (!head || !ask_head(n, a, seen, &a->h)) {
+		chunk_drop(head);
+		ask_over(n, a, head ? -EIO : -ENOMEM);
+		return;
+	}
+	chunk_drop(a->head);
+	a->head = head;
+	ask_write(n, a);
+}
+
 static void kept(struct node *n, struct head_change *c)
 {
 	struct asking *a = c->user;
@@ -101,6 +117,8 @@ static void kept(struct node *n, struct head_change *c)
 	case WIRE_OLD:
 		if (a->swap)
 			ask_over(n, a, -ESTALE);
+		else if (c->status == WIRE_CONFLICT)
+			challenge(n, a, c->row);
 		else
 			ask_wait(n, a);	/* another command here was shown a newer one meanwhile */
 		return;
@@ -246,6 +264,9 @@ static uint32_t chain_of(struct node *n, const struct asking *a, uint8_t out[WIR
 		row.count--;
 	if (!row.forked && head_row_has(&row, &head, a->h.seq))
 		len = head_row_before(&row, out);
+	/* A reader's head was some owner's: it is a chain of one.  A writer must know what his goes on from. */
+	if (len == 0 && !a->swap)
+		len = (uint32_t)wire_blob_put(head.data, head.len, out, WIRE_BLOBS_MAX);
 	chunk_drop(bytes);
 	return len;
 }
@@ -270,7 +291,7 @@ static void write_one(struct node *n, struct asking *a, struct lane *l, bool cha
 static void write_self(struct node *n, struct asking *a)
 {
 	struct head_change *c = change_new(a, ROW_HEAD, wrote_self);
-	uint8_t *blobs;
+	uint8_t *blobs = NULL;
 	uint32_t len;
 
 	if (!c)

@@ -748,6 +748,68 @@ static void a_node_remembers_so_many_volumes(void **state)
 	netkit_free(k);
 }
 
+/* One that never saw the volume's heads can't say what lies between. */
+static void a_reader_without_history_brings_an_owner_up_to_date(void **state)
+{
+	struct netkit *k = ring_of(5, 18);
+	struct volumekit v;
+	struct chunk *a[4];
+	unsigned int away, other, writer, reader;
+
+	(void)state;
+	volumekit_make(k, 19, &v);
+	make_chain(&v, a, 4, NULL, 1);
+	away = nth(k, &v, true, 0);
+	other = nth(k, &v, true, 1);
+	writer = nth(k, &v, false, 0);
+	reader = nth(k, &v, false, 1);
+	assert_int_equal(swap(k, writer, &v, a[0], NULL), 0);
+	netkit_run(k, 5 * S);
+	netkit_crash(k, away);
+	for (unsigned int j = 1; j < 4; j++)
+		assert_int_equal(swap(k, writer, &v, a[j], a[j - 1]), 0);
+	netkit_start(k, away);
+	assert_true(netkit_settle(k));
+	netkit_run(k, 30 * S);
+	assert_int_equal(stored_seq(k, away, &v, ROW_HEAD), 1);
+	netkit_crash(k, other);
+	assert_int_equal(ask(k, reader, &v, a[3]), 0);
+	assert_int_equal(stored_seq(k, away, &v, ROW_HEAD), 4);
+	drop_all(a, 4);
+	netkit_free(k);
+}
+
+/* What it signed came to nobody, and the other writer is further than that by one. */
+static void a_writer_that_was_cut_off_learns_that_there_are_two(void **state)
+{
+	struct netkit *k = ring_of(5, 20);
+	struct volumekit v;
+	struct chunk *a[2], *b[2];
+	unsigned int alone, other;
+
+	(void)state;
+	volumekit_make(k, 21, &v);
+	make_chain(&v, a, 2, NULL, 1);
+	make_chain(&v, b, 2, a[0], 2);
+	alone = nth(k, &v, false, 0);
+	other = nth(k, &v, false, 1);
+	assert_int_equal(swap(k, alone, &v, a[0], NULL), 0);
+	cut_off(k, alone, true);
+	assert_int_equal(swap(k, alone, &v, a[1], a[0]), -ETIMEDOUT);
+	assert_int_equal(ask(k, other, &v, a[0]), 0);
+	assert_int_equal(swap(k, other, &v, b[0], a[0]), 0);
+	assert_int_equal(swap(k, other, &v, b[1], b[0]), 0);
+	cut_off(k, alone, false);
+	netkit_run(k, 60 * S);
+	assert_int_equal(ask(k, alone, &v, NULL), -EUCLEAN);
+	netkit_run(k, 5 * S);
+	for (unsigned int i = 0; i < 5; i++)
+		assert_int_equal(ask(k, i, &v, NULL), -EUCLEAN);
+	drop_all(a, 2);
+	drop_all(b, 2);
+	netkit_free(k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -763,6 +825,8 @@ int main(void)
 		cmocka_unit_test(an_owner_answers_when_it_is_durable),
 		cmocka_unit_test(the_writer_keeps_it_before_anyone_else),
 		cmocka_unit_test(an_owner_that_was_away_is_sent_what_it_lacks),
+		cmocka_unit_test(a_reader_without_history_brings_an_owner_up_to_date),
+		cmocka_unit_test(a_writer_that_was_cut_off_learns_that_there_are_two),
 		cmocka_unit_test(heads_outlive_a_restart_of_all),
 		cmocka_unit_test(heads_survive_a_change_of_all_their_owners),
 		cmocka_unit_test(a_new_owner_says_nothing_before_it_knows),
