@@ -96,7 +96,7 @@ static unsigned int copies_wanted(struct world *w)
 	return r && r->members < w->file.replicas ? r->members : w->file.replicas;
 }
 
-/* All owners, none of whom lies; and they know that they must: one who has not heard of the table has it as one that may go. */
+/* All owners, none of whom lies; and they know that they are: one who has not heard of the table gives his copy away, or lets it go. */
 static bool owners_keep(struct world *w, const struct item *i)
 {
 	const struct ring *r = books_table(w);
@@ -105,7 +105,7 @@ static bool owners_keep(struct world *w, const struct item *i)
 		struct host *h = books_owner(w, r, &i->address, k);
 		const struct record *record = h && !h->liar && books_has(i, h) ? disk_find(h->disk, &i->address) : NULL;
 
-		if (!record || !(record->states & (STATE_OWNED | STATE_FOREIGN)))
+		if (!record || !(record->states & STATE_OWNED))
 			return false;
 	}
 	return r != NULL;

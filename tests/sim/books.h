@@ -44,7 +44,7 @@ unsigned int books_count(const struct world *w);
 
 /* What disks and the nemesis tell. */
 void books_stored(struct world *w, struct host *h, const struct address *a);
-void books_kept(struct world *w, const struct address *a);	/* somebody has it who knows that he must keep it */
+void books_kept(struct world *w, const struct address *a);	/* somebody has it who knows now that he is its owner */
 /** books_lost(w, h, a, how, kept): ${kept}: it was not a copy that was only cached. */
 void books_lost(struct world *w, struct host *h, const struct address *a, enum loss how, bool kept);
 void books_lease_lost(struct world *w, const struct address *a);	/* a disk with a lease of ${a} is about to be lost */
