@@ -5,9 +5,10 @@
  *	STORING	  it is durable here			ended_here	TELLING
  *	STORING	  it can't be				ended_here	over: the reply is why
  *	TELLING	  a member said OK, or can't be told	told		TELLING, the next member
- *	TELLING	  all members were asked		tell_next	over: the reply is 0, or -EHOSTUNREACH if none of them has it
+ *	TELLING	  all members were asked		tell_next	over: the reply is 0; -EAGAIN: of some slot no owner has it;
+ *								-EHOSTUNREACH: nobody has
  *
- * Who was not told learns it from his co-owners (lease.h, rule 4).
+ * Who was not told learns it from his co-owners (lease.h, rule 4): so one owner of each slot is enough.
  */
 #include "dht/net/lease.h"
 
@@ -21,6 +22,7 @@ struct retiring;
 
 struct ask {
 	struct retiring *of;
+	struct address id;
 	struct call call;
 };
 
@@ -32,6 +34,9 @@ struct retiring {
 	struct lease_ending *ending;
 	struct address cursor;		/* the member that was asked last */
 	unsigned int others, told;	/* members but ourselves; of them: have it */
+	struct address *missed;		/* who has not */
+	unsigned int missed_count, missed_size;
+	bool unsure;			/* one is missing there, for want of memory */
 	struct ask ask[RETIRE_ASKS];
 };
 
@@ -166,6 +171,7 @@ static void retiring_free(struct node *n, struct retiring *r)
 		r->ending->done = NULL;
 	list_remove(&r->link);
 	chunk_drop(r->statement);
+	free(r->missed);
 	free(r);
 }
 
@@ -175,6 +181,59 @@ static void retiring_over(struct node *n, struct retiring *r, int result)
 	retiring_free(n, r);
 }
 
+static void miss(struct retiring *r, const struct address *id)
+{
+	if (r->missed_count == r->missed_size) {
+		unsigned int size = r->missed_size > 0 ? 2 * r->missed_size : 16;
+		struct address *more = realloc(r->missed, size * sizeof(*more));
+
+		if (!more) {
+			r->unsure = true;
+			return;
+		}
+		r->missed = more;
+		r->missed_size = size;
+	}
+	r->missed[r->missed_count++] = *id;
+}
+
+static bool missed(const struct retiring *r, const struct address *id)
+{
+	for (unsigned int i = 0; i < r->missed_count; i++)
+		if (address_equal(&r->missed[i], id))
+			return true;
+	return false;
+}
+
+/* Does an owner of each slot have it? */
+static bool everywhere(struct node *n, const struct retiring *r)
+{
+	const struct ring *ring = placement(n);
+	bool *lacks = ring && !r->unsure ? calloc(ring->members, sizeof(*lacks)) : NULL;
+	unsigned int slot = 0;
+
+	for (unsigned int i = 0; lacks && i < ring->members; i++)
+		lacks[i] = missed(r, &ring->member[i].id);
+	for (; lacks && slot < RING_SLOTS; slot++) {
+		unsigned int rank = 0;
+
+		while (rank < ring->replicas && lacks[ring_owners(ring, slot)[rank]])
+			rank++;
+		if (rank == ring->replicas)
+			break;
+	}
+	free(lacks);
+	return slot == RING_SLOTS;
+}
+
+static int result_of(struct node *n, const struct retiring *r)
+{
+	if (r->others > 0 && r->told == 0)
+		return -EHOSTUNREACH;
+	return everywhere(n, r) ? 0 : -EAGAIN;
+}
+
+/* Those that can't be told now are passed over. */
 static struct peer *next_member(struct node *n, struct retiring *r)
 {
 	const struct member *m;
@@ -183,11 +242,12 @@ static struct peer *next_member(struct node *n, struct retiring *r)
 		struct peer *p = peer_find(n, &m->id);
 
 		r->cursor = m->id;
-		if (!p || m->state == MEMBER_LEFT || m->state == MEMBER_EVICTED)
+		if (address_equal(&m->id, &n->id) || m->state == MEMBER_LEFT || m->state == MEMBER_EVICTED)
 			continue;
 		r->others++;
-		if (peer_reachable(n, p))
+		if (p && peer_reachable(n, p))
 			return p;
+		miss(r, &r->cursor);
 	}
 	return NULL;
 }
@@ -200,20 +260,26 @@ static void tell_next(struct node *n, struct retiring *r)
 		struct message m = retire_message(r->statement);
 		struct peer *p = call_busy(&r->ask[i].call) ? NULL : next_member(n, r);
 
-		if (p)
+		if (p) {
+			r->ask[i].id = p->id;
 			call_start(n, &r->ask[i].call, p, &m, NULL, LINK_WRITE, CALL_QUICK);
+		}
 		busy = busy || call_busy(&r->ask[i].call);
 	}
 	if (!busy)
-		retiring_over(n, r, r->others > 0 && r->told == 0 ? -EHOSTUNREACH : 0);
+		retiring_over(n, r, result_of(n, r));
 }
 
 static void told(struct node *n, struct call *c, int result, const struct message *answer, struct chunk *body)
 {
-	struct retiring *r = list_item(c, struct ask, call)->of;
+	struct ask *a = list_item(c, struct ask, call);
+	struct retiring *r = a->of;
 
 	(void)body;
-	r->told += !result && answer->status == WIRE_OK;
+	if (!result && answer->status == WIRE_OK)
+		r->told++;
+	else
+		miss(r, &a->id);
 	tell_next(n, r);
 }
 

@@ -362,8 +362,9 @@ static void step(struct node *n, struct lease_pull_private *p)
 	int err = 0;
 
 	while (next(n, p, &volume, &ours, &theirs, &blob, &at, &bad)) {
-		/* Of a volume that has ended ours is on its way out: the peer has none, and needs none. */
-		if (!bad && !theirs && (p->of->ours || is_over(n, &volume))) {
+		/* Of a volume that has ended ours is on its way out: the peer has none, and needs none.  If it has ended
+		 * there alone, the answer says so. */
+		if (!bad && !theirs && ((p->of->ours && !lease_is_ours(n, &volume)) || is_over(n, &volume))) {
 			walked(p, &volume);
 			continue;
 		}

@@ -1,7 +1,7 @@
 /*
  * The walk over our slots, for leases that are to go: of volumes that have ended, and of slots that went to others.  And once
  * in an epoch (DELETE_EPOCH) for those that were made here, in slots of others: their volume may have gone to another node, and be
- * leased from there.
+ * leased from there, or have ended.
  *
  *	state	  event					function	next state
  *	RESTING	  the start, an end, another table		lease_sweep_again	WALKING, at the first slot

@@ -69,7 +69,9 @@ enum command_kind {
 	COMMAND_CONFIRM,
 	/* Store a lease (lease.h) with all owners of its slot: ${blob}, ${addresses}, ${count}. */
 	COMMAND_LEASE,
-	COMMAND_RETIRE,		/* ${blob}: a volume's signed end, to all members */
+	/* ${blob}: a volume's signed end, to all members.  -EAGAIN, -EHOSTUNREACH: kept here, but of some slot no owner has it, or
+	 * nobody has: say it again when they are back. */
+	COMMAND_RETIRE,
 	/* Newest head of ${address} (a volume): reply's ${blob}.  -ENOENT; -EUCLEAN: two of one seq, ${blob} and ${chunk};
 	 * -EKEYREVOKED: it has ended. */
 	COMMAND_HEAD,

@@ -705,6 +705,64 @@ static void who_made_a_lease_learns_of_a_newer_one_made_elsewhere(void **state)
 	netkit_free(k);
 }
 
+static void who_made_a_lease_learns_that_its_volume_has_ended(void **state)
+{
+	struct netkit *k = ring_of(6, 23);
+	struct volumekit v;
+	unsigned int maker;
+
+	(void)state;
+	volumekit_make(k, 43, &v);
+	maker = nth(k, false, 0);
+	assert_int_equal(lease(k, maker, &v, 1, 100, 3), 0);
+	netkit_run(k, 60 * S);
+	netkit_crash(k, maker);
+	assert_int_equal(end_volume(k, nth(k, true, 0), &v), 0);
+	netkit_start(k, maker);
+	netkit_run(k, 60 * S);
+	assert_int_equal(seq_at(k, maker, &v), 1);
+	for (unsigned int i = 0; i < 7; i++) {
+		k->now += DELETE_EPOCH / 6;
+		netkit_run(k, 20 * S);
+	}
+	assert_int_equal(seq_at(k, maker, &v), 0);
+	assert_int_equal(rows(k, maker, ROW_RETIRED), 1);
+	netkit_free(k);
+}
+
+/* All owners of the slot are away, and everyone else is told. */
+static void an_end_that_no_owner_knows_is_not_done(void **state)
+{
+	struct netkit *k = ring_of(7, 24);
+	struct volumekit v;
+	struct address a;
+	unsigned int owner[3], other;
+
+	(void)state;
+	volumekit_make(k, 44, &v);
+	insert(k, 0, &v, "some chunk", &a);
+	slot = ring_slot(&a);
+	other = nth(k, false, 0);
+	for (unsigned int i = 0; i < 3; i++)
+		owner[i] = nth(k, true, i);
+	assert_int_equal(result_of(k, start_lease_of(k, nth(k, false, 1), &v, 1, &a, 1, 10 * S), 11 * S), 0);
+	netkit_run(k, 60 * S);
+	for (unsigned int i = 0; i < 3; i++)
+		netkit_crash(k, owner[i]);
+	assert_int_equal(end_volume(k, other, &v), -EAGAIN);
+	netkit_start(k, owner[0]);
+	netkit_run(k, 60 * S);
+	/* One of each slot's is enough: the others learn it from him. */
+	assert_int_equal(end_volume(k, other, &v), 0);
+	for (unsigned int i = 1; i < 3; i++)
+		netkit_start(k, owner[i]);
+	netkit_run(k, 900 * (uint64_t)S);
+	for (unsigned int i = 0; i < 3; i++)
+		assert_int_equal(seq_at(k, owner[i], &v), 0);
+	slot = SLOT;
+	netkit_free(k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -726,6 +784,8 @@ int main(void)
 		cmocka_unit_test(a_pull_of_many_volumes_takes_several_pages),
 		cmocka_unit_test(leases_follow_their_slots_and_leave_nothing_behind),
 		cmocka_unit_test(who_made_a_lease_learns_of_a_newer_one_made_elsewhere),
+		cmocka_unit_test(who_made_a_lease_learns_that_its_volume_has_ended),
+		cmocka_unit_test(an_end_that_no_owner_knows_is_not_done),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
