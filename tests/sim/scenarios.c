@@ -86,6 +86,7 @@ static bool hour(uint64_t seed, unsigned int nodes, uint64_t us)
 	uint64_t cpu = cpu_now(), wall = wall_now();
 	struct reads reads;
 	struct world *w;
+	char name[80];
 	bool good;
 
 	world_new(&o, &w);
@@ -107,7 +108,8 @@ static bool hour(uint64_t seed, unsigned int nodes, uint64_t us)
 	    (unsigned long long)w->events, network_connections(w), heap_memory() >> 20, w->memory_max >> 10,
 	    (unsigned long long)load_figures(w)->fetches_failed, (unsigned long long)load_figures(w)->fetches,
 	    (unsigned long long)load_figures(w)->inserts_failed, (unsigned long long)load_figures(w)->inserts);
-	good &= row("1,000 nodes for an hour: processor time", (double)(cpu_now() - cpu) / S, "s", 600);
+	snprintf(name, sizeof(name), "%u nodes for %llu s: processor time", nodes, (unsigned long long)(us / S));
+	good &= row(name, (double)(cpu_now() - cpu) / S, "s", 600);
 	row("the same: on the clock", (double)(wall_now() - wall) / S, "s", 600);
 	good &= row("lookups of more than one round trip, under that churn",
 	    100.0 - 100.0 * (double)reads.one_trip / (double)(reads.all ? reads.all : 1), "%", 1);
@@ -157,6 +159,7 @@ static bool detect(uint64_t seed, unsigned int nodes)
 	uint64_t first[DEATHS], all[DEATHS];
 	bool wrongly = false, good;
 	struct world *w;
+	char name[80];
 
 	world_new(&o, &w);
 	grown_ring(w);
@@ -174,7 +177,8 @@ static bool detect(uint64_t seed, unsigned int nodes)
 		run_settled(w, 300 * S);
 	}
 	good = judged(w, "detect");
-	good &= row("a failure known to all of 1,000, median", (double)percentile(all, DEATHS, 500) / S, "s", 15);
+	snprintf(name, sizeof(name), "a failure known to all of %u nodes, median", nodes);
+	good &= row(name, (double)percentile(all, DEATHS, 500) / S, "s", 15);
 	good &= row("the same, worst", (double)percentile(all, DEATHS, 1000) / S, "s", 25);
 	good &= row("taken as down and was not, 1 % of connections stalling", wrongly, "", 0);
 	world_free(w);
