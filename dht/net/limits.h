@@ -32,6 +32,7 @@
 #define SERVED_WORK_MAX	     16u	/* of them with long answers, by one link, in work; the others wait in line: 4 MiB of chunks */
 #define SERVED_LINE_BYTES    768u	/* of a request that may wait in line: 64 paths of a trie, and 64 of them leave credit */
 #define UNREAD_MAX	     (8u << 20)	/* answers to a link that is full: twice SERVED_WORK_MAX chunks; beyond, it is closed */
+#define UNREAD_ALL_MAX	     (128u << 20)	/* of all such links: half of what SERVED_MAX chunks are; beyond, the one with most is closed */
 #define SERVED_MAX	     1024u	/* of all peers */
 
 #define COMMANDS_MAX	     1024u	/* of our own user: he waits above (the mount has bounds of its own) */

@@ -28,6 +28,7 @@ struct links {
 	struct peer_link **link;
 	unsigned int count, size;
 	unsigned int open[2];	/* not closing; [1]: dialled by us */
+	uint64_t unread;	/* by all of them */
 };
 
 int links_new(struct node *n)
@@ -112,6 +113,13 @@ bool links_give_way(struct node *n, bool ours)
 	return oldest != NULL;
 }
 
+/* What waited has gone out, or goes with the link. */
+static void read_all(struct node *n, struct peer_link *l)
+{
+	n->links->unread -= l->unread;
+	l->unread = 0;
+}
+
 /* The one that new requests go by. */
 static struct peer_link *in_use(const struct peer *p)
 {
@@ -151,6 +159,7 @@ void link_close(struct node *n, struct peer_link *l, const char *why)
 	if (l->closing)
 		return;
 	close_effect(n, l->number, why);
+	read_all(n, l);
 	l->closing = true;
 	n->links->open[l->ours]--;
 	timer_stop(n, &l->timer);
@@ -168,6 +177,7 @@ static void detach(struct node *n, struct peer_link *l)
 		at = &(*at)->next;
 	*at = l->next;
 	assert(s->link[i] == l);
+	read_all(n, l);
 	memmove(&s->link[i], &s->link[i + 1], (--s->count - i) * sizeof(struct peer_link *));
 	if (!l->closing)
 		s->open[l->ours]--;
@@ -337,9 +347,28 @@ void links_room(struct node *n, uint32_t number, bool full)
 	l->full = full;
 	if (full)
 		return;
-	l->unread = 0;
+	read_all(n, l);
 	calls_send(n, l->peer);
 	serve_turn(n);
+}
+
+void links_unread(struct node *n, struct peer_link *l, size_t bytes)
+{
+	struct links *s = n->links;
+	struct peer_link *most = l;
+
+	if (l->closing)
+		return;
+	l->unread += bytes;
+	s->unread += bytes;
+	if (l->unread > UNREAD_MAX) {
+		link_close(n, l, "it asks on, and does not read the answers");
+	} else if (s->unread > UNREAD_ALL_MAX) {
+		for (unsigned int i = 0; i < s->count; i++)
+			if (s->link[i]->unread > most->unread)
+				most = s->link[i];
+		link_close(n, most, "too much waits in all, and most of it for this one, which does not read");
+	}
 }
 
 void peer_hang_up(struct node *n, struct peer *p, const char *why)

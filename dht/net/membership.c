@@ -343,6 +343,13 @@ const struct member *membership_find(struct node *n, const struct address *id)
 	return e && !view_gone(e) ? e->member : NULL;
 }
 
+bool membership_gone(struct node *n, const struct address *id)
+{
+	const struct view_entry *e = view_find(&n->membership->view, id);
+
+	return e && view_gone(e);
+}
+
 const struct member *membership_next(struct node *n, const struct address *after)
 {
 	const struct view *v = &n->membership->view;

@@ -79,7 +79,7 @@ struct peer_link {
 	uint64_t since, used, heard;	/* used: other than for membership */
 	unsigned int calls, served;	/* under way */
 	unsigned int working;		/* of those that are served: with long answers, and not in line */
-	uint64_t unread;		/* bytes of answers since it is full */
+	uint64_t unread;		/* bytes of answers since it is full; links_unread() */
 	struct timer timer;		/* while retiring */
 };
 
@@ -94,6 +94,10 @@ struct peer_link *links_find(struct node *n, uint32_t number);
 void links_up(struct node *n, const struct event *e);
 void links_down(struct node *n, const struct event *e);
 void links_room(struct node *n, uint32_t number, bool full);
+
+/** links_unread(n, l, bytes): so much more waits for ${l}, which is full.  Closes it beyond UNREAD_MAX, and beyond UNREAD_ALL_MAX of
+ * all links the one for which most waits. */
+void links_unread(struct node *n, struct peer_link *l, size_t bytes);
 
 /** link_close(n, l, why): EFFECT_CLOSE; nothing goes by it any more, ${l} stays until EVENT_LINK_DOWN. */
 void link_close(struct node *n, struct peer_link *l, const char *why);

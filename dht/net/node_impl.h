@@ -165,7 +165,8 @@ enum health { PEER_ALIVE, PEER_SUSPECT, PEER_DOWN };
 struct membership;
 enum health membership_health(struct node *n, const struct address *id);	/* not a member: PEER_DOWN */
 uint64_t membership_down_since(struct node *n, const struct address *id);	/* 0: it is not */
-const struct member *membership_find(struct node *n, const struct address *id);
+const struct member *membership_find(struct node *n, const struct address *id);	/* NULL: none, or it is gone */
+bool membership_gone(struct node *n, const struct address *id);		/* it has left, or was evicted */
 /** membership_spares(n): may spares be made now (a partition? maintenance?) for what ${id} should have? */
 bool membership_spares(struct node *n, const struct address *id);
 void membership_start(struct node *n);

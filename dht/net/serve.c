@@ -15,8 +15,9 @@
  *   in work  | the machine has its answer                   | serve_answer    | -
  *
  * Answers are not held back: so what a peer that asks, and does not read, can make us queue is what is in work when
- * its link is full, and small answers up to UNREAD_MAX; then it loses the link.  Requests with bytes of their own never
- * wait in line: two nodes that both push at each other would wait for each other's credit for ever.
+ * its link is full, and small answers up to UNREAD_MAX (of all peers: UNREAD_ALL_MAX); then it loses the link.  Requests
+ * with bytes of their own never wait in line: two nodes that both push at each other would wait for each other's credit
+ * for ever.
  */
 #include <assert.h>
 #include <errno.h>
@@ -109,16 +110,16 @@ static void answer(struct node *n, struct peer_link *l, uint32_t request, enum l
     struct chunk *tail)
 {
 	struct chunk *head;
+	size_t bytes;
 
 	m->type = WIRE_ANSWER;
 	m->request = request;
 	if (message_encode(n, m, tail, &head) != 0)
 		return;
-	if (l->full)
-		l->unread += ANSWER_COST + head->len + (tail ? tail->len : 0);
+	bytes = ANSWER_COST + head->len + (tail ? tail->len : 0);
 	message_send(n, l->number, WIRE_ANSWER, request, priority, head, tail);
-	if (l->unread > UNREAD_MAX)
-		link_close(n, l, "it asks on, and does not read the answers");
+	if (l->full)
+		links_unread(n, l, bytes);
 }
 
 void serve_answer(struct node *n, struct served *s, struct message *m, struct chunk *tail)
@@ -157,14 +158,6 @@ static bool other_placement(struct node *n, struct peer_link *l, const struct me
 	return true;
 }
 
-/* Membership tells it so; until it believes that, nothing is given to it or taken from it. */
-static bool gone(struct node *n, const struct peer *p)
-{
-	const struct member *m = membership_find(n, &p->id);
-
-	return m && m->state >= MEMBER_LEFT;
-}
-
 /* May it wait in line?  Its answer may be long, and it is short itself. */
 static bool long_answer(unsigned int type)
 {
@@ -182,8 +175,9 @@ static bool admit(struct node *n, struct peer_link *l, const struct link_message
 {
 	struct message busy = { .status = WIRE_BUSY }, other;
 
-	if (l->peer->served >= SERVED_PEER_MAX || n->serve->count >= SERVED_MAX || !placement(n) || gone(n, l->peer) ||
-	    (long_answer(in->type) && !room(l) && in->body->len > SERVED_LINE_BYTES)) {
+	/* Who is gone is told so by membership; until it believes that, nothing is given to it or taken from it. */
+	if (l->peer->served >= SERVED_PEER_MAX || n->serve->count >= SERVED_MAX || !placement(n) ||
+	    membership_gone(n, &l->peer->id) || (long_answer(in->type) && !room(l) && in->body->len > SERVED_LINE_BYTES)) {
 		refuse(n, l, in, &busy);
 		return false;
 	}

@@ -25,7 +25,15 @@ const struct member *membership_find(struct node *n, const struct address *id)
 	int i = number(id);
 
 	(void)n;
-	return i >= 0 && core->member[i].state ? &core->member[i] : NULL;
+	return i >= 0 && core->member[i].state && core->member[i].state < MEMBER_LEFT ? &core->member[i] : NULL;
+}
+
+bool membership_gone(struct node *n, const struct address *id)
+{
+	int i = number(id);
+
+	(void)n;
+	return i >= 0 && core->member[i].state >= MEMBER_LEFT;
 }
 
 enum health membership_health(struct node *n, const struct address *id)

@@ -285,6 +285,56 @@ static void answers_to_a_full_link(void **state)
 	core_free(k);
 }
 
+/* Each is within its own limit. */
+static void answers_to_all_full_links(void **state)
+{
+	enum { LONG = 256 << 10, PEERS = 20, GREEDY = 7, EACH = UNREAD_ALL_MAX / PEERS / (LONG + 512) };
+	struct core *k = core_new(NULL);
+	struct peer *p[PEERS];
+	uint32_t link[PEERS], asked = 0;
+	uint8_t *bytes;
+	struct chunk *c = chunk_new(LONG, &bytes);
+	unsigned int i;
+
+	(void)state;
+	assert_non_null(c);
+	memset(bytes, 1, LONG);
+	for (i = 0; i < PEERS; i++) {
+		p[i] = core_member(k, 1 + i, 1);
+		link[i] = core_up(k, 1 + i, 0);
+		core_full(k, link[i], true);
+	}
+	/* One has three more than the others; then all have the same and more. */
+	for (unsigned int round = 0; round < EACH + 4; round++)
+		for (i = 0; i < PEERS; i++) {
+			struct message ask = { .type = WIRE_AUDIT, .request = ++asked, .placement = k->placement };
+			struct message m = { .status = WIRE_OK };
+
+			if ((round < 3 && i != GREEDY) || p[GREEDY]->link == 0)
+				continue;
+			core_message(k, link[i], &ask, LINK_READ);
+			serve_answer(k->n, k->served[k->serving - 1], &m, c);
+			core_forget(k);
+		}
+	for (i = 0; i < PEERS; i++)
+		assert_int_equal(p[i]->link == 0, i == GREEDY);
+	/* What waited for it does not count any more, nor what has been read. */
+	core_full(k, link[0], false);
+	core_full(k, link[0], true);
+	for (i = 0; i < 3; i++) {
+		struct message ask = { .type = WIRE_AUDIT, .request = ++asked, .placement = k->placement };
+		struct message m = { .status = WIRE_OK };
+
+		core_message(k, link[0], &ask, LINK_READ);
+		serve_answer(k->n, k->served[k->serving - 1], &m, c);
+		core_forget(k);
+	}
+	for (i = 0; i < PEERS; i++)
+		assert_int_equal(p[i]->link == 0, i == GREEDY);
+	chunk_drop(c);
+	core_free(k);
+}
+
 /* Or two nodes that push at each other would wait for each other's credit. */
 static void requests_with_bytes_do_not_wait_in_line(void **state)
 {
@@ -777,6 +827,7 @@ int main(void)
 		cmocka_unit_test(requests_of_one_peer),
 		cmocka_unit_test(requests_of_a_peer_that_reads_nothing),
 		cmocka_unit_test(answers_to_a_full_link),
+		cmocka_unit_test(answers_to_all_full_links),
 		cmocka_unit_test(requests_with_bytes_do_not_wait_in_line),
 		cmocka_unit_test(a_request_that_waits_in_line_is_short),
 		cmocka_unit_test(requests_of_all_peers),

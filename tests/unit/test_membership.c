@@ -130,6 +130,9 @@ static void only_the_admin_evicts(void **state)
 	agree_on(k, 3, 3, 5 * S);
 	assert_true(k->node[3].stopped);
 	assert_non_null(strstr(k->node[3].why, "evicted"));
+	assert_true(membership_gone(node(k, 0), &k->node[3].id));
+	assert_false(membership_gone(node(k, 0), &k->node[1].id));
+	assert_null(membership_find(node(k, 0), &k->node[3].id));
 	/* It may try again: it is told again, and is no member. */
 	netkit_crash(k, 3);
 	netkit_start(k, 3);
