@@ -104,7 +104,7 @@ enum probe_state { PROBE_NONE, PROBE_DIRECT, PROBE_DETOUR, PROBE_ANSWERED };
 /* A ping on another's behalf. */
 struct relay {
 	struct timer timer;
-	struct address for_whom;
+	struct address for_whom, target;
 	uint64_t their_seq, seq;	/* seq 0: free */
 };
 
@@ -116,6 +116,7 @@ struct swim {
 	uint64_t seq, sent, seqs;
 	uint64_t incarnation;		/* of the target's record when it was pinged */
 	struct timer period, timeout;
+	struct address detour[PROBE_INDIRECT];
 	unsigned int detours, nacks;	/* asked, and those that said that they had no answer either */
 	unsigned int health;		/* Lifeguard: 0 well, HEALTH_MAX: it is more likely us than them */
 	struct relay relay[RELAYS_MAX];

@@ -187,7 +187,7 @@ static void ask_others(struct node *n, struct timer *t)
 		if (!p)
 			continue;
 		peer_tell(n, p, &m);
-		s->detours++;
+		s->detour[s->detours++] = p->id;
 	}
 }
 
@@ -270,6 +270,7 @@ static void relay_start(struct node *n, struct peer *from, const struct message 
 		if (r->seq)
 			continue;
 		r->for_whom = from->id;
+		r->target = m->target;
 		r->their_seq = m->seq;
 		r->seq = ++s->seqs;
 		timer_set(n, &r->timer, n->now + NACK_AFTER);
@@ -287,12 +288,24 @@ static void ack(struct node *n, struct peer *to, uint64_t seq)
 	peer_tell(n, to, &m);
 }
 
-static void acked(struct node *n, uint64_t seq)
+/* Of the target itself, or of one who was asked to ping it.  Numbers are easily guessed: anyone else could keep the dead alive. */
+static bool may_answer(const struct swim *s, const struct address *id)
+{
+	if (address_equal(id, &s->target->member->id))
+		return true;
+	for (unsigned int i = 0; i < s->detours; i++)
+		if (address_equal(id, &s->detour[i]))
+			return true;
+	return false;
+}
+
+static void acked(struct node *n, const struct peer *from, uint64_t seq)
 {
 	struct swim *s = of(n);
 
 	if (seq == s->seq) {
-		answered(n);
+		if (s->state != PROBE_NONE && may_answer(s, &from->id))
+			answered(n);
 		return;
 	}
 	for (unsigned int i = 0; i < RELAYS_MAX && seq > 0; i++) {
@@ -301,6 +314,8 @@ static void acked(struct node *n, uint64_t seq)
 
 		if (r->seq != seq)
 			continue;
+		if (!address_equal(&r->target, &from->id))
+			return;
 		r->seq = 0;
 		timer_stop(n, &r->timer);
 		p = peer_find(n, &r->for_whom);
@@ -319,7 +334,7 @@ void swim_message(struct node *n, struct peer *from, const struct message *m)
 		ack(n, from, m->seq);
 		break;
 	case WIRE_ACK:
-		acked(n, m->seq);
+		acked(n, from, m->seq);
 		break;
 	case WIRE_PROBE:
 		relay_start(n, from, m);

@@ -244,6 +244,27 @@ static void who_doubts_an_old_record_is_told_the_new_one(void **state)
 	netkit_free(k);
 }
 
+static void an_answer_for_another_is_none(void **state)
+{
+	struct netkit *k = running(3);
+	struct swim *s = &node(k, 0)->membership->swim;
+
+	(void)state;
+	/* node 1 doubts nobody, and answers for node 2 */
+	timer_stop(node(k, 1), &node(k, 1)->membership->swim.period);
+	netkit_crash(k, 2);
+	for (unsigned int i = 0; i < 300; i++) {
+		struct message ack = { .type = WIRE_ACK };
+
+		netkit_run(k, 100 * MS);
+		ack.seq = s->seq;
+		if (s->target == entry(k, 0, 2) && s->state == PROBE_DIRECT)
+			say(k, 1, 0, &ack);
+	}
+	assert_int_equal(health(k, 0, 2), PEER_DOWN);
+	netkit_free(k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -257,6 +278,7 @@ int main(void)
 		cmocka_unit_test(pings_for_others_are_bounded),
 		cmocka_unit_test(nothing_is_said_beyond_what_the_row_reserves),
 		cmocka_unit_test(who_doubts_an_old_record_is_told_the_new_one),
+		cmocka_unit_test(an_answer_for_another_is_none),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
