@@ -157,11 +157,65 @@ static void who_was_not_asked_about_a_slot_has_told_nothing(void **state)
 	repairkit_free(k);
 }
 
+/* ---- nobody has all ---- */
+
+/* Are the owners of ${slot} exactly the three nodes from ${first} on? */
+static bool owned_by(struct repairkit *k, const struct ring *ring, unsigned int slot, unsigned int first)
+{
+	for (unsigned int i = first; i < first + 3; i++) {
+		int member = ring_find(ring, &k->net->node[i].id);
+
+		if (member < 0 || !ring_owns(ring, slot, (unsigned int)member))
+			return false;
+	}
+	return true;
+}
+
+/* Of the slots that went from nodes 1, 2 and 3 to nodes 4, 5 and 6, how many are complete there? */
+static unsigned int complete_at_the_new(struct repairkit *k, const bool *moved)
+{
+	unsigned int complete = 0;
+
+	for (unsigned int slot = 0; slot < RING_SLOTS; slot++)
+		for (unsigned int i = 4; i < 7 && moved[slot]; i++)
+			complete += placement_complete(node(k, i), slot);
+	return complete;
+}
+
+static void owners_of_before_who_are_down_for_long_may_have_what_nobody_else_has(void **state)
+{
+	struct repairkit *k = ring_of(7, 4);
+	static bool moved[RING_SLOTS];
+	unsigned int count = 0;
+
+	(void)state;
+	for (unsigned int slot = 0; slot < RING_SLOTS; slot++)
+		moved[slot] = owned_by(k, placement(node(k, 0)), slot, 1);
+	for (unsigned int i = 1; i < 4; i++)
+		netkit_crash(k->net, i);
+	for (unsigned int i = 4; i < 7; i++)
+		netkit_start(k->net, i);
+	netkit_run(k->net, 10 * S);
+	for (unsigned int slot = 0; slot < RING_SLOTS; slot++) {
+		moved[slot] = moved[slot] && owned_by(k, placement(node(k, 4)), slot, 4);
+		count += moved[slot];
+	}
+	assert_true(count > 10);
+	netkit_run(k->net, 3600 * S);
+	assert_int_equal(complete_at_the_new(k, moved), 0);
+	for (unsigned int i = 1; i < 4; i++)
+		netkit_start(k->net, i);
+	assert_true(netkit_settle(k->net));
+	assert_int_equal(complete_at_the_new(k, moved), 3 * count);
+	repairkit_free(k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_has_given_a_slot_up_does_not_say_that_he_has_all_of_it),
 		cmocka_unit_test(who_was_not_asked_about_a_slot_has_told_nothing),
+		cmocka_unit_test(owners_of_before_who_are_down_for_long_may_have_what_nobody_else_has),
 	};
 
 	if (getenv("SEED"))
