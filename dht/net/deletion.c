@@ -7,7 +7,7 @@
  *								ASKING at one that may go, if its slot is not cleared
  *	WALKING	  DELETES_MAX are under way		walk		WALKING, at the next step's time
  *	ASKING	  an owner told its leases		asked		ASKING; WALKING: enough did, the slot is cleared
- *	ASKING	  no owner is left to ask		asked		WALKING, behind the slot
+ *	ASKING	  no owner is left to ask, or it is late	ask		WALKING, behind the slot
  *	any	  another table				table		WALKING, no slot is cleared
  */
 #include "dht/net/deletion.h"
@@ -167,24 +167,26 @@ static void asked(struct node *n, struct lease_pull *p, int result)
 	ask(n);
 }
 
-/* Pulls the leases of the slot from one owner after the other, until enough have told theirs. */
+/* Pulls the leases of the slot from one owner after the other, until enough have told theirs.  What was told DELETE_FRESH ago
+ * is worth nothing: to begin again at once would be for ever. */
 static void ask(struct node *n)
 {
 	struct deletion *d = n->deletion;
 	struct peer *owner[RING_REPLICAS_MAX];
 	unsigned int owners = placement_owners(n, d->slot, owner);
+	bool late = n->now >= d->since + DELETE_FRESH;
 
-	while (d->place < owners && d->agreed < deletion_agreements(placement(n)->replicas)) {
+	while (!late && d->place < owners && d->agreed < deletion_agreements(placement(n)->replicas)) {
 		struct peer *p = owner[d->place++];
 
 		if (!peer_reachable(n, p))
 			continue;
-		d->pull = (struct lease_pull){ .peer = p, .slot = (uint16_t)d->slot, .done = asked };
+		d->pull = (struct lease_pull){ .peer = p, .slot = (uint16_t)d->slot, .timeout = DELETE_ASK, .done = asked };
 		leases_pull(n, &d->pull);
 		return;
 	}
 	d->asking = false;
-	if (d->agreed >= deletion_agreements(placement(n)->replicas)) {
+	if (!late && d->agreed >= deletion_agreements(placement(n)->replicas)) {
 		d->cleared = d->slot;
 		d->cleared_until = d->since + DELETE_FRESH;
 	} else {

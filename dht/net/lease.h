@@ -14,7 +14,7 @@
  *      owner who was away, is WIRE_ENDED, and the answer carries the statement, so that he learns it too.
  *      COMMAND_RETIRE tells all members; who was not there learns it from the first to whom it sends a lease of the volume, or with
  *      whom it makes its leases agree.
- *   5. What a new lease holds and the one before did not is touched (deletion.h).  Its volume has touched, and seen stored,
+ *   5. What a new lease holds and the one before did not is touched (deletion.h), where it is here.  Its volume has touched, and seen stored,
  *      each of these chunks in the last DELETE_AFTER, or the lease may come too late.
  *
  * When it counts.  COMMAND_LEASE first stores it here, with a note (ROW_LEASING) that owners may lack it, then sends it to all

@@ -11,7 +11,8 @@
  *	PUSHING	  done						pushed		WALKING
  *	FETCHING  a part of its addresses			fetched		FETCHING; STORING behind the last
  *	STORING	  it is durable					stored		WALKING
- *	any	  an answer that is wrong, or none		give_up		over: why
+ *	any	  an answer that is wrong, or none		over, wrong	over: why
+ *	any	  its time is up				give_up		over: -ETIMEDOUT
  */
 #include "dht/net/lease.h"
 
@@ -43,9 +44,8 @@ struct lease_pull_private {
 	uint32_t blob_len, count;
 	struct address *addresses;
 	struct lease_storing *storing;
-	/* what is known already, when it has to be said from outside leases_pull() */
-	struct timer soon;
-	int result;
+	struct timer late;		/* or soon: what is known already has to be said from outside leases_pull() */
+	int result;			/* of it */
 };
 
 static void step(struct node *n, struct lease_pull_private *p);
@@ -58,7 +58,7 @@ static void pull_free(struct node *n, struct lease_pull_private *p)
 	lease_push_stop(n, &p->push);
 	if (p->storing)
 		lease_store_forget(p->storing);
-	timer_stop(n, &p->soon);
+	timer_stop(n, &p->late);
 	list_remove(&p->link);
 	chunk_drop(p->body);
 	free(p->addresses);
@@ -76,7 +76,7 @@ static void over(struct node *n, struct lease_pull_private *p, int result)
 
 static void give_up(struct node *n, struct timer *t)
 {
-	struct lease_pull_private *p = list_item(t, struct lease_pull_private, soon);
+	struct lease_pull_private *p = list_item(t, struct lease_pull_private, late);
 
 	over(n, p, p->result);
 }
@@ -405,11 +405,12 @@ void leases_pull(struct node *n, struct lease_pull *of)
 	}
 	p->of = of;
 	p->id = of->peer->id;
-	p->soon.due = give_up;
+	p->late.due = give_up;
 	list_append(&n->leases->pulls, &p->link);
 	p->result = list(n, p);
-	if (p->result)
-		timer_set(n, &p->soon, n->now);
+	timer_set(n, &p->late, n->now + (p->result ? 0 : of->timeout ? of->timeout : LEASES_PULL_MAX));
+	if (!p->result)
+		p->result = -ETIMEDOUT;
 }
 
 void leases_pull_stop(struct node *n, struct lease_pull *of)

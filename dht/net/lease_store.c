@@ -124,6 +124,7 @@ static bool add_changed(struct lease_storing *s, uint32_t *size, const struct ad
 /* What the old list has and the new one has not, or the reverse: both are in order. */
 static int find_changed(struct node *n, struct lease_storing *s)
 {
+	struct catalogue *c = n->options.catalogue;
 	struct old_list *o = malloc(sizeof(*o));
 	const struct address *old, *new = s->addresses, *end = s->addresses + s->row.count;
 	uint32_t size = 0;
@@ -138,7 +139,8 @@ static int find_changed(struct node *n, struct lease_storing *s)
 
 		if (order != 0 && !add_changed(s, &size, order < 0 ? old : new))
 			err = -ENOMEM;
-		if (order > 0)
+		/* What is not here can't be deleted; whoever puts it touches it. */
+		if (order > 0 && c->state(c, new) & STATE_ANY)
 			touched(n, new);
 		o->at += order <= 0;
 		new += order >= 0;

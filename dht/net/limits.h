@@ -126,6 +126,7 @@
 #define DELETE_WALK	     1024u	/* ... looks at so many: a million in 17 minutes */
 #define DELETE_REST	     (3600u * S)	/* between two walks */
 #define DELETE_FRESH	     (60u * S)	/* what other owners told of their leases holds so long: a slot's records are walked in less */
+#define DELETE_ASK	     (DELETE_FRESH / 4)	/* one owner has so long to tell them: of 3, one may waste it, of 8, three */
 #define DELETES_MAX	     64u	/* under way at a time */
 #define TOUCHED_MAX	     (22u << 20)	/* bytes to remember the touches of one epoch: 11 million, 530 a second; beyond, all is kept */
 #define LEASE_ADDRESSES_MAX  65536u	/* in one slot of one volume: 64 TiB a volume; 2 MiB to collect */
@@ -136,6 +137,7 @@
 #define LEASES_RESENT_MAX    8u		/* ... and those that some owner still lacks */
 #define LEASES_AGAIN_MIN     (5 * S)	/* what an owner lacks is sent again; doubled while nothing moves ... */
 #define LEASES_AGAIN_MAX     (600u * S)	/* ... up to this */
+#define LEASES_PULL_MAX	     (300u * S)	/* for those of one slot, of one peer: four of the greatest at 30 kB/s; what came stays */
 #define LEASES_SWEPT	     256u	/* slots a step, when a volume has ended or a table is new */
 #define RETIRED_MAX	     65536u	/* ended volumes: tombstones, 200 bytes of disk each */
 #define RETIRE_ASKS	     16u	/* members that are told of an end at a time */

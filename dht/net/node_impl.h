@@ -210,6 +210,10 @@ unsigned int placement_walk(struct node *n, unsigned int slot, struct peer **out
 const struct address *placement_hash(struct node *n);
 const struct ring *placement_earlier(struct node *n, unsigned int i);
 void placement_changed(struct node *n);		/* called by membership: build the table anew */
+/** placement_missed(n): a record has come that may have moved slots; it counts where it came about while we were not there, that is
+ * before placement_met(n): our view is that of most others. */
+void placement_missed(struct node *n);
+void placement_met(struct node *n);
 /** placement_store_lost(n): our own record of another store was met: nothing is complete. */
 void placement_store_lost(struct node *n);
 size_t placement_memory(struct node *n);
@@ -237,7 +241,8 @@ unsigned int foreign_count(struct node *n);
 struct lease_pull {
 	struct peer *peer;
 	uint16_t slot;
-	bool ours;			/* only what is newer there of the leases here that were made here */
+	uint64_t timeout;		/* 0: LEASES_PULL_MAX */
+	bool ours;			/* only of the leases here that were made here: what is newer there, or lacks there */
 	void (*done)(struct node *n, struct lease_pull *p, int result);	/* 0, -ETIMEDOUT, -EHOSTUNREACH, -EIO */
 	bool conflict;			/* result: two leases of one number (lease.h, rule 2), here and there */
 	bool complete;			/* result: the slot is complete there: these are all that count */

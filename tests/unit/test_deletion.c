@@ -343,6 +343,91 @@ static void an_owner_asks_before_it_deletes(void **state)
 	netkit_free(k);
 }
 
+/* Or whoever makes up leases could fill an epoch, and stop all deletion. */
+static void a_lease_of_what_is_not_here_touches_nothing(void **state)
+{
+	struct netkit *k = ring_of(1, 9);
+	size_t before = deletion_machine.memory(k->node[0].node);
+	struct command c = { .kind = COMMAND_LEASE, .count = 1000 };
+	struct address *a = malloc(c.count * sizeof(*a));
+	struct volumekit v;
+
+	(void)state;
+	volumekit_make(k, 1, &v);
+	volumekit_addresses(7, 1, c.count, a);
+	c.blob = volumekit_lease(&v, 7, 1, a, c.count);
+	c.addresses = a;
+	assert_int_equal(netkit_ask(k, 0, &c)->result, 0);
+	assert_int_equal(deletion_machine.memory(k->node[0].node), before);
+	assert_int_equal(insert(k, 0, "a chunk", a), 0);
+	assert_true(deletion_machine.memory(k->node[0].node) > before);
+	chunk_drop(c.blob);
+	free(a);
+	netkit_free(k);
+}
+
+struct sluggish {
+	unsigned int who;
+	unsigned int pages;
+};
+
+/* One owner has many leases to tell of, one at a time, each as late as an answer may be. */
+static bool tells_one_at_a_time(struct netkit *k, unsigned int from, unsigned int to, struct link_message *m)
+{
+	struct sluggish *s = k->user;
+	struct wire_slice first;
+	struct message a;
+	uint32_t at = 0;
+	uint8_t *bytes;
+	struct chunk *body;
+
+	(void)to;
+	k->delay = 200;
+	if (from != s->who || m->type != WIRE_ANSWER || m->priority != LINK_REPAIR ||
+	    wire_decode(m->type, m->request, m->body->data, m->body->len, &a) || !wire_blob(&a.blobs, &at, &first))
+		return true;
+	a.more = at < a.blobs.len;
+	a.blobs.len = at;
+	body = chunk_new(wire_size(&a, false), &bytes);
+	assert_true(wire_encode(&a, false, bytes, wire_size(&a, false)) > 0);
+	chunk_drop(m->body);
+	m->body = body;
+	k->delay = CALL_TIMEOUT - 2 * S;
+	s->pages++;
+	return true;
+}
+
+static void one_owner_that_takes_his_time_stops_no_deletion(void **state)
+{
+	struct netkit *k = ring_of(4, 8);
+	struct sluggish sluggish = { .pages = 0 };
+	const struct ring *ring;
+	struct address a;
+
+	(void)state;
+	assert_int_equal(insert(k, 0, "garbage", &a), 0);
+	for (unsigned int i = 0; i < 10; i++) {
+		struct volumekit v;
+
+		volumekit_make(k, 10 + i, &v);
+		assert_int_equal(lease(k, 0, &v, 1, &a, false), 0);
+	}
+	netkit_run(k, 60 * S);
+	pass(k, DELETE_EPOCHS * DELETE_EPOCH - HOUR);
+	assert_true(copies(k, &a) >= 3);
+	/* He is the first to be asked. */
+	ring = placement(k->node[0].node);
+	while (!address_equal(&k->node[sluggish.who].id, &ring->member[ring_owners(ring, ring_slot(&a))[0]].id))
+		sluggish.who++;
+	k->user = &sluggish;
+	k->filter = tells_one_at_a_time;
+	netkit_run(k, 4 * HOUR);
+	assert_true(sluggish.pages > 0);
+	for (unsigned int i = 0; i < 4; i++)
+		assert_true(i == sluggish.who || !states(k, i, &a));
+	netkit_free(k);
+}
+
 static void a_touch_that_meets_a_deletion_puts_it_again(void **state)
 {
 	struct netkit *k = ring_of(4, 6);
@@ -379,6 +464,8 @@ int main(void)
 		cmocka_unit_test(the_leased_stays_and_all_else_goes_for_ever),
 		cmocka_unit_test(an_owner_that_reaches_no_other_deletes_nothing_of_its_own),
 		cmocka_unit_test(an_owner_asks_before_it_deletes),
+		cmocka_unit_test(a_lease_of_what_is_not_here_touches_nothing),
+		cmocka_unit_test(one_owner_that_takes_his_time_stops_no_deletion),
 		cmocka_unit_test(a_touch_that_meets_a_deletion_puts_it_again),
 	};
 
