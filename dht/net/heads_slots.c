@@ -139,7 +139,7 @@ static bool gone(struct node *n, const struct address *id)
 
 static bool waits(struct node *n, unsigned int slot)
 {
-	return placement_mine(n, slot) && !trie_slots_have(&n->heads->pull->count, slot);
+	return !trie_slots_have(&n->heads->pull->count, slot) && placement_mine(n, slot);
 }
 
 /* A member of a table, looked up when it is first wanted: NULL: nobody to ask. */
@@ -266,7 +266,8 @@ static bool everyone(struct node *n, const struct ring *r, unsigned int slot)
 	return all_told(n, r, walk, count, slot);
 }
 
-static bool enough(struct node *n, unsigned int slot)
+/* ${asked}: by member of the table. */
+static bool enough(struct node *n, struct asked *const *asked, unsigned int slot)
 {
 	const struct heads_pull *p = n->heads->pull;
 	const struct ring *r = placement(n), *before = placement_earlier(n, 0);
@@ -274,7 +275,7 @@ static bool enough(struct node *n, unsigned int slot)
 	bool was = trie_slots_have(&p->before, slot), counts = false;
 
 	for (unsigned int rank = 0; rank < r->replicas; rank++) {
-		const struct asked *a = find(p, &r->member[ring_owners(r, slot)[rank]].id);
+		const struct asked *a = asked[ring_owners(r, slot)[rank]];
 
 		if (a && trie_slots_have(&a->told, slot)) {
 			others++;
@@ -291,13 +292,21 @@ static bool enough(struct node *n, unsigned int slot)
 void slots_judge(struct node *n)
 {
 	struct heads_pull *p = n->heads->pull;
+	const struct ring *r = placement(n);
+	struct asked **asked = calloc(r->members, sizeof(*asked));
 	bool news = false;
 
-	p->waiting = 0;
-	for (unsigned int slot = 0; slot < RING_SLOTS; slot++) {
+	p->waiting = !asked;	/* without the memory the next round looks again */
+	for (unsigned int i = 0; asked && i < p->asked_count; i++) {
+		int member = ring_find(r, &p->asked[i]->id);
+
+		if (member >= 0)
+			asked[member] = p->asked[i];
+	}
+	for (unsigned int slot = 0; asked && slot < RING_SLOTS; slot++) {
 		if (!waits(n, slot))
 			continue;
-		if (!enough(n, slot)) {
+		if (!enough(n, asked, slot)) {
 			p->waiting++;
 			continue;
 		}
@@ -305,6 +314,7 @@ void slots_judge(struct node *n)
 		trie_slots_remove(&p->before, slot);
 		news = true;
 	}
+	free(asked);
 	if (p->waiting == 0 && p->fresh && placement(n)->members > 1) {
 		p->fresh = false;
 		news = true;
