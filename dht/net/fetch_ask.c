@@ -11,6 +11,7 @@
  */
 #include "dht/net/fetch_impl.h"
 
+#include <assert.h>
 #include <errno.h>
 
 unsigned int fetch_running(const struct fetch *f)
@@ -167,6 +168,7 @@ static void ask(struct node *n, struct fetch *f, struct peer *p)
 	struct message m = { .type = WIRE_GET, .address = f->address };
 	struct ask *a = f->ask;
 
+	assert(f->tried_count < FETCH_TRIED);
 	while (a->state != FREE)
 		a++;
 	if (!fetch_running(f))
@@ -211,7 +213,7 @@ void fetch_hedge(struct node *n, struct timer *t)
 
 	if (!p && f->failed)
 		fetch_advance(n, f);		/* all others have answered: this is no second request but the next */
-	if (!p || fetch_running(f) != 1)
+	if (!p || fetch_running(f) != 1 || f->tried_count == FETCH_TRIED)
 		return;
 	if (n->status.reads_hedged >= (share > HEDGE_FREE ? share : HEDGE_FREE)) {
 		/* Others may earn it a second request while it waits. */

@@ -31,13 +31,13 @@ const struct ring *placement(struct node *n)
 const struct ring *placement_before(struct node *n)
 {
 	(void)n;
-	return kit->earlier;
+	return kit->earlier[0];
 }
 
 const struct ring *placement_earlier(struct node *n, unsigned int i)
 {
 	(void)n;
-	return i == 0 ? kit->earlier : NULL;
+	return i < 2 ? kit->earlier[i] : NULL;
 }
 
 const struct address *placement_hash(struct node *n)
@@ -97,18 +97,25 @@ static struct ring *table_of(struct kit *k, unsigned int members)
 	return r;
 }
 
+static void drop_earlier(struct kit *k)
+{
+	for (unsigned int i = 0; i < 2; i++) {
+		ring_free(k->earlier[i]);
+		k->earlier[i] = NULL;
+	}
+}
+
 void kit_table(struct kit *k, unsigned int members, bool moving)
 {
 	struct ring *before = k->ring;
 
-	ring_free(k->earlier);
-	k->earlier = NULL;
+	ring_free(k->earlier[1]);
+	k->earlier[1] = k->earlier[0];
+	k->earlier[0] = before;
+	if (!moving)
+		drop_earlier(k);
 	k->members = members;
 	k->ring = table_of(k, members);
-	if (moving)
-		k->earlier = before;
-	else
-		ring_free(before);
 	for (unsigned int i = 0; machines[i]; i++)
 		if (machines[i]->table)
 			machines[i]->table(k->node);
@@ -378,7 +385,7 @@ void kit_end(struct kit *k)
 		chunk_drop(k->reply[i].chunk);
 	chunk_drop(k->answer_tail);
 	ring_free(k->ring);
-	ring_free(k->earlier);
+	drop_earlier(k);
 	memory_catalogue_free(&k->disk);
 	free(k);
 	kit = NULL;

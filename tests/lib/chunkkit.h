@@ -62,7 +62,7 @@ struct kit {
 	struct memory_catalogue disk;
 	struct kit_peer peer[KIT_PEERS];
 	unsigned int members;		/* peers of the table, besides us */
-	struct ring *ring, *earlier;
+	struct ring *ring, *earlier[2];	/* newest first */
 	bool incomplete;		/* what placement_complete() does not say */
 	bool deleting;
 	struct list calls;		/* under way, in the order of their answers */
@@ -91,7 +91,8 @@ void kit_end(struct kit *k);
 void kit_boot(struct kit *k);
 void kit_halt(struct kit *k);
 
-/** kit_table(k, members): another table: that many others; the one before stays placement_earlier() where ${moving}. */
+/** kit_table(k, members, moving): another table: that many others; the one before, and the one before that, stay
+ * placement_earlier() where ${moving}. */
 void kit_table(struct kit *k, unsigned int members, bool moving);
 
 /** kit_back(k, p): it behaves from now on, and its link is up. */

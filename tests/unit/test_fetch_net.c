@@ -237,6 +237,61 @@ static void while_slots_move_the_owners_before_are_asked(void **state)
 
 /* ---- the second request ---- */
 
+/* A chunk of a ring of R = 8 that has quite other owners now than under either of the two tables before.  Returns who is asked
+ * first of those. */
+static struct kit_peer *begin_thrice(void)
+{
+	struct kit_peer *seen[3 * RING_REPLICAS_MAX];
+	unsigned int tables[] = { 10, 30, 90 }, count = 0;
+
+	for (uint64_t seed = 1; count < 3 * RING_REPLICAS_MAX; seed++) {
+		k = kit_start(0, RING_REPLICAS_MAX);
+		c = kit_chunk(seed, 100, &a);
+		count = 0;
+		for (unsigned int i = 0; i < 3; i++) {
+			unsigned int owners, known = count;
+
+			kit_table(k, tables[i], true);
+			owners = kit_owners(k, &a, owner);
+			for (unsigned int j = 0; j < owners; j++) {
+				bool fresh = true;
+
+				for (unsigned int s = 0; s < known; s++)
+					fresh = fresh && seen[s] != owner[j];
+				if (fresh)
+					seen[count++] = owner[j];
+			}
+		}
+		if (count < 3 * RING_REPLICAS_MAX)
+			finish();
+	}
+	return seen[RING_REPLICAS_MAX];
+}
+
+static void so_many_are_asked_in_one_round_and_no_more(void **state)
+{
+	struct kit_peer *late;
+
+	(void)state;
+	late = begin_thrice();
+	late->latency = 9 * S;
+	for (unsigned int i = 0; i < KIT_PEERS; i++)
+		k->peer[i].ways = KIT_INCOMPLETE;
+	owner[0]->ways = KIT_UNREACHABLE;
+	fetch(60 * S);
+	while (gets() < 3 * RING_REPLICAS_MAX)
+		kit_run(k, 1 * MS);
+	/* When it is noticed that one is late, an owner is back. */
+	owner[0]->ways = KIT_INCOMPLETE;
+	kit_run(k, 1 * S);
+	assert_int_equal(gets(), 3 * RING_REPLICAS_MAX);
+	assert_int_equal(owner[0]->gets, 0);
+	/* In the next one it is. */
+	kit_run(k, 12 * S);
+	assert_true(owner[0]->gets > 0);
+	finish();
+}
+
 static void a_second_owner_is_asked_when_the_first_is_late(void **state)
 {
 	uint64_t t;
@@ -870,6 +925,7 @@ int main(void)
 		cmocka_unit_test(those_behind_the_owners_are_asked_when_no_owner_has_it),
 		cmocka_unit_test(so_many_of_them_are_asked_at_a_time),
 		cmocka_unit_test(while_slots_move_the_owners_before_are_asked),
+		cmocka_unit_test(so_many_are_asked_in_one_round_and_no_more),
 		cmocka_unit_test(a_second_owner_is_asked_when_the_first_is_late),
 		cmocka_unit_test(a_peer_that_never_answered_is_given_a_usual_time),
 		cmocka_unit_test(no_second_request_comes_sooner_than_timers_are_fine),
