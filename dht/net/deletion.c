@@ -46,11 +46,16 @@ struct delete {
 
 enum choice { KEEP, ASK, DELETE };
 
-unsigned int deletion_agreements(unsigned int replicas)
+unsigned int deletion_agreements(unsigned int replicas, unsigned int wanted)
 {
 	unsigned int majority = replicas / 2 + 1;
 
-	return replicas - majority;
+	return replicas < wanted ? replicas - 1 : replicas - majority;
+}
+
+static bool agreed(struct node *n)
+{
+	return n->deletion->agreed >= deletion_agreements(placement(n)->replicas, n->file.replicas);
 }
 
 static uint64_t uptime(const struct node *n)
@@ -176,7 +181,7 @@ static void ask(struct node *n)
 	unsigned int owners = placement_owners(n, d->slot, owner);
 	bool late = n->now >= d->since + DELETE_FRESH;
 
-	while (!late && d->place < owners && d->agreed < deletion_agreements(placement(n)->replicas)) {
+	while (!late && d->place < owners && !agreed(n)) {
 		struct peer *p = owner[d->place++];
 
 		if (!peer_reachable(n, p))
@@ -186,7 +191,7 @@ static void ask(struct node *n)
 		return;
 	}
 	d->asking = false;
-	if (!late && d->agreed >= deletion_agreements(placement(n)->replicas)) {
+	if (!late && agreed(n)) {
 		d->cleared = d->slot;
 		d->cleared_until = d->since + DELETE_FRESH;
 	} else {

@@ -6,7 +6,8 @@
  *      uptime.  Wall clocks decide nothing.
  *   2. no lease that is stored here has it, and it is not FOREIGN: what its owners have not confirmed stays, whoever wants it;
  *   3. OWNED: the slot is complete here, and so many other owners at whom it is complete told us all their leases of it, less than
- *      DELETE_FRESH ago, that every majority of the owners has one who told us, or ourselves.  A lease counts when a majority
+ *      DELETE_FRESH ago, that every majority of the owners has one who told us, or ourselves; all of them,
+ *      where there are fewer than R: the others of the majority that a lease had may have left.  A lease counts when a majority
  *      has it (lease.h), so it is one of those that we were told.  One that came to count since then holds chunks that its
  *      volume has touched; where the touch did not reach us, our copy is put here again: its writer goes on until all
  *      owners have confirmed.
@@ -29,7 +30,7 @@
 #include "dht/net/node_impl.h"
 #include "dht/net/touches.h"
 
-/** deletion_agreements(replicas): how many other owners must have told their leases (rule 3). */
-unsigned int deletion_agreements(unsigned int replicas);
+/** deletion_agreements(replicas, wanted): how many other owners must have told their leases (rule 3); ${wanted}: the ring's R. */
+unsigned int deletion_agreements(unsigned int replicas, unsigned int wanted);
 
 #endif

@@ -115,13 +115,16 @@ static void every_majority_has_one_who_told_or_ourselves(void **state)
 			unsigned int count = (unsigned int)__builtin_popcount(told), disjoint = r - 1 - count;
 
 			/* We are the last.  Those who told nothing are no majority. */
-			if (count >= deletion_agreements(r))
+			if (count >= deletion_agreements(r, r))
 				assert_true(disjoint < r / 2 + 1);
 		}
-	assert_int_equal(deletion_agreements(1), 0);
-	assert_int_equal(deletion_agreements(2), 0);
-	assert_int_equal(deletion_agreements(3), 1);
-	assert_int_equal(deletion_agreements(5), 2);
+	assert_int_equal(deletion_agreements(1, 1), 0);
+	assert_int_equal(deletion_agreements(2, 2), 0);
+	assert_int_equal(deletion_agreements(3, 3), 1);
+	assert_int_equal(deletion_agreements(5, 5), 2);
+	assert_int_equal(deletion_agreements(1, 3), 0);
+	assert_int_equal(deletion_agreements(2, 3), 1);
+	assert_int_equal(deletion_agreements(4, 5), 3);
 }
 
 static bool counts_deletions(struct netkit *k, unsigned int at, const struct effect *e)
@@ -343,6 +346,43 @@ static void an_owner_asks_before_it_deletes(void **state)
 	netkit_free(k);
 }
 
+/* A majority of three had the lease; one of them is left, and out of reach. */
+static void an_owner_that_fewer_others_are_left_to_asks_all_of_them(void **state)
+{
+	struct netkit *k = ring_of(3, 10);
+	struct command drain = { .kind = COMMAND_DRAIN, .count = 1 };
+	struct address a;
+	struct volumekit v;
+
+	(void)state;
+	volumekit_make(k, 1, &v);
+	assert_int_equal(insert(k, 0, "leased elsewhere", &a), 0);
+	netkit_run(k, 60 * S);
+	k->filter = no_repair;
+	for (unsigned int i = 0; i < 2; i++) {
+		struct catalogue_lease l = { .volume = v.id, .slot = (uint16_t)ring_slot(&a), .seq = 1, .addresses = &a, .count = 1 };
+		struct effect e = { .kind = EFFECT_LEASE, .lease = &l };
+		struct event done;
+
+		l.blob = volumekit_lease(&v, l.slot, 1, &a, 1);
+		memory_catalogue_apply(&k->node[i].disk, &e, &done);
+		chunk_drop(l.blob);
+	}
+	assert_int_equal(netkit_ask(k, 1, &drain)->result, 0);
+	netkit_run(k, 2 * S);
+	assert_int_equal(placement(k->node[2].node)->replicas, 2);
+	netkit_crash(k, 1);
+	cut_off(k, 0, true);
+	pass(k, GONE);
+	assert_int_equal(states(k, 2, &a), STATE_OWNED);
+	cut_off(k, 0, false);
+	netkit_run(k, 60 * S);
+	pass(k, 2 * DELETE_REST);
+	assert_int_equal(states(k, 2, &a), STATE_OWNED);
+	assert_true(k->node[2].disk.catalogue.leased(&k->node[2].disk.catalogue, &a));
+	netkit_free(k);
+}
+
 /* Or whoever makes up leases could fill an epoch, and stop all deletion. */
 static void a_lease_of_what_is_not_here_touches_nothing(void **state)
 {
@@ -464,6 +504,7 @@ int main(void)
 		cmocka_unit_test(the_leased_stays_and_all_else_goes_for_ever),
 		cmocka_unit_test(an_owner_that_reaches_no_other_deletes_nothing_of_its_own),
 		cmocka_unit_test(an_owner_asks_before_it_deletes),
+		cmocka_unit_test(an_owner_that_fewer_others_are_left_to_asks_all_of_them),
 		cmocka_unit_test(a_lease_of_what_is_not_here_touches_nothing),
 		cmocka_unit_test(one_owner_that_takes_his_time_stops_no_deletion),
 		cmocka_unit_test(a_touch_that_meets_a_deletion_puts_it_again),
