@@ -7,8 +7,8 @@
  *
  *   1. A higher seq supersedes a lower one.  A lower one is WIRE_OLD, the same bytes again are WIRE_OK.
  *   2. Of two with one seq and other bytes (the volume's machine was cloned) the first that came stays, at each owner; the other is
- *      WIRE_CONFLICT, and both owners say so in their logs.  Neither is dropped for the other: one of them may have been acknowledged.
- *      A higher seq ends it.
+ *      WIRE_CONFLICT, and both owners say so in their logs, each at most once in LEASE_WARN_EVERY.  Neither is dropped for the
+ *      other: one of them may have been acknowledged.  A higher seq ends it.
  *   3. Nothing but a higher seq, or the volume's signed end, takes a lease away: no absence, no time.
  *   4. The end of a volume is kept for ever (ROW_RETIRED, at most RETIRED_MAX): a lease that comes back later, from an
  *      owner who was away, is WIRE_ENDED, and the answer carries the statement, so that he learns it too.
@@ -41,6 +41,7 @@ struct leases {
 	uint32_t held;			/* addresses in them */
 	struct list ending;		/* ends of volumes on their way to the disk */
 	unsigned int retired;		/* rows of ROW_RETIRED */
+	uint64_t warned;		/* when two of one number were last said to be here; 0: never */
 	struct list collecting;		/* coming in by parts (lease_serve.c) */
 	unsigned int collected;
 	struct list pulls;		/* (lease_pull.c) */

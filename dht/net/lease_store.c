@@ -35,6 +35,10 @@ static void conflict(struct node *n, const struct lease *l)
 {
 	char text[ADDRESS_TEXT_LEN + 1];
 
+	/* It is met again with each comparison, and whoever has both may send them as often as he likes. */
+	if (n->leases->warned && n->now - n->leases->warned < LEASE_WARN_EVERY)
+		return;
+	n->leases->warned = n->now;
 	address_format(&l->volume, text);
 	node_log(n, LOG_ERR, "two leases of volume %s with one number, in slot %u: its machine was cloned; the first one stays",
 	    text, l->slot);

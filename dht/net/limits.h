@@ -48,6 +48,7 @@
 #define FOREIGN_BLOCKED	     64u	/* peers that records wait for, by name; beyond: any that comes is tried */
 #define INSERT_ASKS	     16u	/* nodes that an insert asks at a time: R owners, and as many in their place */
 #define INSERT_LINGER	     64u	/* answered inserts that wait for their last owners; each holds a chunk */
+#define INSERTS_MAX	     (COMMANDS_MAX + INSERT_LINGER)	/* answered ones that our own disk has not stored yet among them */
 #define FETCH_ASKS	     3u		/* of one fetch, under way at a time */
 #define FETCH_SPARES	     4u		/* nodes behind the owners on the walk that are asked before giving up */
 #define FETCH_LINGER	     256u	/* delivered fetches whose other request still runs: its age is the peer's cost */
@@ -131,6 +132,7 @@
 #define TOUCHED_MAX	     (22u << 20)	/* bytes to remember the touches of one epoch: 11 million, 530 a second; beyond, all is kept */
 #define LEASE_ADDRESSES_MAX  65536u	/* in one slot of one volume: 64 TiB a volume; 2 MiB to collect */
 #define LEASE_VOLUMES_MAX    1024u	/* with a lease in one slot: counted when one comes anew */
+#define LEASE_WARN_EVERY     (60u * S)	/* between two lines in the log on leases of one number: a peer may send them without end */
 #define LEASES_COLLECTED_MAX 8u		/* leases of more than one part that come in at a time: 16 MiB */
 #define LEASES_HELD_MAX	     (1u << 20)	/* addresses of leases on their way to the disk: 32 MiB */
 #define LEASES_SENT_MAX	     256u	/* leases on their way to owners, for commands ... */

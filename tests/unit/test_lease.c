@@ -240,7 +240,16 @@ static void of_two_with_one_number_the_first_stays_until_a_higher_one(void **sta
 			assert_int_equal(stored(k, i, &v, &first, NULL), 5);
 			assert_int_equal(first, 100);
 			assert_true(said[i] > 0);
+			said[i] = 0;
 		}
+	for (unsigned int i = 0; i < 10; i++)
+		assert_int_equal(lease(k, nth(k, false, i % 2), &v, 5, 200, 3), -EUCLEAN);
+	for (unsigned int i = 0; i < 5; i++)
+		assert_true(!owns(k, i) || said[i] == 0);
+	netkit_run(k, LEASE_WARN_EVERY);
+	assert_int_equal(lease(k, nth(k, false, 0), &v, 5, 200, 3), -EUCLEAN);
+	for (unsigned int i = 0; i < 5; i++)
+		assert_true(!owns(k, i) || said[i] == 1);
 	assert_int_equal(lease(k, nth(k, false, 0), &v, 6, 400, 3), 0);
 	netkit_run(k, S);
 	assert_int_equal(stored(k, nth(k, true, 1), &v, &first, NULL), 6);
