@@ -263,11 +263,11 @@ void heads_serve_pull(struct node *n, struct served *s, const struct message *m)
 	uint8_t have[HEAD_WINDOW / 8] = { 0 }, blobs[WIRE_BLOBS_MAX];
 	struct address at;
 	uint32_t len = 0;
-	bool first = !(m->has & WIRE_HAS(FIELD_VOLUME)), any;
+	bool any;
 
 	memset(&at, 0, sizeof(at));
 	put_be64(at.b, (uint64_t)m->slot << (64 - RING_SLOT_BITS));
-	if (!first)
+	if (m->has & WIRE_HAS(FIELD_VOLUME))
 		at = m->volume;
 	for (unsigned int i = 0; i < HEAD_WINDOW && m->slot + i < RING_SLOTS; i++)
 		if (heads_complete(n, m->slot + i))
