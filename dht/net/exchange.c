@@ -138,6 +138,23 @@ static void tell_parts(struct node *n, struct peer *to, const struct message *th
 	free(which);
 }
 
+/* Two who were both away agree, too: so most must have been heard. */
+static bool met_most(struct node *n)
+{
+	const struct membership *ms = n->membership;
+	unsigned int heard = 0, others = 0;
+
+	for (unsigned int i = 0; i < ms->view.count; i++) {
+		const struct view_entry *e = ms->view.entry[i];
+
+		if (e == ms->self || view_gone(e))
+			continue;
+		heard += e->heard != 0;
+		others++;
+	}
+	return 2 * heard >= others;
+}
+
 static void on_compare(struct node *n, struct peer *from, const struct message *m)
 {
 	struct view *v = &n->membership->view;
@@ -146,6 +163,8 @@ static void on_compare(struct node *n, struct peer *from, const struct message *
 		gossip_state(n, from);
 	if (address_equal(view_digest(v), &m->hash)) {
 		self_joined(n);
+		if (met_most(n))
+			placement_met(n);
 		return;
 	}
 	if (m->hash_count == VIEW_PARTS)

@@ -194,6 +194,8 @@ int membership_put(struct node *n, struct member *m, bool news)
 	/* The first table waits for our own record, and where there are seeds for somebody else's: also for one that draws no slots. */
 	if (places_differently(old, m) || !old)
 		placement_changed(n);
+	if (e != ms->self && (places_differently(old, m) || !old))
+		placement_missed(n);
 	member_drop(old);
 	return 0;
 }

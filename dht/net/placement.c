@@ -3,8 +3,8 @@
  *
  * state	| event					| function		| next state
  * resting	| a member changed what placement knows	| placement_changed()	| gathering
- * gathering	| PLACEMENT_GATHER			| build()		| building; resting where the hash is the same, or
- *		|					|			| before the first where we have seeds and met nobody
+ * gathering	| PLACEMENT_GATHER			| build()		| building; resting where nothing was missed and the hash is the
+ *		|					|			| same, or before the first where we have seeds and met nobody
  * building	| the table is there			| built()		| resting: all machines are told
  * building	| another change			| placement_changed()	| building, and gathering after it
  * building	| it failed				| built()		| gathering, for longer
@@ -21,6 +21,11 @@
  * any		| a new table takes it away		| take_over()		| not ours
  * complete	| a table that leaves it to us		| take_over()		| complete: it got all that was put meanwhile
  * complete	| another store generation		| read_row()		| incomplete: what was here is gone
+ * complete	| the table that follows what was missed	| forget()	| incomplete: others may have owned it meanwhile
+ *
+ * Missed is what others did while this process was not there: a record that places differently, or of a member that we did not
+ * know, before our view was that of most others for the first time.  A slot may have gone and come back in it: its other
+ * owners would take our word for leases that we never saw, and delete.
  *
  * The founder of a ring begins with all slots complete, for there is nobody who could have anything else: who has no
  * seeds, knows no member, never had a row of slots, and whose first table is of himself alone.  Should a record of
@@ -50,6 +55,8 @@ struct placement {
 	struct work building;
 	struct timer gather, linger;
 	bool changed;			/* while one is built */
+	bool away;			/* since the start: what comes may be of before it */
+	bool missed;			/* and some of it was */
 
 	uint8_t complete[BITS_LEN];
 	uint8_t was_complete[BITS_LEN];	/* when a table took it away, last or before; not given up since */
@@ -176,6 +183,35 @@ void placement_set_complete(struct node *n, unsigned int slot)
 		settled(n);
 }
 
+static void forget(struct node *n)
+{
+	struct placement *p = n->placement;
+
+	memset(p->complete, 0, sizeof(p->complete));
+	memset(p->was_complete, 0, sizeof(p->was_complete));
+	p->incomplete = 0;
+	for (unsigned int slot = 0; slot < RING_SLOTS; slot++)
+		p->incomplete += placement_mine(n, slot);
+	timer_stop(n, &p->linger);
+	p->unsaved = true;
+}
+
+void placement_missed(struct node *n)
+{
+	struct placement *p = n->placement;
+
+	if (!p || !p->away)
+		return;
+	p->missed = true;
+	placement_changed(n);
+}
+
+void placement_met(struct node *n)
+{
+	if (n->placement)
+		n->placement->away = false;
+}
+
 void placement_store_lost(struct node *n)
 {
 	struct placement *p = n->placement;
@@ -184,12 +220,7 @@ void placement_store_lost(struct node *n)
 	if (!p || !p->founder)
 		return;
 	p->founder = false;
-	memset(p->complete, 0, sizeof(p->complete));
-	memset(p->was_complete, 0, sizeof(p->was_complete));
-	p->incomplete = 0;
-	for (unsigned int slot = 0; slot < RING_SLOTS; slot++)
-		p->incomplete += placement_mine(n, slot);
-	timer_stop(n, &p->linger);
+	forget(n);
 	save_later(n, 0);
 	node_log(n, LOG_WARNING, "this node's store was another one before: its slots are filled anew");
 }
@@ -247,6 +278,11 @@ static void take_over(struct node *n, struct ring *table)
 		p->unsaved = true;
 	} else if (first) {
 		p->founder = false;
+	}
+	if (p->missed) {
+		node_log(n, LOG_INFO, "others changed the ring while this node was away: its slots are compared anew");
+		forget(n);
+		p->missed = false;
 	}
 	p->incomplete = 0;
 	for (unsigned int slot = 0; slot < RING_SLOTS; slot++) {
@@ -332,7 +368,7 @@ static void build(struct node *n, struct timer *t)
 	}
 	collect(n, p->members);
 	rc = ring_placement(p->members, count, n->file.replicas, &hash);
-	if (rc == 0 && !(p->table && address_equal(&p->table->placement, &hash))) {
+	if (rc == 0 && (p->missed || !p->table || !address_equal(&p->table->placement, &hash))) {
 		e.members = p->members;
 		e.count = (uint32_t)count;
 		e.hash = hash;
@@ -438,6 +474,16 @@ size_t placement_memory(struct node *n)
 
 /* ---- start and end ---- */
 
+static bool knows_others(struct node *n)
+{
+	const struct member *m = NULL;
+
+	while ((m = membership_next(n, m ? &m->id : NULL)))
+		if (!address_equal(&m->id, &n->id) && membership_find(n, &m->id))
+			return true;
+	return false;
+}
+
 void placement_start(struct node *n)
 {
 	struct placement *p = calloc(1, sizeof(*p));
@@ -454,6 +500,7 @@ void placement_start(struct node *n)
 	p->linger.due = linger_over;
 	p->save_timer.due = save;
 	read_row(n);
+	p->away = n->membership && knows_others(n);
 	if (n->membership && membership_next(n, NULL))
 		timer_set(n, &p->gather, n->now);
 }

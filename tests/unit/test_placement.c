@@ -147,6 +147,56 @@ static void what_is_complete_outlives_a_restart(void **state)
 	netkit_free(k);
 }
 
+static void evict(struct netkit *k, unsigned int by, unsigned int whom)
+{
+	struct command c = { .kind = COMMAND_EVICT };
+	struct member *m;
+
+	assert_int_equal(member_evict(&k->file.id, &k->node[whom].id, k->admin, &m), 0);
+	c.blob = chunk_copy(m->bytes, m->len);
+	assert_int_equal(netkit_ask(k, by, &c)->result, 0);
+	chunk_drop(c.blob);
+	member_drop(m);
+}
+
+static void what_others_may_have_owned_while_a_node_was_away_is_not_complete(void **state)
+{
+	struct netkit *k = netkit_new(6, seed);
+	struct address before;
+	bool had[RING_SLOTS];
+
+	(void)state;
+	for (unsigned int i = 0; i < 4; i++) {
+		netkit_start(k, i);
+		netkit_run(k, 3 * S);
+	}
+	complete(k, 2);
+	netkit_run(k, COMPLETE_GATHER + S);
+	before = *placement_hash(node(k, 2));
+	netkit_crash(k, 2);
+	/* one comes and is gone again: the table is the same */
+	netkit_start(k, 4);
+	netkit_run(k, 3 * S);
+	assert_false(address_equal(&before, placement_hash(node(k, 0))));
+	evict(k, 0, 4);
+	netkit_run(k, 3 * S);
+	assert_true(address_equal(&before, placement_hash(node(k, 0))));
+	netkit_start(k, 2);
+	netkit_run(k, 30 * S);
+	assert_true(address_equal(&before, placement_hash(node(k, 2))));
+	assert_int_equal(slots(k, 2, placement_complete), 0);
+	/* what changes now it sees */
+	complete(k, 2);
+	for (unsigned int slot = 0; slot < RING_SLOTS; slot++)
+		had[slot] = placement_complete(node(k, 2), slot);
+	netkit_start(k, 5);
+	netkit_run(k, 3 * S);
+	assert_int_equal(placement(node(k, 2))->members, 5);
+	for (unsigned int slot = 0; slot < RING_SLOTS; slot++)
+		assert_int_equal(placement_complete(node(k, 2), slot), had[slot] && placement_mine(node(k, 2), slot));
+	netkit_free(k);
+}
+
 static void another_store_is_not_complete(void **state)
 {
 	struct netkit *k = running(4);
@@ -338,6 +388,7 @@ int main(void)
 		cmocka_unit_test(who_was_told_of_others_is_no_ring_of_one),
 		cmocka_unit_test(one_who_drains_is_somebody),
 		cmocka_unit_test(what_is_complete_outlives_a_restart),
+		cmocka_unit_test(what_others_may_have_owned_while_a_node_was_away_is_not_complete),
 		cmocka_unit_test(another_store_is_not_complete),
 		cmocka_unit_test(a_founder_who_lost_his_store_is_none),
 		cmocka_unit_test(the_table_before_stays_until_all_may_have_moved),
