@@ -21,7 +21,7 @@ void options_of_seed(uint64_t seed, struct options *o)
 	dice_seed(&d, seed, 7);
 	*o = (struct options){
 		.seed = seed,
-		.nodes = (unsigned int)dice_between(&d, 3, dice_percent(&d, 30) ? 20 : 9),
+		.nodes = (unsigned int)dice_between(&d, 3, dice_percent(&d, 30) ? 14 : 8),
 		.replicas = (unsigned int)dice_between(&d, 2, 4),
 		.parts = PART_ALL,
 		.chunks = (unsigned int)dice_between(&d, 20, 200),
@@ -30,12 +30,12 @@ void options_of_seed(uint64_t seed, struct options *o)
 		.volumes = (unsigned int)dice_between(&d, 1, 3),
 		.zones = dice_percent(&d, 30) ? (unsigned int)dice_between(&d, 2, 4) : 0,
 		.weights = dice_percent(&d, 30),
-		.load_us = dice_between(&d, 60, 240) * S,
+		.load_us = dice_between(&d, 40, 160) * S,
 		.settle_us = 3600 * (uint64_t)S,
 		.latency_min = dice_between(&d, 50, 1000),
 		.latency_max = dice_between(&d, 2000, 120000),
 		.bandwidth = dice_between(&d, 100, 10000) * 10000,
-		.fault_every = dice_between(&d, 500 * MS, 20 * S),
+		.fault_every = dice_between(&d, 1 * S, 20 * S),
 		.load_every = dice_between(&d, 100 * MS, 1 * S),
 	};
 	o->acks = (unsigned int)dice_between(&d, 1, o->replicas);
