@@ -75,17 +75,20 @@ static void renewed(struct node *n, struct lease_pull *p, int result)
 	go_on(n, list_item(p, struct lease_sweep, pull));
 }
 
-/* False: it takes time. */
+/* Any of the owners: the first may be one who never tells.  False: it takes time. */
 static bool renew(struct node *n, struct lease_sweep *w)
 {
 	struct peer *owner[RING_REPLICAS_MAX];
-	unsigned int owners = placement_owners(n, w->slot, owner);
+	unsigned int owners = placement_owners(n, w->slot, owner), first = owners > 0 ? (unsigned int)node_random(n, owners) : 0;
 
 	w->renewed = true;
 	for (unsigned int i = 0; i < owners; i++) {
-		if (!peer_reachable(n, owner[i]))
+		struct peer *p = owner[(first + i) % owners];
+
+		if (!peer_reachable(n, p))
 			continue;
-		w->pull = (struct lease_pull){ .peer = owner[i], .slot = (uint16_t)w->slot, .ours = true, .done = renewed };
+		w->pull = (struct lease_pull){ .peer = p, .slot = (uint16_t)w->slot, .timeout = DELETE_ASK, .ours = true,
+			.done = renewed };
 		w->busy = true;
 		leases_pull(n, &w->pull);
 		return false;
