@@ -64,7 +64,8 @@ static void proving(struct node *n, struct work *w, const struct event *e)
 		reply(n, f, e->result == -ENOENT ? -ENODATA : -EIO);
 		return;
 	}
-	f->good = placement_mine(n, slot);
+	/* One that is only CACHED may go at any time, as it may at the others. */
+	f->good = placement_mine(n, slot) && chunk_state(n, &f->address) & (STATE_OWNED | STATE_FOREIGN);
 	f->waiting = placement_owners(n, slot, owner);
 	for (unsigned int i = 0; i < f->waiting; i++) {
 		struct slot_proof *p = &f->owner[i];

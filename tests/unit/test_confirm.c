@@ -58,6 +58,23 @@ static void all_owners_that_prove_it_count_ourselves_too(void **state)
 	}
 }
 
+static void a_copy_of_ours_that_may_go_does_not_count(void **state)
+{
+	uint64_t t;
+
+	(void)state;
+	k = kit_start(8, 3);
+	c = kit_find(k, true, 1, &a);
+	owners = kit_owners(k, &a, owner);
+	for (unsigned int i = 0; i < owners; i++)
+		kit_give(owner[i], &a, c);
+	kit_keep(k, &a, c, STATE_CACHED);
+	t = confirm(5 * S);
+	kit_run(k, 10 * MS);
+	assert_count(t, 2);
+	finish();
+}
+
 static void those_that_cannot_prove_it_do_not_count(void **state)
 {
 	static const unsigned int ways[] = { KIT_DOWN, KIT_UNREACHABLE, KIT_CUT, KIT_NO_READ, KIT_NO_FIELDS, KIT_WRONG_PROOF,
@@ -192,6 +209,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_owners_that_prove_it_count_ourselves_too),
+		cmocka_unit_test(a_copy_of_ours_that_may_go_does_not_count),
 		cmocka_unit_test(those_that_cannot_prove_it_do_not_count),
 		cmocka_unit_test(one_that_says_it_has_it_and_has_not_does_not_count),
 		cmocka_unit_test(no_answer_of_before_is_of_use),
