@@ -201,8 +201,11 @@ void peer_wrong(struct node *n, struct peer *p, const char *what)
 	p->wrong++;
 	p->forgive = n->now + WRONG_FORGIVE;
 	n->status.wrong_answers++;
+	/* The 1st, 2nd, 4th, 8th ...: nobody fills our log. */
+	if (p->wrong & (p->wrong - 1))
+		return;
 	address_format(&p->id, id);
-	node_log(n, LOG_WARNING, "%s: a wrong answer: %s", id, what);
+	node_log(n, LOG_WARNING, "%s: %u wrong answers; the last: %s", id, p->wrong, what);
 }
 
 void peer_differs(struct node *n, struct peer *p)

@@ -574,8 +574,10 @@ static void wrong_answers_double_the_cost_and_are_forgiven_by_halves(void **stat
 	for (unsigned int i = 1; i <= 20; i++) {
 		peer_wrong(k->n, p, "the bytes of another chunk");
 		assert_int_equal(peer_cost(k->n, p), plain << (i < 8 ? i : 8));
-		assert_true(core_take(k, EFFECT_LOG, &e));
-		assert_non_null(strstr(e.text, "the bytes of another chunk"));
+		/* Said once for each doubling, or a liar could fill the log. */
+		assert_true(core_take(k, EFFECT_LOG, &e) == ((i & (i - 1)) == 0));
+		if ((i & (i - 1)) == 0)
+			assert_non_null(strstr(e.text, "the bytes of another chunk"));
 	}
 	assert_int_equal(k->n->status.wrong_answers, 20);
 	core_run(k, WRONG_FORGIVE + PEER_KEEP / 8);
