@@ -4,6 +4,7 @@
  *
  * insert  | event                                  | function     | next
  * -       | COMMAND_INSERT                         | start of it  | STORING: EFFECT_WRITE, FOREIGN (and OWNED where ours)
+ *         | ... but INSERTS_MAX are there          | start of it  | -, replied: -EBUSY
  * STORING | written                                | stored()     | PLACING
  *         | failed                                 | stored()     | over, replied: -ENOSPC, -EIO, -EBADMSG
  * PLACING | each of the following ends in          | go()         | an owner not asked yet is asked
@@ -360,9 +361,10 @@ void insert_command(struct node *n, const struct command *c)
 		command_result(n, c->ticket, -EINVAL);
 		return;
 	}
-	i = calloc(1, sizeof *i);
+	/* Others than those whose time is up, and that a disk that hangs has not stored, are fewer. */
+	i = n->inserts->count < INSERTS_MAX ? calloc(1, sizeof *i) : NULL;
 	if (!i) {
-		command_result(n, c->ticket, -ENOMEM);
+		command_result(n, c->ticket, n->inserts->count < INSERTS_MAX ? -ENOMEM : -EBUSY);
 		return;
 	}
 	i->address = c->address;

@@ -309,6 +309,31 @@ static void a_slow_disk_does_not_keep_it_past_its_time(void **state)
 	finish();
 }
 
+static void a_disk_that_hangs_is_not_given_more_and_more(void **state)
+{
+	size_t bound;
+	uint64_t t = 0;
+
+	(void)state;
+	begin(5, 3, false);
+	k->hold_disk = true;
+	insert(2, 1 * S);
+	bound = (COMMANDS_MAX + INSERT_LINGER) * insert_machine.memory(k->node);
+	for (unsigned int i = 0; i < 2 * COMMANDS_MAX; i++) {
+		t = insert(2, 100 * MS);
+		kit_run(k, 1 * MS);
+		assert_true(insert_machine.memory(k->node) <= bound);
+	}
+	assert_replied(t, -EBUSY);
+	k->hold_disk = false;
+	kit_run(k, 60 * S);
+	assert_int_equal(insert_machine.memory(k->node), 0);
+	t = insert(2, 1 * S);
+	kit_run(k, 1 * S);
+	assert_replied(t, 0);
+	finish();
+}
+
 static void a_silent_owner_is_stood_in_for_after_the_time_of_a_touch(void **state)
 {
 	uint64_t t;
@@ -630,6 +655,7 @@ int main(void)
 		cmocka_unit_test(a_node_counts_once),
 		cmocka_unit_test(its_time_is_kept_and_it_goes_on_behind),
 		cmocka_unit_test(a_slow_disk_does_not_keep_it_past_its_time),
+		cmocka_unit_test(a_disk_that_hangs_is_not_given_more_and_more),
 		cmocka_unit_test(a_silent_owner_is_stood_in_for_after_the_time_of_a_touch),
 		cmocka_unit_test(busy_ones_are_asked_again_with_growing_pauses),
 		cmocka_unit_test(those_that_stay_busy_are_stood_in_for),
