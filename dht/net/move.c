@@ -201,10 +201,12 @@ static void settled(struct node *n, struct work *w, const struct event *e)
 
 static void settle(struct node *n, struct move *m)
 {
-	struct effect e = { .kind = EFFECT_STATES, .address = m->address,
-		.states = placement_mine(n, ring_slot(&m->address)) ? STATE_OWNED : STATE_CACHED };
+	bool mine = placement_mine(n, ring_slot(&m->address));
+	struct effect e = { .kind = EFFECT_STATES, .address = m->address, .states = mine ? STATE_OWNED : STATE_CACHED };
 
-	if (m->tables != n->foreign->tables || !(chunk_state(n, &m->address) & STATE_FOREIGN)) {
+	/* Where there was no memory for an owner's peer, it was not asked. */
+	if (m->tables != n->foreign->tables || m->owners + mine < placement(n)->replicas ||
+	    !(chunk_state(n, &m->address) & STATE_FOREIGN)) {
 		over(n, m, true);
 		return;
 	}

@@ -81,9 +81,15 @@ unsigned int placement_walk(struct node *n, unsigned int slot, struct peer **out
 
 unsigned int placement_owners(struct node *n, unsigned int slot, struct peer **out)
 {
-	if (!kit->ring)
-		return 0;
-	return placement_walk(n, slot, out, kit->ring->replicas - placement_mine(n, slot));
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; kit->ring && i < kit->ring->replicas; i++) {
+		struct peer *p = peer_find(n, &kit->ring->member[ring_owners(kit->ring, slot)[i]].id);
+
+		if (p)
+			out[count++] = p;
+	}
+	return count;
 }
 
 static struct ring *table_of(struct kit *k, unsigned int members)

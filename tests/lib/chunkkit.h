@@ -26,6 +26,7 @@ enum kit_way {
 	KIT_DELETED = 1024,	/* says yes to touch, and a put stays: once its copy was lost */
 	KIT_FULL = 2048,	/* takes no put */
 	KIT_FEW_BITS = 4096,	/* answers a touch with one byte, however many were asked for */
+	KIT_UNKNOWN = 8192,	/* there is no memory to know it */
 };
 
 struct kit_copy {

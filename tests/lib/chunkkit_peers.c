@@ -11,7 +11,7 @@ struct peer *peer_find(struct node *n, const struct address *id)
 {
 	(void)n;
 	for (unsigned int i = 0; i < KIT_PEERS; i++)
-		if (address_equal(&kit->peer[i].peer.id, id))
+		if (!(kit->peer[i].ways & KIT_UNKNOWN) && address_equal(&kit->peer[i].peer.id, id))
 			return &kit->peer[i].peer;
 	return NULL;
 }

@@ -421,6 +421,22 @@ static void a_table_that_changes_meanwhile_settles_nothing(void **state)
 	assert_true(moments > 20);
 }
 
+static void without_the_memory_to_ask_an_owner_nothing_is_settled(void **state)
+{
+	(void)state;
+	begin(8, false);
+	owner[1]->ways = KIT_UNKNOWN;
+	add();
+	kit_run(k, 3 * S);
+	assert_non_null(kit_has(owner[0], &a));
+	assert_int_equal(kit_state(k, &a), STATE_FOREIGN);
+	owner[1]->ways = 0;
+	kit_run(k, 60 * S);
+	assert_non_null(kit_has(owner[1], &a));
+	assert_int_equal(kit_state(k, &a), STATE_CACHED);
+	finish();
+}
+
 static void what_was_settled_under_the_table_before_is_foreign_again(void **state)
 {
 	(void)state;
@@ -711,6 +727,7 @@ int main(void)
 		cmocka_unit_test(nothing_is_asked_before_the_first_table),
 		cmocka_unit_test(another_table_has_other_owners),
 		cmocka_unit_test(a_table_that_changes_meanwhile_settles_nothing),
+		cmocka_unit_test(without_the_memory_to_ask_an_owner_nothing_is_settled),
 		cmocka_unit_test(what_was_settled_under_the_table_before_is_foreign_again),
 		cmocka_unit_test(what_was_proved_under_the_table_before_is_not_settled),
 		cmocka_unit_test(the_pause_between_two_tries_grows),
