@@ -676,10 +676,12 @@ void host_power(struct host *h)
 
 void hosts_close(struct world *w)
 {
+	/* All first: a connection that ends looks at both of its hosts. */
+	for (unsigned int i = 0; i < w->hosts; i++)
+		host_stop(w->host[i], false);
 	for (unsigned int i = 0; i < w->hosts; i++) {
 		struct host *h = w->host[i];
 
-		host_stop(h, false);
 		disk_free(h->disk);
 		liar_free(h);
 		free(h->table);
