@@ -23,7 +23,7 @@ struct proof {
 	void (*done)(struct node *n, struct proof *p, enum verdict verdict);
 };
 
-/** proof_nonce(n, out): a fresh one: no answer of before fits it. */
+/** proof_nonce(n, out): a fresh one: no answer of before fits it, and nobody else can tell which comes next. */
 void proof_nonce(struct node *n, struct address *out);
 
 /** proof_local(n, w, a, nonce): our own answer, from our own copy, as w->done's hash; w->done is set by the caller. */

@@ -10,14 +10,18 @@
  */
 #include "dht/net/chunks.h"
 
-#include <string.h>
+#include <sodium.h>
 
 #include "chunker/bytes.h"
 
 void proof_nonce(struct node *n, struct address *out)
 {
-	for (unsigned int i = 0; i < ADDRESS_LEN; i += 4)
-		put_le32(out->b + i, (uint32_t)node_random(n, UINT64_C(1) << 32));
+	uint8_t drawn[16];
+
+	/* Our numbers follow from each other: who saw some could work out the next, and answers to come. */
+	put_le64(drawn, node_random(n, UINT64_MAX));
+	put_le64(drawn + 8, node_random(n, UINT64_MAX));
+	crypto_generichash(out->b, sizeof out->b, drawn, sizeof drawn, n->options.secret, sizeof n->options.secret);
 }
 
 void proof_local(struct node *n, struct work *w, const struct address *a, const struct address *nonce)

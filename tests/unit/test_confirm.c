@@ -1,4 +1,5 @@
 /* COMMAND_CONFIRM: who can prove that he has it, now. */
+#include "dht/net/chunks.h"
 #include "tests/lib/chunkkit.h"
 
 #include <errno.h>
@@ -126,6 +127,22 @@ static void no_answer_of_before_is_of_use(void **state)
 	finish();
 }
 
+static void what_is_asked_can_only_be_told_with_our_secret(void **state)
+{
+	struct address ours, theirs;
+	struct node other;
+
+	(void)state;
+	begin(true);
+	other = *k->node;
+	other.options.secret[0] ^= 1;
+	proof_nonce(k->node, &ours);
+	proof_nonce(&other, &theirs);
+	assert_memory_equal(k->node->random, other.random, sizeof other.random);
+	assert_memory_not_equal(ours.b, theirs.b, sizeof ours.b);
+	finish();
+}
+
 static void without_a_copy_here_there_is_nothing_to_compare(void **state)
 {
 	struct address other;
@@ -213,6 +230,7 @@ int main(void)
 		cmocka_unit_test(those_that_cannot_prove_it_do_not_count),
 		cmocka_unit_test(one_that_says_it_has_it_and_has_not_does_not_count),
 		cmocka_unit_test(no_answer_of_before_is_of_use),
+		cmocka_unit_test(what_is_asked_can_only_be_told_with_our_secret),
 		cmocka_unit_test(without_a_copy_here_there_is_nothing_to_compare),
 		cmocka_unit_test(a_bad_copy_here_is_an_error_and_is_healed),
 		cmocka_unit_test(its_time_is_kept),
