@@ -159,6 +159,26 @@ void books_lost(struct world *w, struct host *h, const struct address *a, enum l
 		    i->holders);
 }
 
+void books_leased(struct world *w, struct item *i, struct host *by)
+{
+	const struct ring *r;
+	struct node_status s;
+
+	i->leased = i->leased ? i->leased : w->now;
+	i->dropped = 0;
+	i->lease_hits = 0;
+	node_status(by->node, &s);
+	r = tables_find(w, &s.placement);
+	/* Those whom the admin has given up, and ${by} has not heard of it: what they store is gone with them. */
+	for (unsigned int k = 0; r && k < r->replicas; k++) {
+		const struct host *h = books_owner(w, r, &i->address, k);
+
+		i->lease_hits += h && !h->member;
+	}
+	if (r && i->lease_hits > r->replicas / 2)
+		i->leased = 0;
+}
+
 void books_lease_lost(struct world *w, const struct address *a)
 {
 	const struct ring *r = books_table(w);

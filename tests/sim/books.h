@@ -47,6 +47,7 @@ void books_stored(struct world *w, struct host *h, const struct address *a);
 void books_kept(struct world *w, const struct address *a);	/* somebody has it who knows now that he is its owner */
 /** books_lost(w, h, a, how, kept): ${kept}: it was not a copy that was only cached. */
 void books_lost(struct world *w, struct host *h, const struct address *a, enum loss how, bool kept);
+void books_leased(struct world *w, struct item *i, struct host *by);	/* a lease that holds it was acknowledged to the user of ${by} */
 void books_lease_lost(struct world *w, const struct address *a);	/* a disk with a lease of ${a} is about to be lost */
 void books_gone(struct world *w, struct host *h, bool by_fault);	/* with all it has: left, or was evicted */
 

@@ -178,9 +178,7 @@ void lease_reply(struct world *w, struct request *r, const struct effect *e)
 		if (!holds(r, i)) {
 			i->dropped = i->dropped ? i->dropped : w->now;
 		} else {
-			i->leased = i->leased ? i->leased : w->now;
-			i->dropped = 0;
-			i->lease_hits = 0;
+			books_leased(w, i, r->host);
 		}
 		/* What was said while this one was under way. */
 		s->dirty |= holds(r, i) != i->wanted;

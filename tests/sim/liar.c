@@ -149,7 +149,7 @@ static bool change_answer(struct host *h, struct message *m, struct chunk **held
 		m->complete = true;
 		m->has |= WIRE_HAS(FIELD_COMPLETE);
 	}
-	if ((h->lies & LIE_STORED) && (m->has & WIRE_HAS(FIELD_HAVE))) {
+	if ((h->lies & LIE_STORED) && m->have.len > 0) {
 		uint8_t *all;
 
 		*held = must(chunk_new(m->have.len, &all));
