@@ -372,8 +372,9 @@ void peers_member(struct node *n, const struct member *m)
 		return;
 	if (m->state >= MEMBER_LEFT) {
 		dial_free(n, p);
-		calls_unreachable(n, p);
+		/* First: or who asks again when he is told gets into line for the link. */
 		peer_hang_up(n, p, m->state == MEMBER_LEFT ? "it left the ring" : "it was evicted");
+		calls_unreachable(n, p);
 		return;
 	}
 	p->again = 0;

@@ -405,6 +405,39 @@ static void whoever_leaves_the_ring_is_hung_up_on(void **state)
 	core_free(k);
 }
 
+static unsigned int tries;
+
+static void ask_the_same(struct node *n, struct call *c, int result, const struct message *m, struct chunk *body)
+{
+	struct message get = { .type = WIRE_GET };
+
+	(void)result;
+	(void)m;
+	(void)body;
+	if (++tries < 100)
+		call_start(n, c, c->peer, &get, NULL, LINK_READ, 10 * S);
+}
+
+static void who_asks_again_at_once_of_one_that_left_is_told_once_more(void **state)
+{
+	struct core *k = core_new(NULL);
+	struct peer *p = core_member(k, 3, 1);
+	uint32_t link = core_up(k, 3, 0);
+	struct message get = { .type = WIRE_GET };
+	struct call c = { .done = ask_the_same };
+
+	(void)state;
+	tries = 0;
+	core_full(k, link, true);
+	call_start(k->n, &c, p, &get, NULL, LINK_READ, 10 * S);
+	k->member[3].state = MEMBER_LEFT;
+	peers_member(k->n, &k->member[3]);
+	/* The second one is refused, from outside the call back. */
+	assert_int_equal(tries, 1);
+	call_stop(k->n, &c);
+	core_free(k);
+}
+
 static void a_link_of_no_use_counts_as_a_failed_dial(void **state)
 {
 	struct core *k = core_new(NULL);
@@ -705,6 +738,7 @@ int main(void)
 		cmocka_unit_test(an_emptied_link_is_used_again_when_the_other_one_goes),
 		cmocka_unit_test(hanging_up_closes_all_and_calls_end_when_they_are_down),
 		cmocka_unit_test(whoever_leaves_the_ring_is_hung_up_on),
+		cmocka_unit_test(who_asks_again_at_once_of_one_that_left_is_told_once_more),
 		cmocka_unit_test(a_link_of_no_use_counts_as_a_failed_dial),
 		cmocka_unit_test(a_link_to_ourselves_is_closed),
 		cmocka_unit_test(another_process_with_our_key_stops_the_node),
