@@ -31,12 +31,29 @@ struct hostlink {
 };
 
 struct timed {			/* what is planned for one process */
+	struct list link;		/* of its host */
 	struct host *host;
 	uint64_t boot;
 	struct event event;
 };
 
 static void finish(struct host *h);
+
+static struct timed *timed_new(struct host *h)
+{
+	struct timed *t = must(calloc(1, sizeof(*t)));
+
+	t->host = h;
+	t->boot = h->boot;
+	list_append(&h->timed, &t->link);
+	return t;
+}
+
+static void timed_free(struct timed *t)
+{
+	list_remove(&t->link);
+	free(t);
+}
 
 void hosts_open(struct world *w)
 {
@@ -77,6 +94,7 @@ struct host *host_new(struct world *w)
 	snprintf(h->address, sizeof(h->address), "n%u:1", h->index);
 	dice_seed(&h->dice, w->options.seed, 1000 + h->index);
 	list_init(&h->links);
+	list_init(&h->timed);
 	list_init(&h->dirty);
 	h->wake = UINT64_MAX;
 	draw_machine(w, h);
@@ -226,15 +244,13 @@ static void fire_link_deadline(struct world *w, void *arg, uint64_t number)
 		end_link(l, -ETIMEDOUT, HANG_UP_CLOSE);
 		finish(h);
 	}
-	free(t);
+	timed_free(t);
 }
 
 static void plan_deadline(struct hostlink *l, uint64_t in)
 {
-	struct timed *t = must(calloc(1, sizeof(*t)));
+	struct timed *t = timed_new(l->host);
 
-	t->host = l->host;
-	t->boot = l->host->boot;
 	world_plan(l->host->world, l->host->world->now + in, fire_link_deadline, t, l->number);
 }
 
@@ -372,15 +388,13 @@ static void fire_timed(struct world *w, void *arg, uint64_t unused)
 	}
 	if (!host_done(h, t->boot, &t->event) && t->event.table)
 		tables_put(w, t->event.table);
-	free(t);
+	timed_free(t);
 }
 
 static void plan_done(struct host *h, uint64_t in, const struct event *e)
 {
-	struct timed *t = must(calloc(1, sizeof(*t)));
+	struct timed *t = timed_new(h);
 
-	t->host = h;
-	t->boot = h->boot;
 	t->event = *e;
 	world_plan(h->world, h->world->now + in, fire_timed, t, 0);
 }
@@ -682,6 +696,14 @@ void hosts_close(struct world *w)
 	for (unsigned int i = 0; i < w->hosts; i++) {
 		struct host *h = w->host[i];
 
+		/* What would have come yet. */
+		while (!list_empty(&h->timed)) {
+			struct timed *t = list_item(h->timed.next, struct timed, link);
+
+			if (t->event.table)
+				tables_put(w, t->event.table);
+			timed_free(t);
+		}
 		disk_free(h->disk);
 		liar_free(h);
 		free(h->table);

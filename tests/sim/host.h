@@ -37,6 +37,7 @@ struct host {
 	struct list links;		/* in the order in which they came */
 	struct hostlink *bucket[HOST_BUCKETS];
 	struct list dirty;		/* links with something to write */
+	struct list timed;		/* what is planned for its processes */
 	uint32_t next_link;
 	struct link_pool pool;
 	struct ring **table;		/* that the node was given and has not given back */
