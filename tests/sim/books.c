@@ -166,7 +166,8 @@ void books_leased(struct world *w, struct item *i, struct host *by)
 
 	i->leased = i->leased ? i->leased : w->now;
 	i->dropped = 0;
-	i->lease_hits = 0;
+	/* A disk that was lost meanwhile may be one that had acknowledged it. */
+	i->lease_hits = i->lease_losses - i->lease_asked;
 	node_status(by->node, &s);
 	r = tables_find(w, &s.placement);
 	/* Those whom the admin has given up, and ${by} has not heard of it: what they store is gone with them. */
@@ -192,6 +193,7 @@ void books_lease_lost(struct world *w, const struct address *a)
 
 		have += h && !h->liar && h->disk->catalogue.leased(&h->disk->catalogue, a);
 	}
+	i->lease_losses++;
 	if (have == r->replicas)
 		i->lease_hits = 0;
 	/* It counted when a majority had it. */

@@ -31,6 +31,7 @@ struct item {
 	bool unreadable_ok;		/* its loss was excused */
 	uint64_t leased;		/* since when a lease that holds it is acknowledged; 0: none is */
 	unsigned int lease_hits;	/* disks with it that were lost, since all owners last had it */
+	unsigned int lease_losses, lease_asked;	/* disks with it that were lost, ever; and when the lease under way was begun */
 	uint64_t dropped;		/* since when no lease that was ever sent and not superseded holds it; 0: one may */
 };
 

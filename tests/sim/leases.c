@@ -130,8 +130,10 @@ void lease_send(struct world *w, struct volume *v, struct slot_lease *s)
 	s->busy = true;
 	loosen(s);
 	addresses = must(calloc(r->count + 1, sizeof(*addresses)));
-	for (unsigned int i = 0; i < r->count; i++)
+	for (unsigned int i = 0; i < r->count; i++) {
 		addresses[i] = r->items[i]->address;
+		r->items[i]->lease_asked = r->items[i]->lease_losses;
+	}
 	memcpy(lease.key, v->key, sizeof(lease.key));
 	lease.seq = r->seq;
 	lease.count = r->count;
