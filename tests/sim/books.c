@@ -9,6 +9,8 @@
 #include "tests/sim/tables.h"
 #include "tests/sim/trace.h"
 
+#define ASKED_MAX 64u		/* hosts that may lie: they are among the first */
+
 struct books {
 	struct sorted by_address;
 	struct item **item;
@@ -89,6 +91,19 @@ bool books_has(const struct item *i, const struct host *h)
 	return place_of(i, h) < i->holders;
 }
 
+void books_asked(struct world *w, const struct host *h, const struct address *a)
+{
+	struct item *i = books_find(w, a);
+
+	if (i && h->index < ASKED_MAX)
+		i->asked |= UINT64_C(1) << h->index;
+}
+
+static bool may_pretend(const struct item *i, const struct host *h)
+{
+	return h->index < ASKED_MAX && (i->asked >> h->index & 1) && !books_has(i, h);
+}
+
 static unsigned int copies_wanted(struct world *w)
 {
 	const struct ring *r = books_table(w);
@@ -96,18 +111,21 @@ static unsigned int copies_wanted(struct world *w)
 	return r && r->members < w->file.replicas ? r->members : w->file.replicas;
 }
 
+static bool keeps(const struct item *i, const struct host *h)
+{
+	const struct record *r = h && !h->liar && books_has(i, h) ? disk_find(h->disk, &i->address) : NULL;
+
+	return r && (r->states & STATE_OWNED);
+}
+
 /* All owners, none of whom lies; and they know that they are: one who has not heard of the table gives his copy away, or lets it go. */
 static bool owners_keep(struct world *w, const struct item *i)
 {
 	const struct ring *r = books_table(w);
 
-	for (unsigned int k = 0; r && k < r->replicas; k++) {
-		struct host *h = books_owner(w, r, &i->address, k);
-		const struct record *record = h && !h->liar && books_has(i, h) ? disk_find(h->disk, &i->address) : NULL;
-
-		if (!record || !(record->states & STATE_OWNED))
+	for (unsigned int k = 0; r && k < r->replicas; k++)
+		if (!keeps(i, books_owner(w, r, &i->address, k)))
 			return false;
-	}
 	return r != NULL;
 }
 
@@ -133,8 +151,29 @@ void books_stored(struct world *w, struct host *h, const struct address *a)
 		i->holder = must(realloc(i->holder, i->holders_size * sizeof(*i->holder)));
 	}
 	i->holder[i->holders++] = (uint16_t)h->index;
-	if (i->dropped && w->now > i->dropped + DELETE_AFTER && i->holders == 1)
-		world_fail(w, "deletion", "%s came back on %s after it had gone", short_of(a), h->name);
+	/* By then all owners know that no lease holds it, and nobody reads it: no copy is made of what is on its way out. */
+	if (i->dropped && w->now > i->dropped + DELETE_AFTER)
+		world_fail(w, "deletion", "%s came back on %s, %u have it, after no lease held it any more", short_of(a), h->name,
+		    i->holders);
+}
+
+/* Owners who hold it and know that they must: others hold it until somebody tells them that they need not. */
+static unsigned int owned_by(struct world *w, const struct item *i)
+{
+	const struct ring *r = books_table(w);
+	unsigned int n = 0;
+
+	for (unsigned int k = 0; r && k < r->replicas; k++)
+		n += keeps(i, books_owner(w, r, &i->address, k));
+	return n;
+}
+
+/* A fault has taken a copy.  It weighs only where fewer are left than were promised: of more, any may be those that count. */
+static void hit(struct world *w, struct item *i, bool kept)
+{
+	i->losses++;
+	if (kept && owned_by(w, i) < i->promised)
+		i->hits++;
 }
 
 void books_lost(struct world *w, struct host *h, const struct address *a, enum loss how, bool kept)
@@ -146,13 +185,15 @@ void books_lost(struct world *w, struct host *h, const struct address *a, enum l
 		return;
 	i->holder[at] = i->holder[--i->holders];
 	if (how == LOST_BY_FAULT) {
-		i->hits += kept;
-		i->losses++;
+		hit(w, i, kept);
 		return;
 	}
 	/* What was only cached goes for want of space, as it should.  */
 	if (how != LOST_BY_NODE)
 		return;
+	if (!h->gone && !h->liar && w->now - h->started < DELETE_AFTER / 100 * 98)
+		world_fail(w, "deletion", "%s deletes %s %llu s after its start", h->name, short_of(a),
+		    (unsigned long long)((w->now - h->started) / S));
 	/* Of what a lease holds, nobody gives a copy away that is not one too many. */
 	if (i->leased && !h->liar && !h->gone && i->holders + books_false(w, i) + i->hits < copies_wanted(w))
 		world_fail(w, "deletion", "%s deletes %s, which is leased; %u copies are left", h->name, short_of(a),
@@ -180,23 +221,27 @@ void books_leased(struct world *w, struct item *i, struct host *by)
 		i->leased = 0;
 }
 
-void books_lease_lost(struct world *w, const struct address *a)
+void books_lease_lost(struct world *w, const struct host *lost, const struct address *a)
 {
 	const struct ring *r = books_table(w);
 	struct item *i = books_find(w, a);
-	unsigned int have = 0;
+	unsigned int have = 0, left = 0;
 
 	if (!i || !r)
 		return;
 	for (unsigned int k = 0; k < r->replicas; k++) {
 		struct host *h = books_owner(w, r, a, k);
+		bool has = h && !h->liar && h->disk->catalogue.leased(&h->disk->catalogue, a);
 
-		have += h && !h->liar && h->disk->catalogue.leased(&h->disk->catalogue, a);
+		have += has;
+		left += has && h != lost;
 	}
-	i->lease_losses++;
 	if (have == r->replicas)
 		i->lease_hits = 0;
-	/* It counted when a majority had it. */
+	/* It counted when a majority had it: while one still has, nothing is lost. */
+	if (left > r->replicas / 2)
+		return;
+	i->lease_losses++;
 	if (++i->lease_hits > r->replicas / 2)
 		i->leased = 0;
 }
@@ -206,15 +251,15 @@ void books_gone(struct world *w, struct host *h, bool by_fault)
 	for (unsigned int n = 0; n < w->books->count; n++) {
 		struct item *i = w->books->item[n];
 		unsigned int at = place_of(i, h);
-
 		const struct record *r = disk_find(h->disk, &i->address);
 
-		if (at < i->holders)
+		if (at < i->holders) {
 			i->holder[at] = i->holder[--i->holders];
-		else if (!h->liar)
-			continue;
-		if (by_fault) {
-			i->hits += !r || r->states & (STATE_OWNED | STATE_FOREIGN);
+			if (by_fault)
+				hit(w, i, r && r->states & (STATE_OWNED | STATE_FOREIGN));
+		} else if (by_fault && may_pretend(i, h)) {
+			/* What it said of it was false for good. */
+			i->hits++;
 			i->losses++;
 		}
 	}
@@ -230,19 +275,18 @@ unsigned int books_false(struct world *w, const struct item *i)
 	unsigned int n = 0;
 
 	for (unsigned int k = 0; k < w->hosts; k++)
-		n += w->host[k]->liar && w->host[k]->member && !books_has(i, w->host[k]);
+		n += may_pretend(i, w->host[k]) && w->host[k]->member;
 	return n;
 }
 
-/* Copies whose bytes have rotted, and whose node may not have seen it yet. */
-static unsigned int rotten(struct world *w, const struct item *i)
+unsigned int books_known(struct world *w, const struct item *i)
 {
-	unsigned int n = 0;
+	unsigned int n = i->losses;
 
 	for (unsigned int k = 0; k < w->hosts; k++) {
 		const struct record *r = disk_find(w->host[k]->disk, &i->address);
 
-		n += r && r->rotten && w->host[k]->member && !w->host[k]->liar;
+		n -= r && r->rotten && w->host[k]->member && !w->host[k]->liar;
 	}
 	return n;
 }
@@ -257,7 +301,7 @@ void books_acked(struct world *w, struct item *i, struct host *by, unsigned int 
 	const struct ring *table;
 	struct node_status s;
 	unsigned int others, have, lied = books_false(w, i);
-	unsigned int lost = i->losses - losses + rotten(w, i);
+	unsigned int lost = i->losses - losses;
 
 	node_status(by->node, &s);
 	table = tables_find(w, &s.placement);

@@ -28,10 +28,10 @@ struct item {
 	uint64_t acked;			/* when; 0: never */
 	bool inserted;			/* somebody was asked to */
 	bool wanted;			/* by its volume */
-	bool unreadable_ok;		/* its loss was excused */
+	uint64_t asked;			/* liars by index, who may have said that they have it because they were asked to */
 	uint64_t leased;		/* since when a lease that holds it is acknowledged; 0: none is */
-	unsigned int lease_hits;	/* disks with it that were lost, since all owners last had it */
-	unsigned int lease_losses, lease_asked;	/* disks with it that were lost, ever; and when the lease under way was begun */
+	unsigned int lease_hits;	/* disks with it that were lost and left no majority of owners with it, since all last had it */
+	unsigned int lease_losses, lease_asked;	/* the same, ever; and when the lease under way was begun */
 	uint64_t dropped;		/* since when no lease that was ever sent and not superseded holds it; 0: one may */
 };
 
@@ -48,17 +48,22 @@ void books_stored(struct world *w, struct host *h, const struct address *a);
 void books_kept(struct world *w, const struct address *a);	/* somebody has it who knows now that he is its owner */
 /** books_lost(w, h, a, how, kept): ${kept}: it was not a copy that was only cached. */
 void books_lost(struct world *w, struct host *h, const struct address *a, enum loss how, bool kept);
-void books_leased(struct world *w, struct item *i, struct host *by);	/* a lease that holds it was acknowledged to the user of ${by} */
-void books_lease_lost(struct world *w, const struct address *a);	/* a disk with a lease of ${a} is about to be lost */
+/** books_leased(w, i, by): a lease that holds it was acknowledged to the user of ${by}. */
+void books_leased(struct world *w, struct item *i, struct host *by);
+void books_lease_lost(struct world *w, const struct host *h, const struct address *a);	/* its disk, with a lease of ${a}, is about to be lost */
 void books_gone(struct world *w, struct host *h, bool by_fault);	/* with all it has: left, or was evicted */
 
-/** books_acked(w, i, by, acks, losses): an insert is answered with 0; it began when i->losses was ${losses}.  Judges. */
+/** books_acked(w, i, by, acks, losses): an insert is answered with 0; when it began books_known() was ${losses}.  Judges.
+ * books_known(w, i): losses that somebody has seen: a copy that rots may be believed in until it is read. */
+unsigned int books_known(struct world *w, const struct item *i);
 void books_acked(struct world *w, struct item *i, struct host *by, unsigned int acks, unsigned int losses);
 
 bool books_has(const struct item *i, const struct host *h);
 /** books_excused(w, i): as many copies were lost, or falsely acknowledged, as were promised. */
 bool books_excused(struct world *w, const struct item *i);
-/** books_false(w, i): members who may have said that they have ${i}, and have not. */
+/** books_asked(w, h, a): ${h}, who may say what is not, is asked to keep ${a}. */
+void books_asked(struct world *w, const struct host *h, const struct address *a);
+/** books_false(w, i): members who may have said that they have ${i}, because they were asked to, and have not. */
 unsigned int books_false(struct world *w, const struct item *i);
 
 /** books_changed(w): who is a member, or a weight or zone.  books_table(w): the table as it should be, of all that are members, with or without a process.  Shared; not to be freed. */

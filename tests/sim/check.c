@@ -73,6 +73,13 @@ static bool is_kept(struct world *w, const struct item *i)
 	return !books_excused(w, i);
 }
 
+static bool is_owned(const struct item *i, const struct host *h)
+{
+	const struct record *r = disk_find(h->disk, &i->address);
+
+	return r && !r->rotten && (r->states & STATE_OWNED);
+}
+
 static unsigned int leased_at(struct world *w, const struct ring *r, const struct item *i)
 {
 	unsigned int n = 0;
@@ -85,16 +92,36 @@ static unsigned int leased_at(struct world *w, const struct ring *r, const struc
 	return n;
 }
 
-/* Each leased chunk that can still be had lies with all of its owners. */
+/* Nobody keeps it as an owner who is none. */
+static bool owners_only(struct world *w, const struct ring *r, const struct item *i, char *why, size_t size)
+{
+	for (unsigned int k = 0; k < i->holders; k++) {
+		const struct host *h = w->host[i->holder[k]];
+		const struct record *record = disk_find(h->disk, &i->address);
+		int at = ring_find(r, &h->id);
+
+		if (!h->member || h->liar || !record || !(record->states & STATE_OWNED))
+			continue;
+		if (at < 0 || !ring_owns(r, ring_slot(&i->address), (unsigned int)at)) {
+			snprintf(why, size, "%s keeps %s as its owner, and is none", h->name, short_of(&i->address));
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Each leased chunk that can still be had lies with all of its owners, who keep it as theirs and have the lease. */
 static bool settled_item(struct world *w, const struct ring *r, const struct item *i, char *why, size_t size)
 {
+	if (!owners_only(w, r, i, why, size))
+		return false;
 	if (!i->leased || i->holders == 0 || !is_kept(w, i))
 		return true;
 	for (unsigned int k = 0; k < r->replicas; k++) {
 		struct host *h = books_owner(w, r, &i->address, k);
 
-		if (h && !h->liar && !books_has(i, h)) {
-			snprintf(why, size, "%s lacks %s, which is leased at %u of %u owners and on %u nodes", h->name,
+		if (h && !h->liar && (!is_owned(i, h) || !h->disk->catalogue.leased(&h->disk->catalogue, &i->address))) {
+			snprintf(why, size, "%s lacks %s, or its lease; it is leased at %u of %u owners and on %u nodes", h->name,
 			    short_of(&i->address), leased_at(w, r, i), r->replicas, i->holders);
 			return false;
 		}
@@ -127,6 +154,18 @@ static uint64_t chunk_bytes_sent(const struct world *w)
 	return sum;
 }
 
+/* What no lease holds moves only where somebody was left with it for others, who do not have it yet. */
+static bool moves(struct world *w, const struct item *i)
+{
+	for (unsigned int k = 0; k < i->holders; k++) {
+		const struct record *r = disk_find(w->host[i->holder[k]]->disk, &i->address);
+
+		if (!i->dropped || (r && (r->states & STATE_FOREIGN)))
+			return true;
+	}
+	return false;
+}
+
 void check_traffic_start(struct world *w)
 {
 	const struct ring *r = books_table(w);
@@ -136,7 +175,7 @@ void check_traffic_start(struct world *w)
 	for (unsigned int i = 0; r && i < books_count(w); i++) {
 		const struct item *item = books_item(w, i);
 
-		for (unsigned int k = 0; item->holders > 0 && k < r->replicas; k++) {
+		for (unsigned int k = 0; moves(w, item) && k < r->replicas; k++) {
 			struct host *h = books_owner(w, r, &item->address, k);
 
 			if (h && !books_has(item, h))

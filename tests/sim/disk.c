@@ -511,7 +511,13 @@ void disk_leases_lost(struct disk *d)
 
 	sorted_from(&d->leased, NULL, &p);
 	while ((l = sorted_next(&d->leased, &p)))
-		books_lease_lost(d->host->world, &l->address);
+		books_lease_lost(d->host->world, d->host, &l->address);
+}
+
+void disk_forget_leases(struct disk *d)
+{
+	sorted_free(&d->leases, release_lease);
+	sorted_free(&d->leased, free);
 }
 
 void disk_wipe(struct disk *d)

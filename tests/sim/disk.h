@@ -47,6 +47,9 @@ void disk_crash(struct disk *d, bool power);
 /** disk_leases_lost(d): it is about to be lost, or not to be asked any more: the books are told of the leases on it. */
 void disk_leases_lost(struct disk *d);
 
+/** disk_forget_leases(d): a plant. */
+void disk_forget_leases(struct disk *d);
+
 /** disk_wipe(d): a new disk.  disk_rot(d, n): bits flip in ${n} records.  disk_honest(d): forgets no more. */
 void disk_wipe(struct disk *d);
 void disk_rot(struct disk *d, unsigned int n);

@@ -62,10 +62,28 @@ void liar_key(struct world *w, struct host *h)
 	sorted_add(&w->by_id, h);
 }
 
+/* The books are told what it may say of itself that is not so. */
+static void note_asked(struct host *h, const struct link_message *m)
+{
+	struct message *asked;
+
+	if (!(h->lies & (LIE_STORED | LIE_GARBAGE)) || (m->type != WIRE_TOUCH && m->type != WIRE_PUT))
+		return;
+	asked = must(calloc(1, sizeof(*asked)));
+	if (wire_decode(m->type, m->request, m->body->data, m->body->len, asked) == 0) {
+		for (unsigned int i = 0; i < asked->address_count; i++)
+			books_asked(h->world, h, &asked->addresses[i]);
+		if (m->type == WIRE_PUT)
+			books_asked(h->world, h, &asked->address);
+	}
+	free(asked);
+}
+
 void liar_sees(struct host *h, const struct link_message *m)
 {
 	struct liar *l = h->memory;
 
+	note_asked(h, m);
 	if (m->type == WIRE_ANSWER || m->type == WIRE_PING || m->type == WIRE_ACK || !dice_percent(&h->dice, 20))
 		return;
 	chunk_drop(l->seen[l->next]);

@@ -26,6 +26,7 @@ struct request {
 	uint16_t witness[WITNESSES];	/* honest owners that had it when it was asked for */
 	unsigned int witnesses;
 	bool local, final;		/* final: it must succeed */
+	bool agreed;			/* its host had the right table */
 	struct volume *volume;
 	struct slot_lease *slot;
 	uint64_t seq;
@@ -50,7 +51,7 @@ struct slot_lease {
 struct version {
 	struct version *next;
 	uint64_t seq;
-	struct address hash;
+	struct address hash, previous;
 	struct chunk *blob;
 	struct writer *writer;
 	bool acked, sent;

@@ -36,6 +36,15 @@ void plants_heal(struct world *w)
 		lose(w, i);
 	while (planted(w, PLANT_DELETE_LEASED) && i && i->leased && i->holders > 0)
 		disk_drop(w->host[i->holder[0]]->disk, &i->address, LOST_BY_NODE);
+	if (planted(w, PLANT_LOSE_ONE_MORE) && i) {
+		while (i->holders > 1)
+			disk_drop(w->host[i->holder[0]]->disk, &i->address, LOST_BY_FAULT);
+		lose(w, i);
+	}
+	if (planted(w, PLANT_DELETE_YOUNG) && i && i->holders > 0)
+		disk_drop(w->host[i->holder[0]]->disk, &i->address, LOST_BY_NODE);
+	for (unsigned int k = 0; planted(w, PLANT_FORGET_LEASES) && k < w->hosts; k++)
+		disk_forget_leases(w->host[k]->disk);
 	/* Many bytes are to be moved, so that it shows when they are moved for nothing. */
 	for (unsigned int n = 0; planted(w, PLANT_WASTE) && n < books_count(w); n++) {
 		i = books_item(w, n);
@@ -46,6 +55,15 @@ void plants_heal(struct world *w)
 
 void plants_deleted(struct world *w)
 {
+	for (unsigned int n = 0; planted(w, PLANT_RESURRECT_ONE) && n < books_count(w); n++) {
+		struct item *i = books_item(w, n);
+
+		if (i->dropped && !i->wanted && i->holders == 0) {
+			i->holders = 1;		/* as if the last one had not let go of it yet */
+			disk_put(w->host[i->holder[0] == 0]->disk, &i->address, KIND_DATA, i->chunk, STATE_OWNED);
+			return;
+		}
+	}
 	for (unsigned int n = 0; planted(w, PLANT_RESURRECT) && n < books_count(w); n++) {
 		struct item *i = books_item(w, n);
 

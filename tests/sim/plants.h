@@ -16,6 +16,15 @@
  * stall-command	answers to users are lost				waiting
  * greedy		a process never frees what it read into		memory
  * nondeterminism	a node's choices depend on more than the seed		determinism
+ *
+ * and those that lie just beyond what a checker excuses (books.h):
+ *
+ * lose-one-more	faults take all copies but one, which vanishes			loss
+ * false-proof		who is asked for proofs is told of one more than there are	loss
+ * delete-young		a node that was just started deletes a copy of many		deletion
+ * forget-leases	the owners forget a lease; no disk was lost			convergence
+ * resurrect-one	a copy comes back while another is still to go			deletion
+ * overwrite		of a head that replaces another than the newest: it is accepted	heads
  */
 #ifndef TESTS_SIM_PLANTS_H
 #define TESTS_SIM_PLANTS_H

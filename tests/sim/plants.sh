@@ -20,7 +20,7 @@ caught() {
 	echo "not ok - $checker catches $plant: $out"
 }
 
-echo "1..15"
+echo "1..21"
 caught lose-chunk loss
 caught false-ack loss
 caught wrong-byte bytes
@@ -35,6 +35,12 @@ caught two-heads heads
 caught stall-command waiting
 caught greedy memory
 caught nondeterminism determinism --twice
+caught lose-one-more loss
+caught false-proof loss
+caught delete-young deletion
+caught forget-leases convergence
+caught resurrect-one deletion --nodes 3 --delete 180000
+caught overwrite heads
 out=$("$B/sim" --seed 5 --quiet --nodes 3 --faults none --delete 180000)
 case $out in
 *": ok"*) echo "ok - where nothing is planted, nobody speaks up" ;;

@@ -49,6 +49,8 @@ static struct version *sign_version(struct world *w, struct writer *by)
 	uint8_t blob[SIGNED_MAX];
 	size_t len;
 
+	if (planted(w, PLANT_OVERWRITE) && by->seq > 0)
+		h.previous.b[0] ^= 1;
 	memcpy(h.key, v->key, sizeof(h.key));
 	h.snapshot = (struct ref){ .hash = HASH_BLAKE2B_256, .kind = KIND_SNAPSHOT, .size = 100 };
 	dice_fill(&w->load->dice, h.snapshot.address.b, ADDRESS_LEN);
@@ -56,6 +58,7 @@ static struct version *sign_version(struct world *w, struct writer *by)
 	x->blob = must(chunk_copy(blob, len));
 	head_hash(blob, len, &x->hash);
 	x->seq = h.seq;
+	x->previous = h.previous;
 	x->writer = by;
 	x->next = v->versions;
 	v->versions = x;
@@ -211,16 +214,19 @@ void head_reply(struct world *w, struct request *r, const struct effect *e)
 	}
 }
 
-/* Of one seq only one head is ever accepted. */
+/* Of one seq only one head is ever accepted, and what comes next comes of it. */
 static void accept(struct world *w, struct request *r)
 {
 	struct volume *v = r->volume;
 	struct version *x = r->version;
 
-	for (struct version *o = v->versions; o; o = o->next)
+	for (struct version *o = v->versions; o; o = o->next) {
 		if (o != x && o->seq == x->seq && o->acked)
 			world_fail(w, "heads", "volume %u: two heads of seq %llu were accepted", v->number,
 			    (unsigned long long)x->seq);
+		if (o->seq + 1 == x->seq && o->acked && !address_equal(&o->hash, &x->previous))
+			world_fail(w, "heads", "volume %u: head %llu was overwritten", v->number, (unsigned long long)o->seq);
+	}
 	x->acked = true;
 	if (x->seq > v->acked)
 		v->acked = x->seq;
@@ -239,7 +245,7 @@ void swap_reply(struct world *w, struct request *r, const struct effect *e)
 		    r->volume->number, (unsigned long long)r->version->seq, e->result ? strerror(-e->result) : "accepted");
 	if (e->result == -EUCLEAN)
 		r->volume->evidence = true;
-	if (e->result != 0 && !planted(w, PLANT_TWO_HEADS)) {
+	if (e->result != 0 && !planted(w, PLANT_TWO_HEADS) && !planted(w, PLANT_OVERWRITE)) {
 		w->load->figures.swaps_failed++;
 		return;
 	}
