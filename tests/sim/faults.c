@@ -11,7 +11,7 @@
 
 struct faults {
 	struct dice dice;
-	bool running;
+	bool running, lying;
 	unsigned int clogs;
 };
 
@@ -104,7 +104,7 @@ static void slow_down(struct world *w, struct host *h, enum fault how)
 		h->disk->slow = dice_between(d, 10, 1000);
 	else
 		h->cost = dice_between(d, 1 * MS, 100 * MS);
-	h->crawls = how != FAULT_FULL;
+	h->crawls = how == FAULT_CRAWL;
 	trace(w, h, TRACE_FAULT, how, 0, "%s", how == FAULT_FULL ? "disk full" : how == FAULT_CRAWL ? "crawls" : "slow disk");
 	world_plan(w, a_while(w, 2 * S, 40 * S), fire_usual, h, 0);
 }
@@ -145,6 +145,27 @@ static void fire_unclog(struct world *w, void *arg, uint64_t place)
 {
 	(void)arg;
 	network_clog(w, (unsigned int)place, -1, -1, 0);
+}
+
+/* All that some hosts send, or all that they are sent, each for a time of its own: so they get well in another order. */
+static void slow_group(struct world *w)
+{
+	struct dice *d = &w->faults->dice;
+	unsigned int share = (unsigned int)dice_between(d, 10, 60);
+	uint64_t delay = dice_between(d, 50 * MS, 5 * S);
+	bool sent = dice_percent(d, 50);
+
+	for (unsigned int i = 0; i < w->hosts; i++) {
+		unsigned int place = w->faults->clogs % NETWORK_CLOGS;
+
+		if (!dice_percent(d, share))
+			continue;
+		w->faults->clogs++;
+		network_clog(w, place, sent ? (int)i : -1, sent ? -1 : (int)i, delay);
+		trace(w, w->host[i], TRACE_FAULT, sent, delay, "all that it %s takes up to %llu ms", sent ? "sends" : "is sent",
+		    (unsigned long long)(delay / MS));
+		world_plan(w, a_while(w, 2 * S, 30 * S), fire_unclog, NULL, place);
+	}
 }
 
 static void slow_links(struct world *w)
@@ -249,6 +270,24 @@ void faults_churn(struct world *w, unsigned int restarts, unsigned int changes, 
 		world_plan(w, w->now + dice_below(&w->faults->dice, us), fire_change, NULL, i);
 }
 
+/* Somebody picks an id that makes him an owner of what others want, joins, and lies. */
+static void fire_sybil(struct world *w, void *arg, uint64_t unused)
+{
+	struct dice *d = &w->faults->dice;
+	struct host *h;
+
+	(void)arg;
+	(void)unused;
+	if (!w->faults->lying || books_count(w) == 0)
+		return;
+	h = host_new(w);
+	liar_key(h, &books_item(w, (unsigned int)dice_below(d, books_count(w)))->address);
+	liar_begin(h, LIE_SYBIL | 1u << dice_below(d, 8));
+	h->member = true;
+	books_changed(w);
+	host_start(h);
+}
+
 static void lie(struct world *w)
 {
 	struct dice *d = &w->faults->dice;
@@ -256,8 +295,10 @@ static void lie(struct world *w)
 	for (unsigned int i = 0; i < w->options.liars && i < w->hosts; i++) {
 		struct host *h = w->host[w->hosts - 1 - i];
 
-		liar_begin(h, (1u << dice_below(d, 8)) | (unsigned int)(dice_next(d) & dice_next(d) & LIE_ALL));
+		liar_begin(h, (1u << dice_below(d, 8)) | (unsigned int)(dice_next(d) & dice_next(d) & LIE_ALL & ~LIE_SYBIL));
 	}
+	w->faults->lying = true;
+	world_plan(w, a_while(w, 0, w->options.load_us / 2), fire_sybil, NULL, 0);
 }
 
 /* ---- the schedule ---- */
@@ -292,7 +333,10 @@ static void strike(struct world *w, enum fault f, struct host *h)
 		split(w);
 		break;
 	case FAULT_CLOG:
-		slow_links(w);
+		if (dice_percent(d, 30))
+			slow_group(w);
+		else
+			slow_links(w);
 		break;
 	case FAULT_STALL:
 		network_stall(w, (unsigned int)dice_between(d, 10, 300), a_while(w, 1 * S, 30 * S));
@@ -354,7 +398,7 @@ static void come_back(struct world *w, struct host *h)
 
 void faults_heal(struct world *w)
 {
-	w->faults->running = false;
+	w->faults->running = w->faults->lying = false;
 	trace(w, NULL, TRACE_PHASE, 0, 0, "all is well again");
 	network_heal(w);
 	for (unsigned int i = 0; i < w->hosts; i++) {

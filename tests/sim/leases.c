@@ -5,7 +5,8 @@
 #include "tests/sim/load_impl.h"
 #include "tests/sim/trace.h"
 
-#define LEASE_US (30 * S)
+#define LEASE_US     (30 * S)
+#define CHANGES_HOME 5u		/* of 100 leases */
 
 void leases_open(struct world *w, struct volume *v)
 {
@@ -102,10 +103,10 @@ static void loosen(const struct slot_lease *s)
 			s->item[i]->leased = 0;
 }
 
-/* A volume has one machine, for as long as that is there. */
+/* A volume has one machine, which its user changes now and then. */
 static struct host *home(struct world *w, struct volume *v)
 {
-	if (!v->home || v->home->gone || !v->home->member || v->home->liar)
+	if (!v->home || dice_percent(&w->load->dice, CHANGES_HOME) || v->home->gone || !v->home->member || v->home->liar)
 		v->home = host_any(w, &w->load->dice);
 	return v->home && v->home->node && !v->home->leaving && v->home->busy_until <= w->now ? v->home : NULL;
 }

@@ -10,7 +10,7 @@
 
 #define SEEN	  8u		/* messages that are kept to be replayed */
 #define FLOOD	  8u		/* messages for one */
-#define SYBIL_KEYS 64u		/* keys that are tried: an id within 1/64 of the ring of what was chosen */
+#define SYBIL_KEYS 64u		/* keys that are tried: of 8,192 tokens one lies within two slots */
 
 struct liar {
 	struct chunk *seen[SEEN];
@@ -40,18 +40,33 @@ void liar_free(struct host *h)
 	free(h->memory);
 }
 
-void liar_key(struct world *w, struct host *h)
+/* From the slot's start clockwise to the nearest of its tokens. */
+static uint64_t token_distance(const struct address *id, uint64_t slot_start)
+{
+	uint64_t least = UINT64_MAX;
+
+	for (unsigned int i = 0; i < RING_TOKENS; i++) {
+		uint64_t distance = ring_token(id, i) - slot_start;
+
+		if (distance < least)
+			least = distance;
+	}
+	return least;
+}
+
+void liar_key(struct host *h, const struct address *a)
 {
 	uint8_t seed[crypto_sign_SEEDBYTES], key[MEMBER_KEY], secret[MEMBER_SECRET];
+	uint64_t start = (uint64_t)ring_slot(a) << (64 - RING_SLOT_BITS), distance, best = UINT64_MAX;
+	struct world *w = h->world;
 	struct address id;
-	uint16_t best = UINT16_MAX, distance, aim = (uint16_t)dice_next(&w->dice);
 
 	sorted_take(&w->by_id, h->id.b);
 	for (unsigned int i = 0; i < SYBIL_KEYS; i++) {
 		dice_fill(&h->dice, seed, sizeof(seed));
 		crypto_sign_seed_keypair(key, secret, seed);
 		member_id(key, &id);
-		distance = (uint16_t)((id.b[0] << 8 | id.b[1]) - aim);
+		distance = token_distance(&id, start);
 		if (distance > best)
 			continue;
 		best = distance;

@@ -16,7 +16,7 @@ enum lie {
 	LIE_MEMBERS = 32,	/* forged and replayed records; "everybody is dead" */
 	LIE_FLOOD = 64,		/* more than anybody can read */
 	LIE_GARBAGE = 128,	/* messages with flipped bits */
-	LIE_SYBIL = 256,	/* an id next to a chosen address */
+	LIE_SYBIL = 256,	/* an id that was picked: it owns a chosen address, and has joined for that */
 	LIE_ALL = 511,
 };
 
@@ -29,7 +29,7 @@ void liar_send(struct host *h, const struct effect *e);
 void liar_sees(struct host *h, const struct link_message *m);
 void liar_free(struct host *h);
 
-/** liar_key(w, h): a key whose id is near a chosen address. */
-void liar_key(struct world *w, struct host *h);
+/** liar_key(h, a): before it starts: a key, of many that are tried, of which a token lies nearest behind the slot of ${a}. */
+void liar_key(struct host *h, const struct address *a);
 
 #endif
