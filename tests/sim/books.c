@@ -9,6 +9,7 @@
 #include "tests/sim/tables.h"
 #include "tests/sim/trace.h"
 
+#define NEWS	  (60 * S)	/* how long a change of members takes to be known */
 #define ASKED_MAX 64u		/* hosts that may lie: they are among the first */
 
 struct books {
@@ -16,6 +17,7 @@ struct books {
 	struct item **item;
 	unsigned int count, size;
 	struct ring *table;		/* NULL: to be asked for */
+	uint64_t changed;		/* when it last did */
 };
 
 void books_open(struct world *w)
@@ -296,15 +298,24 @@ bool books_excused(struct world *w, const struct item *i)
 	return i->hits + books_false(w, i) >= i->promised;
 }
 
+/* Of how many must it be?  Of all that there are; of those whom ${by} knows, while he has never known all, or news is on its way. */
+static const struct ring *acks_table(struct world *w, struct host *by)
+{
+	struct node_status s;
+
+	if (by->met && w->now > w->books->changed + NEWS)
+		return books_table(w);
+	node_status(by->node, &s);
+	return tables_find(w, &s.placement);
+}
+
 void books_acked(struct world *w, struct item *i, struct host *by, unsigned int acks, unsigned int losses)
 {
 	const struct ring *table;
-	struct node_status s;
 	unsigned int others, have, lied = books_false(w, i);
 	unsigned int lost = i->losses - losses;
 
-	node_status(by->node, &s);
-	table = tables_find(w, &s.placement);
+	table = acks_table(w, by);
 	others = table ? table->members - (ring_find(table, &by->id) >= 0) : 0;
 	if (acks > others)
 		acks = others;
@@ -324,6 +335,7 @@ void books_changed(struct world *w)
 	if (w->books->table)
 		tables_put(w, w->books->table);
 	w->books->table = NULL;
+	w->books->changed = w->now;
 }
 
 const struct ring *books_table(struct world *w)

@@ -154,13 +154,13 @@ static uint64_t chunk_bytes_sent(const struct world *w)
 	return sum;
 }
 
-/* What no lease holds moves only where somebody was left with it for others, who do not have it yet. */
+/* What no lease holds moves only where somebody keeps it for its owners; what is only cached does not. */
 static bool moves(struct world *w, const struct item *i)
 {
 	for (unsigned int k = 0; k < i->holders; k++) {
 		const struct record *r = disk_find(w->host[i->holder[k]]->disk, &i->address);
 
-		if (!i->dropped || (r && (r->states & STATE_FOREIGN)))
+		if (!i->dropped || (r && (r->states & (STATE_OWNED | STATE_FOREIGN))))
 			return true;
 	}
 	return false;
@@ -239,8 +239,10 @@ static void check_host(struct world *w, struct host *h, unsigned int members)
 {
 	struct node_status s;
 	size_t most = MEMORY_BASE + (size_t)MEMORY_MEMBER * members;
+	const struct ring *table = books_table(w);
 
 	node_status(h->node, &s);
+	h->met = h->met || (table && address_equal(&s.placement, &table->placement));
 	s.memory += h->hoard;
 	if (s.memory > most)
 		world_fail(w, "memory", "%s holds %zu bytes; its bound is %zu", h->name, s.memory, most);

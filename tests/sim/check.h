@@ -12,6 +12,23 @@
  * 5 heads		writers.c
  * 6 waiting, memory	load_reply(), load.c's look at those that wait; check_memory(), all the time
  * 7 determinism	run_twice()
+ *
+ * What each excuses, and why no more:
+ *
+ * 1	As many copies as were promised (W, or R once all owners kept it) were lost to disks, or are with liars who were asked to
+ *	keep it (books.h: hits, books_false()): section 9 promises no more.  A loss counts only where fewer owners keep it than
+ *	were promised.  Where there are fewer than W others, it is all of them: all that a node knows that is new, or has a new
+ *	disk, and has not known all yet (several such may meet one another first), or whom a change of a minute ago has not reached.
+ *	An insert may count who lost it, or had it rotten, while it was under way: he believed what he said.  A
+ *	proof is of bytes: no liar is excused in it.
+ * 2	None.  "Nowhere" may be said to who does not know today's owners, when too many copies were lost.
+ * 3	A leased copy may go while R others are there.  A lease is lost when more than half of the owners lost it before the
+ *	others had it from them: it counted when a majority had it.  What no lease holds is copied at most in the first 24 h,
+ *	and nothing at all is deleted by a process that is younger than that.
+ * 4	Chunks that are lost by 1 need not be at their owners.  Cached copies may be anywhere.  Of traffic, a few chunks.
+ * 5	Whose disk was lost has seen nothing.  Evidence that is left with no majority may be forgotten.
+ * 6	A process that stands still answers when it goes on; one each of whose events takes long has a minute.
+ * 7	None.
  */
 
 /** check_settled(w, why, size): all views are one, every slot has exactly its owners, complete, nothing is on its way to its

@@ -27,6 +27,7 @@ struct host {
 	bool off;			/* the machine is */
 	bool gone;			/* for good: left, evicted, stopped by itself */
 	bool leaving, draining, evicted;
+	bool met;			/* since its disk is new it has once known all members */
 	bool member;			/* as the world means it: was started, and did not leave */
 	bool crawls;			/* each event takes long */
 	uint64_t thawed;		/* when it last stood still */

@@ -226,7 +226,7 @@ static void something(struct world *w)
 	else if (what < 85 && (parts & PART_LEASE) && v)
 		lease_some(w, v);
 	else if (what < 92 && (parts & PART_HEAD) && v)
-		writer_swap(w, v, false);
+		writer_swap(w, v);
 	else if (what < 97 && (parts & PART_HEAD) && v)
 		reader_head(w, v, false);
 	else if ((parts & PART_DELETE) && v)
@@ -335,7 +335,7 @@ void load_read_all(struct world *w)
 	if (w->options.parts & PART_HEAD)
 		for (unsigned int i = 0; i < l->volumes; i++) {
 			reader_head(w, &l->volume[i], true);
-			writer_swap(w, &l->volume[i], true);
+			writers_last(w, &l->volume[i]);
 		}
 }
 

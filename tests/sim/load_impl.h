@@ -117,7 +117,8 @@ void lease_gone(struct request *r);
 
 void writers_open(struct world *w, struct volume *v);
 void writers_close(struct volume *v);
-void writer_swap(struct world *w, struct volume *v, bool final);
+void writer_swap(struct world *w, struct volume *v);		/* one of them */
+void writers_last(struct world *w, struct volume *v);	/* all of them go on from the newest: where there is evidence, none may */
 void reader_head(struct world *w, struct volume *v, bool final);
 void head_reply(struct world *w, struct request *r, const struct effect *e);
 void swap_reply(struct world *w, struct request *r, const struct effect *e);

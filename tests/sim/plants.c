@@ -43,6 +43,8 @@ void plants_heal(struct world *w)
 	}
 	if (planted(w, PLANT_DELETE_YOUNG) && i && i->holders > 0)
 		disk_drop(w->host[i->holder[0]]->disk, &i->address, LOST_BY_NODE);
+	for (unsigned int k = 0; planted(w, PLANT_WRONG_OWNER) && i && k < w->hosts; k++)
+		disk_put(w->host[k]->disk, &i->address, KIND_DATA, i->chunk, STATE_OWNED);
 	for (unsigned int k = 0; planted(w, PLANT_FORGET_LEASES) && k < w->hosts; k++)
 		disk_forget_leases(w->host[k]->disk);
 	/* Many bytes are to be moved, so that it shows when they are moved for nothing. */

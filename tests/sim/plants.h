@@ -25,6 +25,9 @@
  * forget-leases	the owners forget a lease; no disk was lost			convergence
  * resurrect-one	a copy comes back while another is still to go			deletion
  * overwrite		of a head that replaces another than the newest: it is accepted	heads
+ * false-miss		who reads what owners have is told that it is nowhere		bytes
+ * wrong-owner		a node keeps as an owner's what is not for it, and never looks	convergence
+ * go-on		a writer goes on when there is evidence				heads
  */
 #ifndef TESTS_SIM_PLANTS_H
 #define TESTS_SIM_PLANTS_H

@@ -20,7 +20,7 @@ caught() {
 	echo "not ok - $checker catches $plant: $out"
 }
 
-echo "1..21"
+echo "1..24"
 caught lose-chunk loss
 caught false-ack loss
 caught wrong-byte bytes
@@ -41,6 +41,9 @@ caught delete-young deletion
 caught forget-leases convergence
 caught resurrect-one deletion --nodes 3 --delete 180000
 caught overwrite heads
+caught false-miss bytes
+caught wrong-owner convergence
+caught go-on heads
 out=$("$B/sim" --seed 5 --quiet --nodes 3 --faults none --delete 180000)
 case $out in
 *": ok"*) echo "ok - where nothing is planted, nobody speaks up" ;;

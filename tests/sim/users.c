@@ -106,6 +106,8 @@ void fetch_reply(struct world *w, struct request *r, const struct effect *e)
 	struct address is;
 
 	f->fetches++;
+	if (planted(w, PLANT_FALSE_MISS) && !r->local)
+		judge_miss(w, r);
 	if (e->result != 0) {
 		f->fetches_failed++;
 		if (e->result == -ENOENT)
