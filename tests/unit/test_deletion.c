@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -494,6 +495,38 @@ static void a_touch_that_meets_a_deletion_puts_it_again(void **state)
 	netkit_free(k);
 }
 
+/* Of those that go at once so many are on their way to the disk; the others wait for a later step, and go too. */
+static void so_many_are_deleted_at_a_time(void **state)
+{
+	struct netkit *k = ring_of(1, 12);
+	struct address a[3 * DELETES_MAX + 1];
+	unsigned int count = sizeof(a) / sizeof(a[0]), most = 0, left = 0;
+	char text[32];
+
+	(void)state;
+	for (unsigned int i = 0; i < count; i++) {
+		snprintf(text, sizeof(text), "garbage %u", i);
+		assert_int_equal(insert(k, 0, text, &a[i]), 0);
+	}
+	pass(k, DELETE_EPOCHS * DELETE_EPOCH - HOUR);
+	k->disk_delay = 3 * DELETE_EVERY;
+	for (unsigned int step = 0; step < 3 * 3600; step++) {
+		unsigned int now = 0;
+
+		netkit_run(k, DELETE_EVERY);
+		for (unsigned int i = 0; i < count; i++)
+			now += deleting(k->node[0].node, &a[i]);
+		assert_true(now <= DELETES_MAX);
+		most = now > most ? now : most;
+	}
+	assert_int_equal(most, DELETES_MAX);
+	/* But for the few for which touches.h errs. */
+	for (unsigned int i = 0; i < count; i++)
+		left += copies(k, &a[i]);
+	assert_true(left <= count / 20);
+	netkit_free(k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -508,6 +541,7 @@ int main(void)
 		cmocka_unit_test(a_lease_of_what_is_not_here_touches_nothing),
 		cmocka_unit_test(one_owner_that_takes_his_time_stops_no_deletion),
 		cmocka_unit_test(a_touch_that_meets_a_deletion_puts_it_again),
+		cmocka_unit_test(so_many_are_deleted_at_a_time),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
