@@ -1,0 +1,235 @@
+/* What bounds the work on leases, ends and heads: at the limit it goes, one above it is refused or waits, and it recovers. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "dht/net/heads_slots.h"
+#include "dht/net/lease_send.h"
+#include "tests/lib/volumekit.h"
+
+#define SLOT 4321u
+
+static struct netkit *ring_of(unsigned int count, uint64_t seed)
+{
+	struct netkit *k = netkit_new(count, seed);
+
+	netkit_start_all(k);
+	assert_true(netkit_settle(k));
+	netkit_run(k, 5 * S);
+	return k;
+}
+
+static int result_of(struct netkit *k, uint64_t ticket)
+{
+	const struct effect *e = netkit_reply(k, ticket);
+
+	assert_non_null(e);
+	return e->result;
+}
+
+/* ---- leases ---- */
+
+/* A lease straight to the disk of the first node, as a peer's would go there. */
+static int store(struct netkit *k, uint64_t number, const struct address *list, uint32_t count)
+{
+	struct address *own = malloc(count * sizeof(*own));
+	struct volumekit v;
+	struct chunk *blob;
+	struct lease l;
+	int result;
+
+	memcpy(own, list, count * sizeof(*own));
+	volumekit_make(k, number, &v);
+	blob = volumekit_lease(&v, SLOT, 1, own, count);
+	assert_int_equal(lease_read(blob->data, blob->len, &v.ring, &l), 0);
+	k->node[0].node->now = k->now;
+	result = lease_store(k->node[0].node, &l, &(struct wire_slice){ blob->data, blob->len }, &own, NULL, NULL, NULL);
+	assert_int_equal(own == NULL, result == 0);
+	free(own);
+	chunk_drop(blob);
+	return result;
+}
+
+static void so_many_addresses_are_on_their_way_to_the_disk(void **state)
+{
+	enum { GREATEST = LEASES_HELD_MAX / LEASE_ADDRESSES_MAX };
+	struct address *list = malloc(LEASE_ADDRESSES_MAX * sizeof(*list));
+	struct netkit *k = ring_of(1, 1);
+	struct leases *l = k->node[0].node->leases;
+
+	(void)state;
+	volumekit_addresses(SLOT, 0, LEASE_ADDRESSES_MAX, list);
+	for (unsigned int i = 0; i < GREATEST; i++)
+		assert_int_equal(store(k, 100 + i, list, LEASE_ADDRESSES_MAX), 0);
+	assert_int_equal(l->held, LEASES_HELD_MAX);
+	assert_int_equal(store(k, 99, list, 1), -EBUSY);
+	/* Something for it to do, so that what it wants done is carried out. */
+	netkit_command(k, 0, &(struct command){ .kind = COMMAND_HEAD, .timeout = 1 });
+	netkit_run(k, S);
+	assert_int_equal(l->held, 0);
+	assert_int_equal(store(k, 99, list, 1), 0);
+	free(list);
+	netkit_free(k);
+}
+
+static uint64_t start_lease(struct netkit *k, uint64_t number)
+{
+	struct command c = { .kind = COMMAND_LEASE, .count = 1 };
+	struct volumekit v;
+	struct address a;
+	uint64_t ticket;
+
+	volumekit_make(k, number, &v);
+	volumekit_addresses(SLOT, (unsigned int)number, 1, &a);
+	c.addresses = &a;
+	c.blob = volumekit_lease(&v, SLOT, 1, &a, 1);
+	ticket = netkit_command(k, 0, &c);
+	chunk_drop(c.blob);
+	return ticket;
+}
+
+static void so_many_leases_are_on_their_way_to_owners(void **state)
+{
+	struct netkit *k = ring_of(1, 2);
+	uint64_t ticket[LEASES_SENT_MAX + 1], late;
+
+	(void)state;
+	k->disk_delay = 3 * S;
+	for (unsigned int i = 0; i <= LEASES_SENT_MAX; i++)
+		ticket[i] = start_lease(k, 1 + i);
+	netkit_run(k, S);
+	assert_int_equal(k->node[0].node->leases->send->count, LEASES_SENT_MAX);
+	assert_int_equal(result_of(k, ticket[LEASES_SENT_MAX]), -EBUSY);
+	netkit_run(k, 20 * S);
+	for (unsigned int i = 0; i < LEASES_SENT_MAX; i++)
+		assert_int_equal(result_of(k, ticket[i]), 0);
+	late = start_lease(k, 1 + LEASES_SENT_MAX);
+	netkit_run(k, 20 * S);
+	assert_int_equal(result_of(k, late), 0);
+	netkit_free(k);
+}
+
+/* ---- ends ---- */
+
+static int end_volume(struct netkit *k, unsigned int at, uint64_t number)
+{
+	struct command c = { .kind = COMMAND_RETIRE };
+	struct volumekit v;
+	int result;
+
+	volumekit_make(k, number, &v);
+	c.blob = volumekit_end(&v);
+	result = netkit_ask(k, at, &c)->result;
+	chunk_drop(c.blob);
+	return result;
+}
+
+static void so_many_ends_are_kept(void **state)
+{
+	struct netkit *k = ring_of(3, 3);
+	struct leases *l = k->node[0].node->leases;
+
+	(void)state;
+	l->retired = RETIRED_MAX - 1;
+	assert_int_equal(end_volume(k, 0, 1), 0);
+	assert_int_equal(l->retired, RETIRED_MAX);
+	assert_int_equal(end_volume(k, 0, 2), -ENOSPC);
+	assert_int_equal(l->retired, RETIRED_MAX);
+	/* Of those that are kept it can still tell, and others have room. */
+	assert_int_equal(end_volume(k, 0, 1), 0);
+	assert_int_equal(end_volume(k, 1, 2), 0);
+	netkit_free(k);
+}
+
+struct losses {
+	enum wire_type type;
+	unsigned int from, to;		/* from or to k->count: anyone */
+	unsigned int sent;
+	bool lost;
+};
+
+static bool loses(struct netkit *k, unsigned int from, unsigned int to, struct link_message *m)
+{
+	struct losses *l = k->user;
+
+	if (m->type != l->type || (l->from != k->count && from != l->from) || (l->to != k->count && to != l->to))
+		return true;
+	l->sent++;
+	return !l->lost;
+}
+
+static void so_many_members_are_told_of_an_end_at_a_time(void **state)
+{
+	struct netkit *k = ring_of(RETIRE_ASKS + 4, 4);
+	struct losses l = { .type = WIRE_RETIRE, .to = k->count, .lost = true };
+	struct command c = { .kind = COMMAND_RETIRE };
+	struct volumekit v;
+	uint64_t ticket;
+
+	(void)state;
+	volumekit_make(k, 4, &v);
+	c.blob = volumekit_end(&v);
+	k->user = &l;
+	k->filter = loses;
+	ticket = netkit_command(k, 0, &c);
+	netkit_run(k, CALL_QUICK / 2);
+	assert_int_equal(l.sent, RETIRE_ASKS);
+	/* Nobody answers: then the others' turn comes. */
+	netkit_run(k, 2 * CALL_QUICK);
+	assert_int_equal(l.sent, k->count - 1);
+	netkit_run(k, 2 * CALL_QUICK);
+	assert_int_equal(result_of(k, ticket), -EHOSTUNREACH);
+	l.lost = false;
+	assert_int_equal(end_volume(k, 0, 4), 0);
+	for (unsigned int i = 0; i < k->count; i++)
+		assert_int_equal(k->node[i].node->leases->retired, 1);
+	chunk_drop(c.blob);
+	netkit_free(k);
+}
+
+static void so_many_who_have_not_heard_are_told_at_a_time(void **state)
+{
+	struct netkit *k = ring_of(2, 5);
+	struct losses l = { .type = WIRE_RETIRE, .to = 1, .lost = true };
+	struct node *n = k->node[0].node;
+	struct peer *p = peer_find(n, &k->node[1].id);
+	struct volumekit v;
+	struct chunk *end;
+
+	(void)state;
+	volumekit_make(k, 5, &v);
+	end = volumekit_end(&v);
+	k->user = &l;
+	k->filter = loses;
+	n->now = k->now;
+	for (unsigned int i = 0; i <= RETIRE_ASKS; i++)
+		lease_end_tell(n, p, end);
+	assert_int_equal(n->leases->tellings, RETIRE_ASKS);
+	netkit_run(k, 3 * CALL_QUICK);
+	assert_int_equal(l.sent, RETIRE_ASKS);
+	assert_int_equal(n->leases->tellings, 0);
+	l.lost = false;
+	lease_end_tell(n, p, end);
+	netkit_run(k, 3 * CALL_QUICK);
+	assert_int_equal(k->node[1].node->leases->retired, 1);
+	chunk_drop(end);
+	netkit_free(k);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(so_many_addresses_are_on_their_way_to_the_disk),
+		cmocka_unit_test(so_many_leases_are_on_their_way_to_owners),
+		cmocka_unit_test(so_many_ends_are_kept),
+		cmocka_unit_test(so_many_members_are_told_of_an_end_at_a_time),
+		cmocka_unit_test(so_many_who_have_not_heard_are_told_at_a_time),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
