@@ -220,6 +220,118 @@ static void so_many_who_have_not_heard_are_told_at_a_time(void **state)
 	netkit_free(k);
 }
 
+/* ---- heads ---- */
+
+static uint64_t start_swap(struct netkit *k, uint64_t number)
+{
+	struct command c = { .kind = COMMAND_SWAP };
+	struct volumekit v;
+	uint64_t ticket;
+
+	volumekit_make(k, number, &v);
+	c.address = v.id;
+	c.blob = volumekit_head(&v, 1, NULL, 1);
+	ticket = netkit_command(k, 0, &c);
+	chunk_drop(c.blob);
+	return ticket;
+}
+
+static void so_many_answered_heads_wait_for_their_last_owner(void **state)
+{
+	struct netkit *k = ring_of(3, 6);
+	struct losses l = { .type = WIRE_SWAP, .from = 0, .to = 2, .lost = true };
+	const struct heads *h = k->node[0].node->heads;
+	uint64_t ticket[HEAD_LINGER + 1];
+
+	(void)state;
+	k->user = &l;
+	k->filter = loses;
+	for (unsigned int round = 0; round < 2; round++) {
+		for (unsigned int i = 0; i < HEAD_LINGER + round; i++)
+			ticket[i] = start_swap(k, 1000 * round + i);
+		netkit_run(k, CALL_QUICK / 2);
+		for (unsigned int i = 0; i < HEAD_LINGER + round; i++)
+			assert_int_equal(result_of(k, ticket[i]), 0);
+		/* One more: it is answered, and no one is waited for. */
+		assert_int_equal(h->ask_count, HEAD_LINGER);
+		netkit_run(k, 5 * CALL_QUICK);
+		assert_int_equal(h->ask_count, 0);
+	}
+	netkit_free(k);
+}
+
+/* The first node comes back with an empty disk: it asks all others what heads they have. */
+static void lose_disk(struct netkit *k)
+{
+	netkit_crash(k, 0);
+	memory_catalogue_free(&k->node[0].disk);
+	memory_catalogue_init(&k->node[0].disk, UINT64_C(1) << 40);
+	k->node[0].generation += 1000;
+	k->node[0].seeds[0] = k->node[1].address;
+	netkit_start(k, 0);
+}
+
+static void so_many_are_asked_for_their_heads_at_a_time(void **state)
+{
+	struct netkit *k = ring_of(HEAD_PULLS_MAX + 6, 7);
+	struct losses l = { .type = WIRE_HEADS, .to = k->count, .lost = true };
+	const struct heads_pull *p;
+	unsigned int most = 0;
+
+	(void)state;
+	k->user = &l;
+	k->filter = loses;
+	lose_disk(k);
+	p = k->node[0].node->heads->pull;
+	for (uint64_t ms = 0; ms < 60 * 1000; ms += 10) {
+		unsigned int busy = 0;
+
+		netkit_run(k, 10 * MS);
+		for (unsigned int i = 0; i < HEAD_PULLS_MAX; i++)
+			busy += call_busy(&p->pull[i].call);
+		most = busy > most ? busy : most;
+	}
+	assert_int_equal(most, HEAD_PULLS_MAX);
+	assert_true(p->asked_count > HEAD_PULLS_MAX);
+	assert_true(p->waiting > 0);
+	l.lost = false;
+	netkit_run(k, 60 * S);
+	assert_int_equal(p->waiting, 0);
+	netkit_free(k);
+}
+
+static void rounds_of_questions_come_ever_less_often_but_come(void **state)
+{
+	struct netkit *k = ring_of(4, 8);
+	struct losses l = { .type = WIRE_HEADS, .to = k->count, .lost = true };
+	const struct heads_pull *p;
+	uint64_t longest = 0, last;
+	unsigned int sent = 0;
+
+	(void)state;
+	k->user = &l;
+	k->filter = loses;
+	lose_disk(k);
+	p = k->node[0].node->heads->pull;
+	last = k->now;
+	for (unsigned int second = 0; second < 600; second++) {
+		netkit_run(k, S);
+		if (l.sent > sent) {
+			longest = k->now - last > longest ? k->now - last : longest;
+			last = k->now;
+		}
+		sent = l.sent;
+	}
+	assert_true(p->waiting > 0);
+	assert_int_equal(p->wait, HEADS_AGAIN_MAX);
+	/* With the jitter of an eighth, and the time of the question itself. */
+	assert_in_range(longest, HEADS_AGAIN_MAX - HEADS_AGAIN_MAX / 8, HEADS_AGAIN_MAX + HEADS_AGAIN_MAX / 8 + CALL_QUICK + 2 * S);
+	l.lost = false;
+	netkit_run(k, HEADS_AGAIN_MAX + HEADS_AGAIN_MAX / 8 + 5 * S);
+	assert_int_equal(p->waiting, 0);
+	netkit_free(k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -228,6 +340,9 @@ int main(void)
 		cmocka_unit_test(so_many_ends_are_kept),
 		cmocka_unit_test(so_many_members_are_told_of_an_end_at_a_time),
 		cmocka_unit_test(so_many_who_have_not_heard_are_told_at_a_time),
+		cmocka_unit_test(so_many_answered_heads_wait_for_their_last_owner),
+		cmocka_unit_test(so_many_are_asked_for_their_heads_at_a_time),
+		cmocka_unit_test(rounds_of_questions_come_ever_less_often_but_come),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
