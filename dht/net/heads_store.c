@@ -69,16 +69,43 @@ void head_change_forget(struct head_change *c)
 	c->done = NULL;
 }
 
+/* Is ${c} a new row on its way to the disk, which is not there yet? */
+static bool arrives(struct node *n, const struct head_change *c)
+{
+	struct catalogue *cat = n->options.catalogue;
+	struct chunk *row;
+
+	if (!c->saved || !c->added || c->table == ROW_HEAD_SEEN)
+		return c->saved && c->added;	/* what is seen is counted when it was written */
+	row = cat->row(cat, &(struct catalogue_row_key){ .table = (uint8_t)c->table, .key = c->volume });
+	chunk_drop(row);
+	return !row;
+}
+
+/* New rows beside that of ${c} that will count against the same bound. */
+static unsigned int arriving(struct node *n, const struct head_change *c)
+{
+	unsigned int count = 0;
+
+	for (struct list *l = n->heads->changes.next; l != &n->heads->changes; l = l->next) {
+		const struct head_change *other = list_item(l, struct head_change, link);
+
+		count += other != c && other->table == c->table &&
+		    (c->table == ROW_HEAD_SEEN || ring_slot(&other->volume) == ring_slot(&c->volume)) && arrives(n, other);
+	}
+	return count;
+}
+
 /* One more volume: is there room?  Rows of one slot lie together, because a volume's slot is that of its id. */
 static bool room(struct node *n, const struct head_change *c)
 {
 	struct catalogue *cat = n->options.catalogue;
 	struct address at, start;
-	unsigned int slot = ring_slot(&c->volume), count = 0;
+	unsigned int slot = ring_slot(&c->volume), count = arriving(n, c);
 	bool more;
 
 	if (c->table == ROW_HEAD_SEEN)
-		return n->heads->seen < HEAD_SEEN_MAX;
+		return n->heads->seen + count < HEAD_SEEN_MAX;
 	memset(&start, 0, sizeof(start));
 	put_be64(start.b, (uint64_t)slot << (64 - RING_SLOT_BITS));
 	for (more = cat->rows(cat, ROW_HEAD, &start, &at); more && ring_slot(&at) == slot && count < HEAD_VOLUMES_MAX; count++)

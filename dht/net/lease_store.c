@@ -196,17 +196,29 @@ static bool is_storing(struct node *n, const struct address *volume, unsigned in
 	return false;
 }
 
-/* The catalogue is asked only for the first lease of a volume in a slot. */
-static bool has_room(struct node *n, const struct address *volume, unsigned int slot)
+static bool is_stored(struct node *n, const struct address *volume, unsigned int slot)
 {
 	struct catalogue *c = n->options.catalogue;
 	struct chunk *old = c->lease(c, volume, slot);
+
+	chunk_drop(old);
+	return old != NULL;
+}
+
+/* All are counted only for the first lease of a volume in a slot; those on their way to the disk, too. */
+static bool has_room(struct node *n, const struct address *volume, unsigned int slot)
+{
+	struct catalogue *c = n->options.catalogue;
 	struct address at, *after = NULL;
 	unsigned int volumes = 0;
 
-	chunk_drop(old);
-	if (old)
+	if (is_stored(n, volume, slot))
 		return true;
+	for (struct list *l = n->leases->storing.next; l != &n->leases->storing; l = l->next) {
+		const struct lease_storing *s = list_item(l, const struct lease_storing, link);
+
+		volumes += s->row.slot == slot && s->row.blob && !is_stored(n, &s->row.volume, slot);
+	}
 	while (volumes < LEASE_VOLUMES_MAX && c->lease_next(c, slot, after, &at)) {
 		after = &at;
 		volumes++;

@@ -54,6 +54,13 @@ static int store(struct netkit *k, uint64_t number, const struct address *list, 
 	return result;
 }
 
+/* Something for it to do, so that what it wants done is carried out. */
+static void wake(struct netkit *k)
+{
+	netkit_command(k, 0, &(struct command){ .kind = COMMAND_HEAD, .timeout = 1 });
+	netkit_run(k, S);
+}
+
 static void so_many_addresses_are_on_their_way_to_the_disk(void **state)
 {
 	enum { GREATEST = LEASES_HELD_MAX / LEASE_ADDRESSES_MAX };
@@ -67,9 +74,7 @@ static void so_many_addresses_are_on_their_way_to_the_disk(void **state)
 		assert_int_equal(store(k, 100 + i, list, LEASE_ADDRESSES_MAX), 0);
 	assert_int_equal(l->held, LEASES_HELD_MAX);
 	assert_int_equal(store(k, 99, list, 1), -EBUSY);
-	/* Something for it to do, so that what it wants done is carried out. */
-	netkit_command(k, 0, &(struct command){ .kind = COMMAND_HEAD, .timeout = 1 });
-	netkit_run(k, S);
+	wake(k);
 	assert_int_equal(l->held, 0);
 	assert_int_equal(store(k, 99, list, 1), 0);
 	free(list);
@@ -220,6 +225,28 @@ static void so_many_who_have_not_heard_are_told_at_a_time(void **state)
 	netkit_free(k);
 }
 
+static void so_many_volumes_have_leases_in_a_slot(void **state)
+{
+	struct netkit *k = ring_of(1, 9);
+	struct address a;
+
+	(void)state;
+	volumekit_addresses(SLOT, 0, 1, &a);
+	for (unsigned int i = 1; i < LEASE_VOLUMES_MAX; i++)
+		assert_int_equal(store(k, i, &a, 1), 0);
+	/* Those on their way to the disk are counted, too. */
+	assert_int_equal(store(k, LEASE_VOLUMES_MAX, &a, 1), 0);
+	assert_int_equal(store(k, LEASE_VOLUMES_MAX + 1, &a, 1), -ENOSPC);
+	wake(k);
+	assert_int_equal(store(k, LEASE_VOLUMES_MAX + 1, &a, 1), -ENOSPC);
+	/* The end of one makes room for another. */
+	assert_int_equal(end_volume(k, 0, 7), 0);
+	netkit_run(k, 60 * S);
+	assert_int_equal(store(k, LEASE_VOLUMES_MAX + 1, &a, 1), 0);
+	assert_int_equal(store(k, LEASE_VOLUMES_MAX + 2, &a, 1), -ENOSPC);
+	netkit_free(k);
+}
+
 /* ---- heads ---- */
 
 static uint64_t start_swap(struct netkit *k, uint64_t number)
@@ -234,6 +261,87 @@ static uint64_t start_swap(struct netkit *k, uint64_t number)
 	ticket = netkit_command(k, 0, &c);
 	chunk_drop(c.blob);
 	return ticket;
+}
+
+/* So many rows of heads in the slot of ${like}, which are no volumes' own; ${there}: else they go. */
+static void fill_slot(struct netkit *k, const struct address *like, unsigned int first, unsigned int count, bool there)
+{
+	struct chunk *junk = chunk_copy("junk", 4);
+
+	for (unsigned int i = first; i < first + count; i++) {
+		struct effect e = { .kind = EFFECT_SAVE, .chunk = there ? junk : NULL, .row = { .table = ROW_HEAD } };
+		struct event done;
+
+		volumekit_addresses(ring_slot(like), 1 + i, 1, &e.row.key);
+		memory_catalogue_apply(&k->node[0].disk, &e, &done);
+		assert_int_equal(done.result, 0);
+	}
+	chunk_drop(junk);
+}
+
+/* Two volumes of one slot: among some hundred there are two. */
+static void find_two(struct netkit *k, uint64_t number[2], struct address *like)
+{
+	uint64_t seen[RING_SLOTS] = { 0 };
+
+	for (uint64_t i = 1;; i++) {
+		struct volumekit v;
+		unsigned int slot;
+
+		volumekit_make(k, i, &v);
+		slot = ring_slot(&v.id);
+		if (seen[slot] > 0) {
+			number[0] = seen[slot];
+			number[1] = i;
+			*like = v.id;
+			return;
+		}
+		seen[slot] = i;
+	}
+}
+
+static void so_many_volumes_have_heads_in_a_slot(void **state)
+{
+	struct netkit *k = ring_of(1, 10);
+	uint64_t number[2], ticket[2];
+	struct address like;
+
+	(void)state;
+	find_two(k, number, &like);
+	fill_slot(k, &like, 0, HEAD_VOLUMES_MAX - 1, true);
+	/* Both come before either is on the disk, and there is room for one. */
+	for (unsigned int i = 0; i < 2; i++)
+		ticket[i] = start_swap(k, number[i]);
+	netkit_run(k, 5 * S);
+	assert_int_equal(result_of(k, ticket[0]), 0);
+	assert_int_equal(result_of(k, ticket[1]), -ENOSPC);
+	fill_slot(k, &like, 0, 1, false);
+	ticket[1] = start_swap(k, number[1]);
+	netkit_run(k, 5 * S);
+	assert_int_equal(result_of(k, ticket[1]), 0);
+	netkit_free(k);
+}
+
+static void so_many_volumes_heads_are_remembered(void **state)
+{
+	struct netkit *k = ring_of(1, 11);
+	struct heads *h = k->node[0].node->heads;
+	uint64_t ticket[2];
+
+	(void)state;
+	h->seen = HEAD_SEEN_MAX - 1;
+	/* Again both come before either is on the disk. */
+	ticket[0] = start_swap(k, 1);
+	ticket[1] = start_swap(k, 2);
+	netkit_run(k, 5 * S);
+	assert_int_equal(result_of(k, ticket[0]), 0);
+	assert_int_equal(result_of(k, ticket[1]), -ENOSPC);
+	assert_int_equal(h->seen, HEAD_SEEN_MAX);
+	h->seen--;
+	ticket[1] = start_swap(k, 2);
+	netkit_run(k, 5 * S);
+	assert_int_equal(result_of(k, ticket[1]), 0);
+	netkit_free(k);
 }
 
 static void so_many_answered_heads_wait_for_their_last_owner(void **state)
@@ -340,6 +448,9 @@ int main(void)
 		cmocka_unit_test(so_many_ends_are_kept),
 		cmocka_unit_test(so_many_members_are_told_of_an_end_at_a_time),
 		cmocka_unit_test(so_many_who_have_not_heard_are_told_at_a_time),
+		cmocka_unit_test(so_many_volumes_have_leases_in_a_slot),
+		cmocka_unit_test(so_many_volumes_have_heads_in_a_slot),
+		cmocka_unit_test(so_many_volumes_heads_are_remembered),
 		cmocka_unit_test(so_many_answered_heads_wait_for_their_last_owner),
 		cmocka_unit_test(so_many_are_asked_for_their_heads_at_a_time),
 		cmocka_unit_test(rounds_of_questions_come_ever_less_often_but_come),
