@@ -324,6 +324,7 @@ static void a_disk_that_hangs_is_not_given_more_and_more(void **state)
 		kit_run(k, 1 * MS);
 		assert_true(insert_machine.memory(k->node) <= bound);
 	}
+	assert_int_equal(insert_machine.memory(k->node), bound);
 	assert_replied(t, -EBUSY);
 	k->hold_disk = false;
 	kit_run(k, 60 * S);
