@@ -288,6 +288,50 @@ static void few_slots_leases_are_fetched_at_a_time(void **state)
 	repairkit_free(k);
 }
 
+/* ---- spares ---- */
+
+/* Whoever lists a slot has no end of it, and none of that is of the slot. */
+static bool lists_for_ever(struct repairkit *k, unsigned int from, unsigned int to, struct link_message *m)
+{
+	static struct address made[WIRE_ADDRESSES_MAX];
+	struct message message = { .type = WIRE_ANSWER, .request = m->request, .has = WIRE_HAS(FIELD_ADDRESSES),
+		.addresses = made, .address_count = WIRE_ADDRESSES_MAX, .more = true };
+	uint8_t *data;
+
+	lost_count += m->type == WIRE_LIST;
+	if (m->type != WIRE_ANSWER || repairkit_question(k, from, to, m) != WIRE_LIST)
+		return true;
+	for (unsigned int i = 0; i < WIRE_ADDRESSES_MAX; i++) {
+		made_up(i, &made[i]);
+		memset(made[i].b, ring_slot(&k->address[0]) < RING_SLOTS / 2 ? 0xff : 0, 8);
+	}
+	chunk_drop(m->body);
+	m->body = chunk_new(wire_size(&message, false), &data);
+	assert_true(wire_encode(&message, false, data, m->body->len) >= 0);
+	return true;
+}
+
+static void what_an_owner_lists_for_a_spare_is_bounded(void **state)
+{
+	struct repairkit *k = ring_of(6, 1);
+	unsigned int owner = 0;
+
+	(void)state;
+	while (!repairkit_owner(k, owner, 0))
+		owner++;
+	netkit_crash(k->net, owner);
+	lost_count = 0;
+	k->meddle = lists_for_ever;
+	netkit_run(k->net, SPARE_AFTER + 300 * S);
+	assert_int_equal(lost_count, SPARE_SLOT_MAX / WIRE_ADDRESSES_MAX);
+	assert_int_equal(repairkit_copies(k, 0), 2);
+	/* And the slot is not given up: an owner is asked anew after a while. */
+	k->meddle = NULL;
+	netkit_run(k->net, SPARE_AGAIN + 300 * S);
+	assert_int_equal(repairkit_copies(k, 0), 3);
+	repairkit_free(k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -297,6 +341,7 @@ int main(void)
 		cmocka_unit_test(few_pairs_are_compared_at_a_time),
 		cmocka_unit_test(a_pair_is_compared_soon_after_a_cut),
 		cmocka_unit_test(few_slots_leases_are_fetched_at_a_time),
+		cmocka_unit_test(what_an_owner_lists_for_a_spare_is_bounded),
 	};
 
 	if (getenv("SEED"))

@@ -390,6 +390,9 @@ static void a_quarter_may_be_down_and_no_more(void **state)
 	netkit_crash(k, 5);
 	netkit_run(k, 30 * S);
 	assert_false(membership_spares(node(k, 0), &k->node[7].id));
+	netkit_start(k, 5);
+	netkit_run(k, 30 * S);
+	assert_true(membership_spares(node(k, 0), &k->node[7].id));
 	netkit_free(k);
 }
 

@@ -143,29 +143,41 @@ static void who_lost_his_row_goes_on(void **state)
 
 /* ---- limits ---- */
 
+static uint64_t hangs;
+
 static bool own_row_hangs(struct netkit *k, unsigned int at, const struct effect *e)
 {
 	(void)k;
-	return at != 1 || e->kind != EFFECT_SAVE || e->row.table != ROW_SELF;
+	if (at != 1 || e->kind != EFFECT_SAVE || e->row.table != ROW_SELF)
+		return true;
+	hangs = e->ticket;
+	return false;
 }
 
 static void commands_that_wait_for_the_disk_are_bounded(void **state)
 {
 	struct netkit *k = running(3);
-	uint64_t ticket = 0;
+	uint64_t ticket[SELF_WAITING_MAX + 1];
 
 	(void)state;
 	k->effect = own_row_hangs;
 	for (unsigned int i = 0; i <= SELF_WAITING_MAX; i++) {
 		struct command c = { .kind = COMMAND_SET, .weight = 2 };
 
-		assert_true(ticket == 0 || !netkit_reply(k, ticket));
-		ticket = netkit_command(k, 1, &c);
+		assert_true(i == 0 || !netkit_reply(k, ticket[i - 1]));
+		ticket[i] = netkit_command(k, 1, &c);
 		netkit_run(k, 10 * MS);
 	}
-	assert_int_equal(netkit_reply(k, ticket)->result, -EBUSY);
+	assert_int_equal(netkit_reply(k, ticket[SELF_WAITING_MAX])->result, -EBUSY);
 	/* Nothing was said that the disk does not know. */
 	assert_int_equal(entry(k, 0, 1)->member->weight, 1);
+	k->effect = NULL;
+	node_input(node(k, 1), &(struct event){ .kind = EVENT_DONE, .ticket = hangs }, k->now);
+	netkit_run(k, 5 * S);
+	for (unsigned int i = 0; i < SELF_WAITING_MAX; i++)
+		assert_int_equal(netkit_reply(k, ticket[i])->result, 0);
+	assert_int_equal(entry(k, 0, 1)->member->weight, 2);
+	assert_int_equal(ask(k, 1, (struct command){ .kind = COMMAND_SET, .weight = 3 }), 0);
 	netkit_free(k);
 }
 
