@@ -332,6 +332,54 @@ static void what_an_owner_lists_for_a_spare_is_bounded(void **state)
 	repairkit_free(k);
 }
 
+/* ---- slots that have become ours ---- */
+
+static uint64_t labels[RELABEL_BATCH + 1];
+static unsigned int label_count;
+
+/* Those of rebalance: what is on its way to its owners stays so, and is ours, too. */
+static bool labels_hang(struct netkit *net, unsigned int at, const struct effect *e)
+{
+	(void)net;
+	if (at != 1 || e->kind != EFFECT_STATES || e->states != (STATE_OWNED | STATE_FOREIGN))
+		return true;
+	if (label_count <= RELABEL_BATCH)
+		labels[label_count] = e->ticket;
+	label_count++;
+	return false;
+}
+
+static void few_records_that_become_ours_are_changed_at_a_time(void **state)
+{
+	struct repairkit *k = repairkit_new(2, 3 * RELABEL_BATCH, 200, seed);
+
+	(void)state;
+	for (unsigned int node = 0; node < 2; node++) {
+		repairkit_put_all(k, node);
+		repairkit_lease(k, node, 1, NULL);
+	}
+	for (unsigned int i = 0; i < k->chunks; i++) {
+		const struct effect e = { .kind = EFFECT_STATES, .address = k->address[i], .states = STATE_FOREIGN };
+		struct event done;
+
+		memory_catalogue_apply(&k->net->node[1].disk, &e, &done);
+		assert_int_equal(done.result, 0);
+	}
+	label_count = 0;
+	k->net->effect = labels_hang;
+	netkit_start_all(k->net);
+	netkit_run(k->net, 60 * S);
+	assert_int_equal(label_count, RELABEL_BATCH);
+
+	k->net->effect = NULL;
+	/* The disk refuses: foreign.c, which came to the same records, has changed them meanwhile. */
+	for (unsigned int i = 0; i < RELABEL_BATCH; i++)
+		node_input(node(k, 1), &(struct event){ .kind = EVENT_DONE, .ticket = labels[i], .result = -EIO }, k->net->now);
+	netkit_run(k->net, 60 * S);
+	assert_true(repairkit_place(k, 600 * S));
+	repairkit_free(k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -342,6 +390,7 @@ int main(void)
 		cmocka_unit_test(a_pair_is_compared_soon_after_a_cut),
 		cmocka_unit_test(few_slots_leases_are_fetched_at_a_time),
 		cmocka_unit_test(what_an_owner_lists_for_a_spare_is_bounded),
+		cmocka_unit_test(few_records_that_become_ours_are_changed_at_a_time),
 	};
 
 	if (getenv("SEED"))
