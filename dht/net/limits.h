@@ -1,4 +1,4 @@
-/* limits: what bounds a node's memory and work.  Each has its reason; each is tested at the limit (tests/unit/test_limits). */
+/* limits: what bounds a node's memory and work.  Each has its reason; each is tested at the limit (test_limits*, or with its machine). */
 #ifndef DHT_NET_LIMITS_H
 #define DHT_NET_LIMITS_H
 
