@@ -14,12 +14,15 @@ CHUNKER := \
 DHT := \
 	io record scan segment ledger ledger_rows ledger_write marks recent format lock \
 	append tail sync commit recover pace check gc dead clean listing get put store open work dht
-NET := ring ring_token noise door link link_frames link_hello link_credit wire wire_items domain member member_table signed ringfile \
+NET := \
+	ring ring_token noise door link link_frames link_hello link_credit \
+	wire wire_items domain member member_table signed ringfile \
 	timers random effects work commands latency peers links dials calls serve node machines \
 	view membership gossip swim suspicion exchange self placement \
 	proof chunkserve insert fetch fetch_ask confirm audit foreign foreign_touch move \
 	trie repair repair_slots reconcile reconcile_judge pull spare repair_serve rebalance leave \
-	heads heads_read heads_write heads_row heads_store heads_pull heads_slots deletion touches lease lease_end lease_pull lease_push lease_send lease_serve lease_store lease_sweep
+	heads heads_read heads_write heads_row heads_store heads_pull heads_slots deletion touches \
+	lease lease_end lease_pull lease_push lease_send lease_serve lease_store lease_sweep
 FS := \
 	log now size options place remount jobs grace roots uploads lookups cache fetch \
 	acl tree tree_view tree_change tree_names tree_rename tree_attr tree_xattr \
@@ -35,8 +38,14 @@ UNIT_CHUNKER := \
 UNIT_DHT     := test_record test_store test_dht test_gc test_gc_race
 UNIT_CORE    := test_calls test_peers test_limits
 UNIT_MEMBERS := test_membership test_membership_lies test_limits_membership test_suspicion test_placement test_swarm
-UNIT_WHOLE   := test_heads test_lease test_volume_limits test_touches test_deletion test_tail test_ring_of_chunks test_complete test_limits_repair
-UNIT_NET     := test_ring test_wire test_wire_items test_member test_signed test_ringfile test_protocol test_trie test_noise test_door test_link test_link_frames test_timers test_netnode $(UNIT_CORE) $(UNIT_MEMBERS) test_insert test_fetch_net test_confirm test_audit test_chunkserve test_foreign $(UNIT_WHOLE) test_repair test_rebalance test_leave
+UNIT_WHOLE := \
+	test_heads test_lease test_volume_limits test_touches test_deletion test_tail test_ring_of_chunks test_complete \
+	test_limits_repair
+UNIT_NET := \
+	test_ring test_wire test_wire_items test_member test_signed test_ringfile test_protocol test_trie test_noise \
+	test_door test_link test_link_frames test_timers test_netnode $(UNIT_CORE) $(UNIT_MEMBERS) test_insert \
+	test_fetch_net test_confirm test_audit test_chunkserve test_foreign $(UNIT_WHOLE) test_repair test_rebalance \
+	test_leave
 FAULT        := test_power test_disk test_tail test_open test_heal test_collect test_crash
 UNIT_FS := \
 	test_options test_cache test_fetch test_jobs test_gate test_extents test_file test_file_memory test_files \
@@ -46,9 +55,14 @@ UNIT_FS := \
 UNIT_FAKE := \
 	test_cache test_fetch test_file test_file_memory test_files test_files_bound test_files_threads test_checkpoint \
 	test_snapshots test_collect
-SIM := world sorted options trace tables network disk catalogue host liar books load users leases writers faults plants run check grown scenarios main
+SIM := \
+	world sorted options trace tables network disk catalogue host liar books load users leases writers faults plants \
+	run check grown scenarios main
 FUZZ         := fuzz_codec fuzz_snapshot fuzz_directory fuzz_index fuzz_segment fuzz_link fuzz_wire fuzz_member fuzz_node
 EXERCISE     := plan make model model_names model_data real real_data scan common crash worker run shrink main
+KITS := \
+	address_catalogue change_list chunkkit chunkkit_peers chunkset crash crash_check dhttest disk faultio filekit \
+	golden memory_catalogue netkit powercut repairkit ringkit volumekit wire_golden wire_sample
 MOUNT_HELPERS := exercise/exercise helpers/stall.so helpers/powerlog.so helpers/nomem.so
 POSIX := \
 	posix names links nodes rename directories attributes times permissions setid opening io sizes holes copies \
@@ -82,6 +96,7 @@ help:
 	@echo 'make            build dhtfs, dhtctl and nullfs in $(B)/'
 	@echo 'make mount      install what is missing, build, mount at MNT ($(MNT))'
 	@echo 'make test       install what is missing, build, run all tests; SAN=address,undefined or SAN=thread'
+	@echo 'make sim        one run of the simulator with all that happens in it: SEED=n'
 	@echo 'make soak       the long tests; make bench: figures; make fuzz: fuzzers, SECONDS=60 each'
 	@echo 'make install    to PREFIX ($(PREFIX)) under DESTDIR'
 	@echo 'make clean      remove what was built'
@@ -123,7 +138,7 @@ $(B)/ringstat: LIBS = -lsodium
 $(PROGRAMS) $(BENCHES) $(B)/ringstat $(addprefix $(B)/tests/mount/,exercise/exercise posix/posix):
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
-$(B)/libtest.a: $(call objs,tests/lib,address_catalogue change_list chunkkit chunkkit_peers chunkset crash crash_check dhttest disk faultio filekit golden memory_catalogue netkit powercut repairkit ringkit volumekit wire_golden wire_sample)
+$(B)/libtest.a: $(call objs,tests/lib,$(KITS))
 $(addprefix $(B)/tests/unit/,$(UNIT_FAKE)): $(B)/tests/lib/fakedht.o
 $(addprefix $(B)/tests/unit/,$(UNIT_CORE)): $(B)/tests/lib/corekit.o $(B)/libnet.a
 $(addprefix $(B)/tests/unit/,$(UNIT_WHOLE)): $(call objs,tests/lib,netkit volumekit memory_catalogue repairkit) $(B)/libnet.a
