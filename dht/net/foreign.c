@@ -225,13 +225,15 @@ void foreign_ready(struct node *n, struct move *m)
 void foreign_over(struct node *n, struct move *m, bool left)
 {
 	struct foreign *f = n->foreign;
+	bool foreign = chunk_state(n, &m->address) & STATE_FOREIGN;
 
 	f->moving_count -= m->moving;
 	if (m->shipment)
 		move_stop(n, m);
-	f->done += !left && m->swept;
-	/* What is not FOREIGN was pushed for the good of others: whoever finds it lacking again says so again. */
-	if (left && chunk_state(n, &m->address) & STATE_FOREIGN) {
+	f->done += !left && !foreign && m->swept;
+	/* What is not FOREIGN was pushed for the good of others: whoever finds it lacking again says so again.  One that was
+	 * settled, and is FOREIGN, has become so again since. */
+	if (foreign) {
 		f->left++;
 		if (!f->sweeping)
 			sweep_soon(n, f->pause);

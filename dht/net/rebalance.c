@@ -5,7 +5,7 @@
  * Two walks over the records, each in pieces, after each new table; one runs at a time.
  *
  * walk   | a record                              | function    | becomes
- * GAINED | FOREIGN or CACHED, in a slot of ours  | gained()    | OWNED (and FOREIGN still, if it was)
+ * GAINED | FOREIGN or CACHED, in a slot of ours  | gained()    | OWNED (and FOREIGN still, if it was, and foreign_add())
  * LOST   | OWNED, in another's slot, released    | lost()      | FOREIGN, and foreign_add()
  *        | OWNED, in another's slot, held        | lost()      | as it is: we go on serving it
  *
@@ -30,7 +30,7 @@ enum walk { GAINED, LOST, OVER };
 struct relabel {
 	struct work work;		/* not busy: free */
 	struct address address;
-	bool foreign;
+	unsigned int states;		/* what it becomes */
 };
 
 struct rebalance {
@@ -114,9 +114,10 @@ static void relabelled(struct node *n, struct work *w, const struct event *e)
 	struct relabel *l = list_item(w, struct relabel, work);
 
 	n->rebalance->busy--;
-	if (!e->result && l->foreign)
+	/* Also of a gained one: it may have been confirmed, and was FOREIGN no more, between our look at it and the disk's turn. */
+	if (!e->result && l->states & STATE_FOREIGN)
 		foreign_add(n, &l->address);
-	else if (e->result && e->result != -ENOENT && l->foreign)
+	else if (e->result && e->result != -ENOENT && l->states == STATE_FOREIGN)
 		trie_slots_add(&n->rebalance->held, ring_slot(&l->address));
 	if (!n->rebalance->busy)
 		walk_on(n);
@@ -128,7 +129,7 @@ static void relabel(struct node *n, const struct address *a, unsigned int states
 	struct relabel *l = &n->rebalance->relabel[n->rebalance->busy++];
 
 	l->address = *a;
-	l->foreign = states == STATE_FOREIGN;
+	l->states = states;
 	l->work.done = relabelled;
 	work_start(n, &l->work, &e);
 }

@@ -188,6 +188,31 @@ static void what_is_still_here_becomes_ours_again_without_a_byte(void **state)
 	repairkit_free(k);
 }
 
+/* While slots are labelled anew their records are confirmed, too, and a slow disk is told of both at once. */
+static void what_becomes_ours_while_it_is_confirmed_does_not_stay_foreign(void **state)
+{
+	struct repairkit *k = repairkit_new(4, CHUNKS, LEN, seed);
+
+	(void)state;
+	for (unsigned int node = 0; node < 3; node++) {
+		repairkit_put_all(k, node);
+		repairkit_lease(k, node, 1, NULL);
+		netkit_start(k->net, node);
+	}
+	assert_true(netkit_settle(k->net));
+	for (unsigned int i = 0; i < CHUNKS; i++) {
+		const struct effect e = { .kind = EFFECT_WRITE, .address = k->address[i], .chunk_kind = KIND_DATA,
+			.chunk = k->chunk[i], .states = STATE_FOREIGN };
+		struct event done;
+
+		memory_catalogue_apply(&k->net->node[3].disk, &e, &done);
+	}
+	k->net->disk_delay = S;
+	netkit_start(k->net, 3);
+	assert_true(repairkit_place(k, 600 * S));
+	repairkit_free(k);
+}
+
 /* ---- who may say that he has all ---- */
 
 /* Does the disk of a node say that the slot of chunk ${i} is complete? */
@@ -274,6 +299,7 @@ int main(void)
 		cmocka_unit_test(what_new_owners_do_not_fetch_is_pushed_in_the_end),
 		cmocka_unit_test(a_restart_of_an_old_owner_amid_a_move_loses_nothing),
 		cmocka_unit_test(what_is_still_here_becomes_ours_again_without_a_byte),
+		cmocka_unit_test(what_becomes_ours_while_it_is_confirmed_does_not_stay_foreign),
 		cmocka_unit_test(new_owners_do_not_take_each_others_word),
 		cmocka_unit_test(one_who_says_that_he_has_all_is_not_enough),
 	};
