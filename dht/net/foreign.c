@@ -333,7 +333,7 @@ static size_t memory(struct node *n)
 {
 	struct foreign *f = n->foreign;
 
-	return f ? sizeof *f + f->count * sizeof(struct move) + f->touch_bytes + f->bytes : 0;
+	return f ? sizeof *f + f->count * sizeof(struct move) + f->touch_bytes + f->held : 0;
 }
 
 const struct machine foreign_machine = {

@@ -44,7 +44,8 @@ struct foreign {
 	struct list touching;		/* under way */
 	unsigned int count;		/* moves in all lists */
 	unsigned int touching_count, moving_count;
-	size_t bytes;			/* of chunks in memory, and of those being read at most */
+	size_t bytes;			/* of chunks in memory, and of those being read at most: what is reserved */
+	size_t held;			/* by shipments and the chunks that they have: what is in memory */
 	size_t touch_bytes;
 	struct address queue[FOREIGN_WINDOW];	/* told by foreign_add(), not yet taken */
 	unsigned int queue_first, queued;

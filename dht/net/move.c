@@ -62,6 +62,8 @@ static void count_bytes(struct node *n, struct shipment *s, size_t bytes)
 static void drop_chunk(struct node *n, struct shipment *s)
 {
 	count_bytes(n, s, 0);
+	if (s->chunk)
+		n->foreign->held -= s->chunk->len;
 	chunk_drop(s->chunk);
 	s->chunk = NULL;
 }
@@ -96,6 +98,7 @@ static void was_read(struct node *n, struct work *w, const struct event *e)
 	}
 	s->chunk = chunk_hold(e->chunk);
 	s->kind = e->chunk_kind;
+	n->foreign->held += s->chunk->len;
 	count_bytes(n, s, s->chunk->len);
 	for (unsigned int i = 0; i < m->owners; i++) {
 		struct message put = { .type = WIRE_PUT, .address = m->address, .kind = (uint8_t)s->kind, .volume = e->hash };
@@ -247,6 +250,7 @@ void move_start(struct node *n, struct move *m)
 	for (unsigned int i = 0; i < RING_REPLICAS_MAX; i++)
 		s->leg[i].shipment = s;
 	m->shipment = s;
+	n->foreign->held += sizeof *s;
 	next(n, m);
 }
 
@@ -262,6 +266,7 @@ void move_stop(struct node *n, struct move *m)
 			proof_stop(n, &s->leg[i].proof);
 	}
 	drop_chunk(n, s);
+	n->foreign->held -= sizeof *s;
 	free(s);
 	m->shipment = NULL;
 }

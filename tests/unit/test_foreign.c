@@ -575,6 +575,25 @@ static void bytes_in_memory_are_bounded(void **state)
 	finish();
 }
 
+/* What a disk that hangs has not read yet is reserved, and in nobody's memory. */
+static void what_is_being_read_is_not_held(void **state)
+{
+	(void)state;
+	begin(8, false);
+	kit_halt(k);
+	keep_many(200, 100);
+	kit_boot(k);
+	k->hold_disk = true;
+	kit_run(k, 5 * S);
+	assert_in_range(k->node->foreign->bytes, MOVES_BYTES, MOVES_BYTES + WIRE_BYTES_MAX);
+	assert_true(foreign_machine.memory(k->node) < 1 << 20);
+	k->hold_disk = false;
+	kit_run(k, 60 * S);
+	assert_int_equal(count_foreign(), 0);
+	assert_int_equal(k->node->foreign->held, 0);
+	finish();
+}
+
 static void so_many_records_move_at_a_time(void **state)
 {
 	unsigned int most = 0;
@@ -759,6 +778,7 @@ int main(void)
 		cmocka_unit_test(many_are_handed_over_with_few_questions_and_bounded_memory),
 		cmocka_unit_test(so_many_peers_are_asked_at_a_time),
 		cmocka_unit_test(bytes_in_memory_are_bounded),
+		cmocka_unit_test(what_is_being_read_is_not_held),
 		cmocka_unit_test(so_many_records_move_at_a_time),
 		cmocka_unit_test(more_than_can_be_remembered_are_found_by_a_sweep),
 		cmocka_unit_test(a_sweep_that_was_due_before_the_first_table_is_made_after_it),
