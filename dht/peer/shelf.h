@@ -1,0 +1,64 @@
+/*
+ * shelf: what this node notes about its records beside where they lie: their states, its rows, its leases.  The
+ * catalogue (dht/net/catalogue.h) of a real node, in one LMDB environment STORE/shelf.
+ *
+ * The store says what is here, the shelf what it is to the ring.  So a record that the shelf knows nothing of is FOREIGN, which
+ * is never evicted and goes to its owners: a store that was filled before it joined a ring, a shelf that was lost, and
+ * what a crash left behind are all that.  What the shelf notes of records that are not in the store is not seen, and removed.
+ *
+ * Its catalogue is read by one thread, the loop's; changes come from one other thread, the disk's, each
+ * batch one transaction, durable when shelf_commit() returns, and seen by the reader from then on.
+ */
+#ifndef DHT_PEER_SHELF_H
+#define DHT_PEER_SHELF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dht/net/catalogue.h"
+
+struct shelf;
+struct store;
+
+/**
+ * shelf_open(dir, store, out, why, why_size): open ${dir}/shelf, or make it, for the records of ${store}, which outlives it.  After anything
+ * but an orderly close it is compared with the store, record by record: some seconds for 10,000,000.
+ * -EUCLEAN: damaged (${why} says what to do: its rows - heads, leases - are nowhere else on this node), -EPROTO, -ENOSPC, -ENOMEM, ...
+ */
+int shelf_open(const char *dir, struct store *store, struct shelf **out, char *why, size_t why_size);
+
+/** shelf_close(s): 0 or what the last commit said. */
+int shelf_close(struct shelf *s);
+
+/** shelf_catalogue(s): to be asked by one thread; valid until shelf_close(). */
+struct catalogue *shelf_catalogue(struct shelf *s);
+
+/* One change of a batch. */
+struct shelf_change {
+	enum { SHELF_STATES, SHELF_ADD, SHELF_FORGET, SHELF_ROW, SHELF_LEASE } kind;
+	struct address address;		/* STATES: set; ADD: add ${states}, OWNED and FOREIGN end CACHED; FORGET: the record goes */
+	unsigned int states;
+	struct address volume;		/* ADD: on whose behalf, counted at the first one; zeros: nobody's */
+	struct catalogue_row_key row;	/* ROW */
+	struct chunk *chunk;		/* ROW: NULL removes; held by the caller until the commit returns */
+	const struct catalogue_lease *lease;	/* LEASE; likewise */
+	int result;			/* out: 0 or -errno of this one */
+};
+
+/** shelf_commit(s, changes, n): all of them, durably, in order.  0, or -errno: then none was made (and each says so). */
+int shelf_commit(struct shelf *s, struct shelf_change *changes, size_t n);
+
+struct shelf_totals {
+	uint64_t owned, foreign, cached;	/* records */
+	uint64_t cached_bytes, foreign_bytes;	/* stored, about */
+	uint64_t leases, leased;		/* leases here; addresses in them */
+};
+/** shelf_totals(s, out): any thread. */
+void shelf_totals(struct shelf *s, struct shelf_totals *out);
+
+/** shelf_evict(s, cursor, n, out): up to ${n} addresses of records that are CACHED alone, and in no lease made here, behind *${cursor}, which
+ * moves on, and around.  Any thread. */
+size_t shelf_evict(struct shelf *s, struct address *cursor, size_t n, struct address *out);
+
+#endif
