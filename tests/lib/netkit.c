@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "chunker/bytes.h"
+#include "dht/net/node_impl.h"
 
 /* What is to happen, in the order of (at, order). */
 struct netkit_event {
@@ -446,6 +447,17 @@ void netkit_start_all(struct netkit *k)
 		netkit_start(k, i);
 }
 
+struct netkit *netkit_ring(unsigned int count, uint64_t seed)
+{
+	struct netkit *k = netkit_new(count, seed);
+
+	netkit_start_all(k);
+	if (!netkit_settle(k))
+		assert(!"settled");
+	netkit_run(k, 5 * S);
+	return k;
+}
+
 void netkit_crash(struct netkit *k, unsigned int i)
 {
 	assert(k->node[i].node);
@@ -463,6 +475,27 @@ void netkit_cut(struct netkit *k, unsigned int a, unsigned int b, bool cut)
 	for (struct netkit_link *l = k->links; cut && l; l = l->next)
 		if ((l->node[0] == a && l->node[1] == b) || (l->node[0] == b && l->node[1] == a))
 			reset(k, l);
+}
+
+void netkit_cut_off(struct netkit *k, unsigned int i, bool cut)
+{
+	for (unsigned int j = 0; j < k->count; j++)
+		if (i != j)
+			netkit_cut(k, i, j, cut);
+}
+
+bool netkit_owns(const struct netkit *k, unsigned int i, unsigned int slot)
+{
+	return k->node[i].node && placement_mine(k->node[i].node, slot);
+}
+
+unsigned int netkit_nth(const struct netkit *k, unsigned int slot, bool owner, unsigned int rank)
+{
+	for (unsigned int i = 0; i < k->count; i++)
+		if (k->node[i].node && netkit_owns(k, i, slot) == owner && rank-- == 0)
+			return i;
+	assert(!"so many there are");
+	return 0;
 }
 
 void netkit_free(struct netkit *k)

@@ -66,12 +66,23 @@ void netkit_crash(struct netkit *k, unsigned int i);
 /** netkit_cut(k, a, b, cut): links between the two are reset, and dials fail, until it is false again. */
 void netkit_cut(struct netkit *k, unsigned int a, unsigned int b, bool cut);
 
+/** netkit_cut_off(k, i, cut): from all others. */
+void netkit_cut_off(struct netkit *k, unsigned int i, bool cut);
+
 /** netkit_run(k, us): so much time passes.  netkit_until(k, over, us): until over(k), at most so long; false: it is not. */
 void netkit_run(struct netkit *k, uint64_t us);
 bool netkit_until(struct netkit *k, bool (*over)(struct netkit *k), uint64_t us);
 
 /** netkit_settle(k): until all that run have one placement, and are complete; false: not within 2 minutes. */
 bool netkit_settle(struct netkit *k);
+
+/** netkit_ring(count, seed): a new one, all nodes started and settled, and links between them. */
+struct netkit *netkit_ring(unsigned int count, uint64_t seed);
+
+/** netkit_owns(k, i, slot): it runs, and is an owner of it.  netkit_nth(k, slot, owner, rank): the rank-th that runs and is an
+ * owner, or is none. */
+bool netkit_owns(const struct netkit *k, unsigned int i, unsigned int slot);
+unsigned int netkit_nth(const struct netkit *k, unsigned int slot, bool owner, unsigned int rank);
 
 /** netkit_command(k, i, c): fills in the ticket (and 30 s where there is no timeout), returns it.
  * netkit_reply(k, ticket): NULL: none yet; more than one ends the test.  netkit_ask(): both, waiting. */

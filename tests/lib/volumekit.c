@@ -42,6 +42,28 @@ struct chunk *volumekit_head(const struct volumekit *v, uint64_t seq, const stru
 	return chunk_of(blob, head_sign(&h, &v->ring, v->secret, blob));
 }
 
+struct head volumekit_read(const struct volumekit *v, const struct chunk *c)
+{
+	struct head h;
+
+	assert(head_read(c->data, c->len, &v->ring, &h) == 0);
+	return h;
+}
+
+void volumekit_chain(const struct volumekit *v, struct chunk **out, unsigned int count, const struct chunk *before, uint64_t tag)
+{
+	uint64_t seq = before ? volumekit_read(v, before).seq : 0;
+
+	for (unsigned int i = 0; i < count; i++)
+		before = out[i] = volumekit_head(v, ++seq, before, tag);
+}
+
+void volumekit_drop(struct chunk **chain, unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++)
+		chunk_drop(chain[i]);
+}
+
 struct chunk *volumekit_lease(const struct volumekit *v, unsigned int slot, uint64_t seq, const struct address *addresses,
     uint32_t count)
 {

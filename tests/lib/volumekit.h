@@ -19,6 +19,12 @@ struct chunk *volumekit_head(const struct volumekit *v, uint64_t seq, const stru
 /** volumekit_hash(head, out): NULL: zeros. */
 void volumekit_hash(const struct chunk *head, struct address *out);
 
+/** volumekit_chain(v, out, count, before, tag): ${count} of them, each going on from the one before, of ${tag}.
+ * volumekit_drop(chain, count).  volumekit_read(v, c): what one says, until ${c} goes. */
+void volumekit_chain(const struct volumekit *v, struct chunk **out, unsigned int count, const struct chunk *before, uint64_t tag);
+void volumekit_drop(struct chunk **chain, unsigned int count);
+struct head volumekit_read(const struct volumekit *v, const struct chunk *c);
+
 /** volumekit_lease(v, slot, seq, addresses, count): ${addresses} in order.  volumekit_end(v). */
 struct chunk *volumekit_lease(const struct volumekit *v, unsigned int slot, uint64_t seq, const struct address *addresses,
     uint32_t count);

@@ -27,16 +27,6 @@ static void pass(struct netkit *k, uint64_t us)
 	}
 }
 
-static struct netkit *ring_of(unsigned int count, uint64_t seed)
-{
-	struct netkit *k = netkit_new(count, seed);
-
-	netkit_start_all(k);
-	assert_true(netkit_settle(k));
-	netkit_run(k, 5 * S);
-	return k;
-}
-
 static int insert(struct netkit *k, unsigned int at, const char *text, struct address *out)
 {
 	struct command c = { .kind = COMMAND_INSERT, .chunk_kind = KIND_DATA, .acks = (uint8_t)(k->count > 2 ? 2 : k->count - 1) };
@@ -79,7 +69,7 @@ static unsigned int states(struct netkit *k, unsigned int i, const struct addres
 
 static bool owns(struct netkit *k, unsigned int i, const struct address *a)
 {
-	return k->node[i].node && placement_mine(k->node[i].node, ring_slot(a));
+	return netkit_owns(k, i, ring_slot(a));
 }
 
 /* Nodes that have it. */
@@ -94,18 +84,7 @@ static unsigned int copies(struct netkit *k, const struct address *a)
 
 static unsigned int nth(struct netkit *k, const struct address *a, bool owner, unsigned int rank)
 {
-	for (unsigned int i = 0; i < k->count; i++)
-		if (k->node[i].node && owns(k, i, a) == owner && rank-- == 0)
-			return i;
-	fail();
-	return 0;
-}
-
-static void cut_off(struct netkit *k, unsigned int i, bool cut)
-{
-	for (unsigned int j = 0; j < k->count; j++)
-		if (i != j)
-			netkit_cut(k, i, j, cut);
+	return netkit_nth(k, ring_slot(a), owner, rank);
 }
 
 static void every_majority_has_one_who_told_or_ourselves(void **state)
@@ -165,18 +144,18 @@ static void nothing_goes_in_the_first_day_of_uptime(void **state)
 
 static void what_is_foreign_stays(void **state)
 {
-	struct netkit *k = ring_of(4, 2);
+	struct netkit *k = netkit_ring(4, 2);
 	struct address a;
 	unsigned int i;
 
 	(void)state;
 	address_of(KIND_DATA, "not placed yet", 14, &a);
 	i = nth(k, &a, false, 0);
-	cut_off(k, i, true);
+	netkit_cut_off(k, i, true);
 	insert(k, i, "not placed yet", &a);
 	pass(k, GONE + 10 * HOUR);
 	assert_true(states(k, i, &a) & STATE_FOREIGN);
-	cut_off(k, i, false);
+	netkit_cut_off(k, i, false);
 	netkit_run(k, 900 * (uint64_t)S);
 	assert_int_equal(copies(k, &a), 4);
 	assert_int_equal(states(k, i, &a), STATE_CACHED);
@@ -189,7 +168,7 @@ static void what_is_foreign_stays(void **state)
 static void what_another_owner_has_not_confirmed_stays(void **state)
 {
 	/* Nobody else keeps a copy in the place of the one that is away, and so touches ours. */
-	struct netkit *k = ring_of(3, 7);
+	struct netkit *k = netkit_ring(3, 7);
 	struct address a;
 	unsigned int writer, away;
 
@@ -225,7 +204,7 @@ static void the_leased_stays_and_all_else_goes_for_ever(void **state)
 {
 	static const char *const text[] = { "leased", "never leased", "leased once", "of a volume that ends", "asked for" };
 	enum { LEASED, NEVER, ONCE, ENDED, ASKED, KINDS };
-	struct netkit *k = ring_of(5, 3);
+	struct netkit *k = netkit_ring(5, 3);
 	struct address a[KINDS];
 	struct volumekit v, w;
 	struct deletions asked = { .count = 0 };
@@ -288,7 +267,7 @@ static void the_leased_stays_and_all_else_goes_for_ever(void **state)
 
 static void an_owner_that_reaches_no_other_deletes_nothing_of_its_own(void **state)
 {
-	struct netkit *k = ring_of(4, 4);
+	struct netkit *k = netkit_ring(4, 4);
 	struct address a;
 	unsigned int alone;
 
@@ -296,11 +275,11 @@ static void an_owner_that_reaches_no_other_deletes_nothing_of_its_own(void **sta
 	assert_int_equal(insert(k, 0, "garbage", &a), 0);
 	netkit_run(k, 60 * S);
 	alone = nth(k, &a, true, 0);
-	cut_off(k, alone, true);
+	netkit_cut_off(k, alone, true);
 	pass(k, GONE);
 	assert_int_equal(copies(k, &a), 1);
 	assert_int_equal(states(k, alone, &a), STATE_OWNED);
-	cut_off(k, alone, false);
+	netkit_cut_off(k, alone, false);
 	netkit_run(k, 60 * S);
 	pass(k, 2 * DELETE_REST);
 	assert_int_equal(copies(k, &a), 0);
@@ -319,7 +298,7 @@ static bool no_repair(struct netkit *k, unsigned int from, unsigned int to, stru
 /* A lease that is on all owners' disks but ours, and of which nobody told us. */
 static void an_owner_asks_before_it_deletes(void **state)
 {
-	struct netkit *k = ring_of(4, 5);
+	struct netkit *k = netkit_ring(4, 5);
 	struct address a;
 	struct volumekit v;
 	unsigned int without;
@@ -350,7 +329,7 @@ static void an_owner_asks_before_it_deletes(void **state)
 /* A majority of three had the lease; one of them is left, and out of reach. */
 static void an_owner_that_fewer_others_are_left_to_asks_all_of_them(void **state)
 {
-	struct netkit *k = ring_of(3, 10);
+	struct netkit *k = netkit_ring(3, 10);
 	struct command drain = { .kind = COMMAND_DRAIN, .count = 1 };
 	struct address a;
 	struct volumekit v;
@@ -373,10 +352,10 @@ static void an_owner_that_fewer_others_are_left_to_asks_all_of_them(void **state
 	netkit_run(k, 2 * S);
 	assert_int_equal(placement(k->node[2].node)->replicas, 2);
 	netkit_crash(k, 1);
-	cut_off(k, 0, true);
+	netkit_cut_off(k, 0, true);
 	pass(k, GONE);
 	assert_int_equal(states(k, 2, &a), STATE_OWNED);
-	cut_off(k, 0, false);
+	netkit_cut_off(k, 0, false);
 	netkit_run(k, 60 * S);
 	pass(k, 2 * DELETE_REST);
 	assert_int_equal(states(k, 2, &a), STATE_OWNED);
@@ -387,7 +366,7 @@ static void an_owner_that_fewer_others_are_left_to_asks_all_of_them(void **state
 /* Or whoever makes up leases could fill an epoch, and stop all deletion. */
 static void a_lease_of_what_is_not_here_touches_nothing(void **state)
 {
-	struct netkit *k = ring_of(1, 9);
+	struct netkit *k = netkit_ring(1, 9);
 	size_t before = deletion_machine.memory(k->node[0].node);
 	struct command c = { .kind = COMMAND_LEASE, .count = 1000 };
 	struct address *a = malloc(c.count * sizeof(*a));
@@ -440,7 +419,7 @@ static bool tells_one_at_a_time(struct netkit *k, unsigned int from, unsigned in
 
 static void one_owner_that_takes_his_time_stops_no_deletion(void **state)
 {
-	struct netkit *k = ring_of(4, 8);
+	struct netkit *k = netkit_ring(4, 8);
 	struct sluggish sluggish = { .pages = 0 };
 	const struct ring *ring;
 	struct address a;
@@ -471,7 +450,7 @@ static void one_owner_that_takes_his_time_stops_no_deletion(void **state)
 
 static void a_touch_that_meets_a_deletion_puts_it_again(void **state)
 {
-	struct netkit *k = ring_of(4, 6);
+	struct netkit *k = netkit_ring(4, 6);
 	struct address a;
 	unsigned int writer, meeting = 0;
 
@@ -498,7 +477,7 @@ static void a_touch_that_meets_a_deletion_puts_it_again(void **state)
 /* Of those that go at once so many are on their way to the disk; the others wait for a later step, and go too. */
 static void so_many_are_deleted_at_a_time(void **state)
 {
-	struct netkit *k = ring_of(1, 12);
+	struct netkit *k = netkit_ring(1, 12);
 	struct address a[3 * DELETES_MAX + 1];
 	unsigned int count = sizeof(a) / sizeof(a[0]), most = 0, left = 0;
 	char text[32];

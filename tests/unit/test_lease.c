@@ -15,29 +15,10 @@
 
 static unsigned int slot = SLOT;	/* of all that is leased */
 
-static struct netkit *ring_of(unsigned int count, uint64_t seed)
-{
-	struct netkit *k = netkit_new(count, seed);
-
-	netkit_start_all(k);
-	assert_true(netkit_settle(k));
-	netkit_run(k, 5 * S);
-	return k;
-}
-
-static bool owns(struct netkit *k, unsigned int i)
-{
-	return k->node[i].node && placement_mine(k->node[i].node, slot);
-}
-
 /* The ${rank}-th node that is an owner of ${slot}, or that is none. */
 static unsigned int nth(struct netkit *k, bool owner, unsigned int rank)
 {
-	for (unsigned int i = 0; i < k->count; i++)
-		if (k->node[i].node && owns(k, i) == owner && rank-- == 0)
-			return i;
-	fail();
-	return 0;
+	return netkit_nth(k, slot, owner, rank);
 }
 
 static uint64_t start_lease_of(struct netkit *k, unsigned int at, const struct volumekit *v, uint64_t seq,
@@ -139,13 +120,6 @@ static unsigned int rows(struct netkit *k, unsigned int i, enum catalogue_table 
 	return count;
 }
 
-static void cut_off(struct netkit *k, unsigned int i, bool cut)
-{
-	for (unsigned int j = 0; j < k->count; j++)
-		if (i != j)
-			netkit_cut(k, i, j, cut);
-}
-
 static void restart(struct netkit *k, unsigned int i)
 {
 	netkit_crash(k, i);
@@ -188,7 +162,7 @@ static void the_addresses_must_be_those_that_were_signed(void **state)
 
 static void a_higher_number_supersedes_and_a_lower_is_old(void **state)
 {
-	struct netkit *k = ring_of(5, 2);
+	struct netkit *k = netkit_ring(5, 2);
 	struct volumekit v;
 	unsigned int first, count;
 
@@ -200,7 +174,7 @@ static void a_higher_number_supersedes_and_a_lower_is_old(void **state)
 	assert_int_equal(lease(k, 0, &v, 7, 300, 2), 0);
 	netkit_run(k, S);
 	for (unsigned int i = 0; i < 5; i++)
-		if (owns(k, i)) {
+		if (netkit_owns(k, i, slot)) {
 			assert_int_equal(stored(k, i, &v, &first, &count), 7);
 			assert_int_equal(first, 300);
 			assert_int_equal(count, 2);
@@ -224,7 +198,7 @@ static bool counts_conflicts(struct netkit *k, unsigned int at, const struct eff
 
 static void of_two_with_one_number_the_first_stays_until_a_higher_one(void **state)
 {
-	struct netkit *k = ring_of(5, 3);
+	struct netkit *k = netkit_ring(5, 3);
 	unsigned int said[5] = { 0 }, first;
 	struct volumekit v;
 
@@ -236,7 +210,7 @@ static void of_two_with_one_number_the_first_stays_until_a_higher_one(void **sta
 	assert_int_equal(lease(k, nth(k, false, 0), &v, 5, 200, 3), -EUCLEAN);
 	netkit_run(k, S);
 	for (unsigned int i = 0; i < 5; i++)
-		if (owns(k, i)) {
+		if (netkit_owns(k, i, slot)) {
 			assert_int_equal(stored(k, i, &v, &first, NULL), 5);
 			assert_int_equal(first, 100);
 			assert_true(said[i] > 0);
@@ -245,11 +219,11 @@ static void of_two_with_one_number_the_first_stays_until_a_higher_one(void **sta
 	for (unsigned int i = 0; i < 10; i++)
 		assert_int_equal(lease(k, nth(k, false, i % 2), &v, 5, 200, 3), -EUCLEAN);
 	for (unsigned int i = 0; i < 5; i++)
-		assert_true(!owns(k, i) || said[i] == 0);
+		assert_true(!netkit_owns(k, i, slot) || said[i] == 0);
 	netkit_run(k, LEASE_WARN_EVERY);
 	assert_int_equal(lease(k, nth(k, false, 0), &v, 5, 200, 3), -EUCLEAN);
 	for (unsigned int i = 0; i < 5; i++)
-		assert_true(!owns(k, i) || said[i] == 1);
+		assert_true(!netkit_owns(k, i, slot) || said[i] == 1);
 	assert_int_equal(lease(k, nth(k, false, 0), &v, 6, 400, 3), 0);
 	netkit_run(k, S);
 	assert_int_equal(stored(k, nth(k, true, 1), &v, &first, NULL), 6);
@@ -259,7 +233,7 @@ static void of_two_with_one_number_the_first_stays_until_a_higher_one(void **sta
 
 static void no_absence_takes_a_lease_away(void **state)
 {
-	struct netkit *k = ring_of(5, 4);
+	struct netkit *k = netkit_ring(5, 4);
 	struct volumekit v;
 	unsigned int writer = nth(k, false, 0);
 
@@ -274,13 +248,13 @@ static void no_absence_takes_a_lease_away(void **state)
 			restart(k, i);
 	netkit_run(k, 3600 * (uint64_t)S);
 	for (unsigned int i = 0; i < 5; i++)
-		assert_int_equal(seq_at(k, i, &v), i == writer || owns(k, i));
+		assert_int_equal(seq_at(k, i, &v), i == writer || netkit_owns(k, i, slot));
 	netkit_free(k);
 }
 
 static void an_end_is_for_ever_and_reaches_who_was_away(void **state)
 {
-	struct netkit *k = ring_of(5, 5);
+	struct netkit *k = netkit_ring(5, 5);
 	struct volumekit v;
 	struct address a;
 	unsigned int away, writer;
@@ -321,7 +295,7 @@ static void an_end_is_for_ever_and_reaches_who_was_away(void **state)
 
 static void whoever_missed_the_end_learns_it_when_he_sends_a_lease(void **state)
 {
-	struct netkit *k = ring_of(5, 6);
+	struct netkit *k = netkit_ring(5, 6);
 	struct volumekit v;
 	unsigned int away = nth(k, false, 0);
 
@@ -353,7 +327,7 @@ static void a_majority_must_have_it_durably(void **state)
 {
 	(void)state;
 	for (unsigned int hang = 1; hang <= 2; hang++) {
-		struct netkit *k = ring_of(5, 10 + hang);
+		struct netkit *k = netkit_ring(5, 10 + hang);
 		bool hangs[5] = { false };
 		struct volumekit v;
 
@@ -369,7 +343,7 @@ static void a_majority_must_have_it_durably(void **state)
 
 static void the_note_outlives_a_restart_and_goes_when_all_have_it(void **state)
 {
-	struct netkit *k = ring_of(5, 13);
+	struct netkit *k = netkit_ring(5, 13);
 	struct volumekit v;
 	unsigned int away = nth(k, true, 0), writer = nth(k, false, 0);
 
@@ -395,22 +369,22 @@ static void the_note_outlives_a_restart_and_goes_when_all_have_it(void **state)
 /* The writer dies the moment its note is durable: others never hear of the lease but from its disk. */
 static void what_was_stored_here_alone_is_sent_after_a_restart(void **state)
 {
-	struct netkit *k = ring_of(5, 14);
+	struct netkit *k = netkit_ring(5, 14);
 	struct volumekit v;
 	unsigned int writer = nth(k, false, 0);
 
 	(void)state;
 	volumekit_make(k, 9, &v);
-	cut_off(k, writer, true);
+	netkit_cut_off(k, writer, true);
 	start_lease(k, writer, &v, 1, 100, 3, S);
 	netkit_run(k, 3 * S);
 	assert_int_equal(seq_at(k, writer, &v), 1);
 	netkit_crash(k, writer);
-	cut_off(k, writer, false);
+	netkit_cut_off(k, writer, false);
 	netkit_start(k, writer);
 	netkit_run(k, 120 * S);
 	for (unsigned int i = 0; i < 5; i++)
-		assert_int_equal(seq_at(k, i, &v), i == writer || owns(k, i));
+		assert_int_equal(seq_at(k, i, &v), i == writer || netkit_owns(k, i, slot));
 	netkit_free(k);
 }
 
@@ -434,7 +408,7 @@ static bool counts_resends(struct netkit *k, unsigned int from, unsigned int to,
 
 static void what_an_owner_lacks_is_sent_few_at_a_time_and_ever_less_often(void **state)
 {
-	struct netkit *k = ring_of(5, 23);
+	struct netkit *k = netkit_ring(5, 23);
 	struct resends r = { .to = nth(k, true, 0), .from = nth(k, false, 0), .lost = true };
 	struct volumekit v;
 	unsigned int first_hour;
@@ -473,7 +447,7 @@ static void what_an_owner_lacks_is_sent_few_at_a_time_and_ever_less_often(void *
 
 static void the_greatest_lease_arrives_whole(void **state)
 {
-	struct netkit *k = ring_of(3, 15);
+	struct netkit *k = netkit_ring(3, 15);
 	struct volumekit v;
 	unsigned int count;
 
@@ -502,7 +476,7 @@ static bool counts_collected(struct netkit *k, unsigned int from, unsigned int t
 
 static void leases_by_parts_are_bounded_and_all_arrive(void **state)
 {
-	struct netkit *k = ring_of(9, 16);
+	struct netkit *k = netkit_ring(9, 16);
 	uint64_t ticket[27];
 	unsigned int most = 0;
 	struct volumekit v;
@@ -541,7 +515,7 @@ static void put_lease(struct netkit *k, unsigned int i, const struct volumekit *
 
 static void a_slot_has_room_for_so_many_volumes(void **state)
 {
-	struct netkit *k = ring_of(3, 17);
+	struct netkit *k = netkit_ring(3, 17);
 	struct volumekit v;
 
 	(void)state;
@@ -590,7 +564,7 @@ static struct pulled pull(struct netkit *k, unsigned int at, unsigned int from)
 
 static void a_pull_makes_both_sides_agree(void **state)
 {
-	struct netkit *k = ring_of(3, 18);
+	struct netkit *k = netkit_ring(3, 18);
 	struct volumekit v[5];
 	struct pulled x;
 	unsigned int first, count;
@@ -625,7 +599,7 @@ static void a_pull_makes_both_sides_agree(void **state)
 
 static void a_pull_tells_of_two_with_one_number(void **state)
 {
-	struct netkit *k = ring_of(3, 19);
+	struct netkit *k = netkit_ring(3, 19);
 	struct volumekit v;
 	struct pulled x;
 	unsigned int first;
@@ -646,7 +620,7 @@ static void a_pull_tells_of_two_with_one_number(void **state)
 
 static void a_pull_of_many_volumes_takes_several_pages(void **state)
 {
-	struct netkit *k = ring_of(3, 20);
+	struct netkit *k = netkit_ring(3, 20);
 	struct volumekit v;
 
 	(void)state;
@@ -681,8 +655,8 @@ static void leases_follow_their_slots_and_leave_nothing_behind(void **state)
 	netkit_run(k, 3600 * (uint64_t)S);
 	for (unsigned int i = 0; i < 9; i++) {
 		/* The node at which it was made keeps it. */
-		assert_int_equal(seq_at(k, i, &v), i == 0 || owns(k, i));
-		owners += owns(k, i);
+		assert_int_equal(seq_at(k, i, &v), i == 0 || netkit_owns(k, i, slot));
+		owners += netkit_owns(k, i, slot);
 	}
 	assert_int_equal(owners, 3);
 	netkit_free(k);
@@ -690,7 +664,7 @@ static void leases_follow_their_slots_and_leave_nothing_behind(void **state)
 
 static void who_made_a_lease_learns_of_a_newer_one_made_elsewhere(void **state)
 {
-	struct netkit *k = ring_of(6, 22);
+	struct netkit *k = netkit_ring(6, 22);
 	struct volumekit v, other;
 	unsigned int a, b, first;
 
@@ -716,7 +690,7 @@ static void who_made_a_lease_learns_of_a_newer_one_made_elsewhere(void **state)
 
 static void who_made_a_lease_learns_that_its_volume_has_ended(void **state)
 {
-	struct netkit *k = ring_of(6, 23);
+	struct netkit *k = netkit_ring(6, 23);
 	struct volumekit v;
 	unsigned int maker;
 
@@ -742,7 +716,7 @@ static void who_made_a_lease_learns_that_its_volume_has_ended(void **state)
 /* All owners of the slot are away, and everyone else is told. */
 static void an_end_that_no_owner_knows_is_not_done(void **state)
 {
-	struct netkit *k = ring_of(7, 24);
+	struct netkit *k = netkit_ring(7, 24);
 	struct volumekit v;
 	struct address a;
 	unsigned int owner[3], other;

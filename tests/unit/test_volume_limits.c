@@ -13,16 +13,6 @@
 
 #define SLOT 4321u
 
-static struct netkit *ring_of(unsigned int count, uint64_t seed)
-{
-	struct netkit *k = netkit_new(count, seed);
-
-	netkit_start_all(k);
-	assert_true(netkit_settle(k));
-	netkit_run(k, 5 * S);
-	return k;
-}
-
 static int result_of(struct netkit *k, uint64_t ticket)
 {
 	const struct effect *e = netkit_reply(k, ticket);
@@ -65,7 +55,7 @@ static void so_many_addresses_are_on_their_way_to_the_disk(void **state)
 {
 	enum { GREATEST = LEASES_HELD_MAX / LEASE_ADDRESSES_MAX };
 	struct address *list = malloc(LEASE_ADDRESSES_MAX * sizeof(*list));
-	struct netkit *k = ring_of(1, 1);
+	struct netkit *k = netkit_ring(1, 1);
 	struct leases *l = k->node[0].node->leases;
 
 	(void)state;
@@ -99,7 +89,7 @@ static uint64_t start_lease(struct netkit *k, uint64_t number)
 
 static void so_many_leases_are_on_their_way_to_owners(void **state)
 {
-	struct netkit *k = ring_of(1, 2);
+	struct netkit *k = netkit_ring(1, 2);
 	uint64_t ticket[LEASES_SENT_MAX + 1], late;
 
 	(void)state;
@@ -135,7 +125,7 @@ static int end_volume(struct netkit *k, unsigned int at, uint64_t number)
 
 static void so_many_ends_are_kept(void **state)
 {
-	struct netkit *k = ring_of(3, 3);
+	struct netkit *k = netkit_ring(3, 3);
 	struct leases *l = k->node[0].node->leases;
 
 	(void)state;
@@ -169,7 +159,7 @@ static bool loses(struct netkit *k, unsigned int from, unsigned int to, struct l
 
 static void so_many_members_are_told_of_an_end_at_a_time(void **state)
 {
-	struct netkit *k = ring_of(RETIRE_ASKS + 4, 4);
+	struct netkit *k = netkit_ring(RETIRE_ASKS + 4, 4);
 	struct losses l = { .type = WIRE_RETIRE, .to = k->count, .lost = true };
 	struct command c = { .kind = COMMAND_RETIRE };
 	struct volumekit v;
@@ -198,7 +188,7 @@ static void so_many_members_are_told_of_an_end_at_a_time(void **state)
 
 static void so_many_who_have_not_heard_are_told_at_a_time(void **state)
 {
-	struct netkit *k = ring_of(2, 5);
+	struct netkit *k = netkit_ring(2, 5);
 	struct losses l = { .type = WIRE_RETIRE, .to = 1, .lost = true };
 	struct node *n = k->node[0].node;
 	struct peer *p = peer_find(n, &k->node[1].id);
@@ -227,7 +217,7 @@ static void so_many_who_have_not_heard_are_told_at_a_time(void **state)
 
 static void so_many_volumes_have_leases_in_a_slot(void **state)
 {
-	struct netkit *k = ring_of(1, 9);
+	struct netkit *k = netkit_ring(1, 9);
 	struct address a;
 
 	(void)state;
@@ -302,7 +292,7 @@ static void find_two(struct netkit *k, uint64_t number[2], struct address *like)
 
 static void so_many_volumes_have_heads_in_a_slot(void **state)
 {
-	struct netkit *k = ring_of(1, 10);
+	struct netkit *k = netkit_ring(1, 10);
 	uint64_t number[2], ticket[2];
 	struct address like;
 
@@ -324,7 +314,7 @@ static void so_many_volumes_have_heads_in_a_slot(void **state)
 
 static void so_many_volumes_heads_are_remembered(void **state)
 {
-	struct netkit *k = ring_of(1, 11);
+	struct netkit *k = netkit_ring(1, 11);
 	struct heads *h = k->node[0].node->heads;
 	uint64_t ticket[2];
 
@@ -346,7 +336,7 @@ static void so_many_volumes_heads_are_remembered(void **state)
 
 static void so_many_answered_heads_wait_for_their_last_owner(void **state)
 {
-	struct netkit *k = ring_of(3, 6);
+	struct netkit *k = netkit_ring(3, 6);
 	struct losses l = { .type = WIRE_SWAP, .from = 0, .to = 2, .lost = true };
 	const struct heads *h = k->node[0].node->heads;
 	uint64_t ticket[HEAD_LINGER + 1];
@@ -381,7 +371,7 @@ static void lose_disk(struct netkit *k)
 
 static void so_many_are_asked_for_their_heads_at_a_time(void **state)
 {
-	struct netkit *k = ring_of(HEAD_PULLS_MAX + 6, 7);
+	struct netkit *k = netkit_ring(HEAD_PULLS_MAX + 6, 7);
 	struct losses l = { .type = WIRE_HEADS, .to = k->count, .lost = true };
 	const struct heads_pull *p;
 	unsigned int most = 0;
@@ -410,7 +400,7 @@ static void so_many_are_asked_for_their_heads_at_a_time(void **state)
 
 static void rounds_of_questions_come_ever_less_often_but_come(void **state)
 {
-	struct netkit *k = ring_of(4, 8);
+	struct netkit *k = netkit_ring(4, 8);
 	struct losses l = { .type = WIRE_HEADS, .to = k->count, .lost = true };
 	const struct heads_pull *p;
 	uint64_t longest = 0, last;
