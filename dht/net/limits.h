@@ -34,6 +34,7 @@
 #define UNREAD_MAX	     (8u << 20)	/* answers to a link that is full: twice SERVED_WORK_MAX chunks; beyond, it is closed */
 #define UNREAD_ALL_MAX	     (128u << 20)	/* of all such links: half of what SERVED_MAX chunks are; beyond, the one with most is closed */
 #define SERVED_MAX	     1024u	/* of all peers */
+#define SERVED_SHARE	     4u		/* who has some may have this part of what is free: of 28 greedy ones 32 each, and 128 stay free */
 
 #define COMMANDS_MAX	     1024u	/* of our own user: he waits above (the mount has bounds of its own) */
 #define COMMAND_TIMEOUT_MAX  (3600u * S)

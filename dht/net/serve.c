@@ -3,7 +3,7 @@
  *
  *   state    | event                                        | function        | next
  *   ---------+----------------------------------------------+-----------------+----------------------------
- *   -        | too many of its peer, or in all; no table;   | admit           | -: WIRE_BUSY
+ *   -        | its peer has its share of places; no table;  | admit           | -: WIRE_BUSY
  *            | its peer has left, or was evicted            |                 |
  *   -        | another table                                | admit           | -: WIRE_OTHER_PLACEMENT
  *   -        | it can be worked on now                      | work_on, begin  | in work
@@ -170,14 +170,23 @@ static bool room(const struct peer_link *l)
 	return !l->full && l->working < SERVED_WORK_MAX;
 }
 
+/* Of the free places each peer may have its share; so some always stay free for those who have none yet.
+ * Source: Choudhury and Hahne, Dynamic queue length thresholds for shared-memory packet switches (1998). */
+static bool place_for(const struct node *n, const struct peer *p)
+{
+	unsigned int left = SERVED_MAX - n->serve->count;
+
+	return p->served ? p->served < SERVED_PEER_MAX && p->served < left / SERVED_SHARE : left > 0;
+}
+
 /* May the request be worked on, now or later?  Otherwise it is answered here. */
 static bool admit(struct node *n, struct peer_link *l, const struct link_message *in, const struct message *m)
 {
 	struct message busy = { .status = WIRE_BUSY }, other;
 
 	/* Who is gone is told so by membership; until it believes that, nothing is given to it or taken from it. */
-	if (l->peer->served >= SERVED_PEER_MAX || n->serve->count >= SERVED_MAX || !placement(n) ||
-	    membership_gone(n, &l->peer->id) || (long_answer(in->type) && !room(l) && in->body->len > SERVED_LINE_BYTES)) {
+	if (!place_for(n, l->peer) || !placement(n) || membership_gone(n, &l->peer->id) ||
+	    (long_answer(in->type) && !room(l) && in->body->len > SERVED_LINE_BYTES)) {
 		refuse(n, l, in, &busy);
 		return false;
 	}

@@ -383,23 +383,52 @@ static void a_request_that_waits_in_line_is_short(void **state)
 static void requests_of_all_peers(void **state)
 {
 	struct core *k = core_new(NULL);
-	uint32_t link[CORE_MEMBERS];
-	unsigned int each = SERVED_MAX / CORE_MEMBERS;
+	uint8_t key[MEMBER_KEY];
+	uint32_t last;
 
 	(void)state;
-	assert_true(each < SERVED_PEER_MAX);
+	for (unsigned int i = 0; i < SERVED_MAX; i++) {
+		core_key(i, key);
+		request(k, core_key_up(k, key, 0), 1);
+	}
+	assert_int_equal(core_count(k, EFFECT_SEND), 0);
+	peer_dial(k->n, core_member(k, 1, 1));
+	core_run(k, 1);
+	last = core_dialled(k, 1);
+	request(k, last, 1000);
+	assert_int_equal(last_status(k), WIRE_BUSY);
+	finish(k, 0, 1);
+	core_forget(k);
+	request(k, last, 1001);
+	assert_int_equal(core_count(k, EFFECT_SEND), 0);
+	core_free(k);
+}
+
+/* The more they take, the less each of them may have: who asks for little is served. */
+static void some_peers_do_not_take_the_places_of_all(void **state)
+{
+	struct core *k = core_new(NULL);
+	unsigned int greedy = CORE_MEMBERS - 4, taken = 0;
+	uint32_t link[CORE_MEMBERS];
+
+	(void)state;
 	for (unsigned int i = 0; i < CORE_MEMBERS; i++) {
 		core_member(k, i, 1);
 		link[i] = core_up(k, i, 0);
 	}
-	for (unsigned int i = 0; i < SERVED_MAX; i++)
-		request(k, link[i % CORE_MEMBERS], 1 + i / CORE_MEMBERS);
+	for (unsigned int r = 1; r <= SERVED_PEER_MAX; r++)
+		for (unsigned int i = 0; i < greedy; i++)
+			request(k, link[i], r);
+	for (unsigned int i = 0; i < greedy; i++)
+		taken += links_find(k->n, link[i])->served;
+	assert_int_equal(taken, greedy * (SERVED_MAX / (greedy + SERVED_SHARE)));
+	core_forget(k);
+	for (unsigned int r = 1; r <= 8; r++)
+		for (unsigned int i = greedy; i < CORE_MEMBERS; i++)
+			request(k, link[i], r);
 	assert_int_equal(core_count(k, EFFECT_SEND), 0);
-	request(k, link[3], 1000);
-	assert_int_equal(last_status(k), WIRE_BUSY);
-	finish(k, 0, 1);
-	request(k, link[3], 1001);
-	assert_int_equal(last_status(k), WIRE_OK);
+	for (unsigned int i = greedy; i < CORE_MEMBERS; i++)
+		assert_int_equal(links_find(k->n, link[i])->served, 8);
 	core_free(k);
 }
 
@@ -609,6 +638,7 @@ int main(void)
 		cmocka_unit_test(requests_with_bytes_do_not_wait_in_line),
 		cmocka_unit_test(a_request_that_waits_in_line_is_short),
 		cmocka_unit_test(requests_of_all_peers),
+		cmocka_unit_test(some_peers_do_not_take_the_places_of_all),
 		cmocka_unit_test(commands_that_wait),
 		cmocka_unit_test(the_time_that_a_command_may_take),
 		cmocka_unit_test(effects_on_the_disk),
