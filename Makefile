@@ -39,13 +39,12 @@ UNIT_DHT     := test_record test_store test_dht test_gc test_gc_race
 UNIT_CORE    := test_calls test_peers test_limits test_limits_links
 UNIT_MEMBERS := test_membership test_membership_lies test_limits_membership test_suspicion test_placement test_swarm
 UNIT_WHOLE := \
-	test_heads test_head_row test_lease test_volume_limits test_touches test_deletion test_tail test_ring_of_chunks \
-	test_complete test_limits_repair
+	test_netnode test_heads test_head_row test_lease test_volume_limits test_touches test_deletion test_tail \
+	test_ring_of_chunks test_complete test_repair test_rebalance test_leave test_limits_repair
 UNIT_NET := \
 	test_ring test_wire test_wire_items test_member test_signed test_ringfile test_protocol test_trie test_noise \
-	test_door test_link test_link_frames test_timers test_netnode $(UNIT_CORE) $(UNIT_MEMBERS) test_insert \
-	test_fetch_net test_fetch_ask test_confirm test_audit test_chunkserve test_foreign $(UNIT_WHOLE) test_repair \
-	test_rebalance test_leave
+	test_door test_link test_link_frames test_timers $(UNIT_CORE) $(UNIT_MEMBERS) $(UNIT_WHOLE) test_insert \
+	test_fetch_net test_fetch_ask test_confirm test_audit test_chunkserve test_foreign
 FAULT        := test_power test_disk test_tail test_open test_heal test_collect test_crash
 UNIT_FS := \
 	test_options test_cache test_fetch test_jobs test_gate test_extents test_file test_file_memory test_files \
