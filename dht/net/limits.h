@@ -57,6 +57,7 @@
 #define AGAIN_MIN	     (250 * MS)	/* asked again after WIRE_BUSY, another placement, a cut link; doubled ... */
 #define AGAIN_MAX	     (2 * S)	/* ... up to this */
 #define REPAIRS_MAX	     4u		/* pairs that are reconciled at a time */
+#define REPAIR_TURN	     (600u * S)	/* who was compared for so long gives way to one that is due: what came stays */
 #define REPAIR_WANTS	     2048u	/* chunks that we know to lack; the rest is found again: it covers a second at 2000/s */
 #define REPAIR_PULLS	     16u	/* of them under way: 4 MiB in memory, and a round trip of 50 ms still gives 20 MB/s */
 #define REPAIR_READS	     4096u	/* of the catalogue for tries in one event: some milliseconds */

@@ -9,6 +9,7 @@
  *         | it says that it holds a slot of ours   | slots_held()  | running soon
  * running | over, and all was got                  | repair_done() | resting; its duty is done
  *         | ... but nobody yet has all of some slot | repair_done() | resting, REPAIR_RECONNECT and longer each time
+ *         | it began REPAIR_TURN ago, and another one is due that finds no place | give_way() | resting, as what was lost
  *         | over, something is missed; the peer was lost | repair_done() | resting, REPAIR_AGAIN and longer each time
  *         | the peer broke the rules               | repair_done() | resting, REPAIR_EVERY
  *         | a new table                            | table()       | resting: it begins anew
@@ -44,17 +45,30 @@ struct pair *repair_pair(struct node *n, const struct address *id)
 
 /* ---- when ---- */
 
+/* Of those that run the one that began first; NULL: none does. */
+static struct pair *longest_running(struct repair *r)
+{
+	struct pair *first = NULL;
+
+	for (unsigned int i = 0; i < r->pairs; i++)
+		if (r->pair[i].reconcile && (!first || r->pair[i].began < first->began))
+			first = &r->pair[i];
+	return first;
+}
+
 static void arm(struct node *n)
 {
 	struct repair *r = n->repair;
-	uint64_t next = UINT64_MAX;
+	uint64_t next = UINT64_MAX, room = 0;
 
 	timer_stop(n, &r->timer);
 	for (unsigned int i = 0; i < r->pairs; i++)
 		if (!r->pair[i].reconcile && r->pair[i].due < next)
 			next = r->pair[i].due;
-	if (next != UINT64_MAX && r->running < REPAIRS_MAX)
-		timer_set(n, &r->timer, next);
+	if (r->running == REPAIRS_MAX)
+		room = longest_running(r)->began + REPAIR_TURN;
+	if (next != UINT64_MAX)
+		timer_set(n, &r->timer, next > room ? next : room);
 }
 
 /* The one that waits for the longest time; of equal ones the first. */
@@ -85,21 +99,43 @@ static bool gone(struct node *n, struct pair *pair)
 	return true;
 }
 
+/* A place for another one: a liar that answers each question just in time has one no longer than that.  False: all are taken. */
+static bool give_way(struct node *n)
+{
+	static const struct repair_outcome nothing;
+	struct repair *r = n->repair;
+	struct pair *first = longest_running(r);
+
+	if (r->running < REPAIRS_MAX)
+		return true;
+	if (n->now - first->began < REPAIR_TURN)
+		return false;
+	reconcile_stop(n, first->reconcile);
+	repair_done(n, first, -ETIMEDOUT, &nothing);
+	return true;
+}
+
 static void due(struct node *n, struct timer *t)
 {
 	struct repair *r = n->repair;
 	struct pair *pair;
 
 	(void)t;
-	while (r->running < REPAIRS_MAX && (pair = longest_due(n))) {
+	while ((pair = longest_due(n))) {
 		struct peer *p = peer_find(n, &pair->id);
 
 		if (gone(n, pair))
 			continue;
-		if (!p || !peer_reachable(n, p) || reconcile_start(n, pair, p))
+		if (!p || !peer_reachable(n, p)) {
 			pair->due = n->now + node_jitter(n, REPAIR_AGAIN);
-		else
+		} else if (!give_way(n)) {
+			break;
+		} else if (reconcile_start(n, pair, p)) {
+			pair->due = n->now + node_jitter(n, REPAIR_AGAIN);
+		} else {
+			pair->began = n->now;
 			r->running++;
+		}
 	}
 	arm(n);
 }

@@ -32,6 +32,7 @@ struct pair {
 	struct trie_slots *over;	/* of them, those that it was asked about, and all was got; NULL as ${duty} */
 	bool holder;			/* it said that it holds slots of ours: nobody waits for it */
 	struct reconcile *reconcile;	/* under way; NULL: none */
+	uint64_t began;			/* that one */
 };
 
 struct repair {

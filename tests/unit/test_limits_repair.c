@@ -247,6 +247,45 @@ static void few_pairs_are_compared_at_a_time(void **state)
 	repairkit_free(k);
 }
 
+static unsigned int asked[REPAIRS_MAX + 3];
+
+static bool count_asked(struct repairkit *k, unsigned int from, unsigned int to, struct link_message *m)
+{
+	(void)k;
+	asked[to] += from == 1 && m->type == WIRE_SLOTS;
+	return true;
+}
+
+/* Those that go on for ever, here since nothing is written, don't keep the others waiting. */
+static void a_pair_that_is_compared_for_long_gives_way(void **state)
+{
+	struct repairkit *k = ring_of(REPAIRS_MAX + 3, 50);
+	unsigned int waiting = 0;
+
+	(void)state;
+	netkit_crash(k->net, 1);
+	repairkit_wipe(k, 1);
+	hang_count = 0;
+	k->net->effect = writes_hang;
+	k->meddle = count_asked;
+	netkit_start(k->net, 1);
+	netkit_run(k->net, REPAIR_TURN - S);
+	assert_int_equal(node(k, 1)->repair->running, REPAIRS_MAX);
+	for (unsigned int i = 0; i < REPAIRS_MAX + 3; i++)
+		waiting += i != 1 && !asked[i];
+	assert_int_equal(waiting, 2);
+	netkit_run(k->net, 30 * S);
+	for (unsigned int i = 0; i < REPAIRS_MAX + 3; i++)
+		assert_true(i == 1 || asked[i]);
+	assert_int_equal(node(k, 1)->repair->running, REPAIRS_MAX);
+
+	k->net->effect = NULL;
+	for (unsigned int i = 0; i < hang_count && i < REPAIR_PULLS; i++)
+		node_input(node(k, 1), &(struct event){ .kind = EVENT_DONE, .ticket = hangs[i], .result = -EIO }, k->net->now);
+	assert_true(repairkit_place(k, 900 * S));
+	repairkit_free(k);
+}
+
 static void a_pair_is_compared_soon_after_a_cut(void **state)
 {
 	struct repairkit *k = ring_of(2, 50);
@@ -387,6 +426,7 @@ int main(void)
 		cmocka_unit_test(chunks_that_we_lack_are_bounded_and_few_are_fetched_at_a_time),
 		cmocka_unit_test(who_lacks_more_than_is_remembered_gets_all_in_the_end),
 		cmocka_unit_test(few_pairs_are_compared_at_a_time),
+		cmocka_unit_test(a_pair_that_is_compared_for_long_gives_way),
 		cmocka_unit_test(a_pair_is_compared_soon_after_a_cut),
 		cmocka_unit_test(few_slots_leases_are_fetched_at_a_time),
 		cmocka_unit_test(what_an_owner_lists_for_a_spare_is_bounded),
