@@ -17,7 +17,7 @@ DHT := \
 NET := \
 	ring ring_token noise door link link_frames link_hello link_credit \
 	wire wire_items domain member member_table signed ringfile \
-	timers random effects work commands latency peers links dials calls serve node machines \
+	search timers random effects work commands latency peers links dials calls serve node machines \
 	view membership gossip swim suspicion exchange self placement \
 	proof chunkserve insert fetch fetch_ask confirm audit foreign foreign_touch move \
 	trie repair repair_slots reconcile reconcile_judge pull spare repair_serve rebalance leave \

@@ -137,7 +137,7 @@ static void take_out(struct node *n, struct call *c)
 		f->repair -= c->priority == LINK_REPAIR;
 		if (l) {
 			l->calls--;
-			l->used = n->now;
+			link_used(n, l);
 		}
 		if (c->sent == p->oldest)
 			find_oldest(p);
@@ -265,7 +265,7 @@ void calls_send(struct node *n, struct peer *p)
 		f->repair += c->priority == LINK_REPAIR;
 		f->turns++;
 		l->calls++;
-		l->used = n->now;
+		link_used(n, l);
 		message_send(n, l->number, c->type, c->request, c->priority, chunk_hold(c->head), c->tail);
 	}
 }

@@ -42,12 +42,11 @@ void heads_round(struct node *n, struct timer *t)
 	if (p->round || !placement(n))
 		return;
 	p->round = true;
-	for (unsigned int i = 0; i < p->asked_count; i++)
-		p->asked[i]->out = false;
 	if (p->noted < 1u + p->wide) {
 		slots_want(n);
 		p->noted = 1u + p->wide;
 	}
+	p->next = 0;
 	ask_more(n);
 }
 
@@ -65,12 +64,6 @@ static unsigned int next_slot(const struct asked *a)
 	return 8 * byte + (unsigned int)__builtin_ctz(a->want.bit[byte]);
 }
 
-static void give_up(struct pull *q)
-{
-	q->of->out = true;
-	q->of = NULL;
-}
-
 static void answered(struct node *n, struct call *c, int result, const struct message *m, struct chunk *body);
 
 static void ask(struct node *n, struct pull *q)
@@ -79,7 +72,7 @@ static void ask(struct node *n, struct pull *q)
 	struct peer *peer = peer_find(n, &q->of->id);
 
 	if (!peer || !peer_reachable(n, peer)) {
-		give_up(q);
+		q->of = NULL;
 		return;
 	}
 	if (q->paged) {
@@ -105,13 +98,10 @@ static void ask_more(struct node *n)
 	for (unsigned int i = 0; i < HEAD_PULLS_MAX; i++) {
 		struct pull *q = &p->pull[i];
 
-		for (unsigned int j = 0; !q->of && j < p->asked_count; j++) {
-			struct asked *a = p->asked[j];
-			bool taken = a->out || a->wanted == 0;
+		while (!q->of && p->next < p->asked_count) {
+			struct asked *a = p->asked[p->next++];
 
-			for (unsigned int other = 0; !taken && other < HEAD_PULLS_MAX; other++)
-				taken = p->pull[other].of == a;
-			if (taken)
+			if (a->wanted == 0)
 				continue;
 			q->of = a;
 			ask_window(n, q, next_slot(a));
@@ -128,7 +118,7 @@ static void page_over(struct node *n, struct pull *q)
 	struct asked *a = q->of;
 
 	if (q->failed) {
-		give_up(q);
+		q->of = NULL;
 	} else if (q->more) {
 		ask(n, q);
 	} else {
@@ -232,7 +222,7 @@ static void answered(struct node *n, struct call *c, int result, const struct me
 	struct peer *peer;
 
 	if (result || m->status != WIRE_OK) {
-		give_up(q);
+		q->of = NULL;
 		ask_more(n);
 		return;
 	}

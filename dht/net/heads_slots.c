@@ -212,7 +212,7 @@ void slots_forget(struct heads_pull *p)
 		free(p->asked[i]);
 	free(p->asked);
 	p->asked = NULL;
-	p->asked_count = p->asked_size = 0;
+	p->asked_count = p->asked_size = p->next = 0;
 }
 
 /* ---- is it enough? ---- */
@@ -406,9 +406,12 @@ void heads_pull_table(struct node *n)
 void heads_pull_peer(struct node *n, const struct peer *peer)
 {
 	struct heads_pull *p = n->heads->pull;
-	const struct asked *a = find(p, &peer->id);
+	const struct asked *a;
 
-	if (a && a->wanted > 0 && !p->round && (!timer_busy(&p->timer) || p->timer.at > n->now + AGAIN_MIN))
+	if (p->round || (timer_busy(&p->timer) && p->timer.at <= n->now + AGAIN_MIN))
+		return;
+	a = find(p, &peer->id);
+	if (a && a->wanted > 0)
 		timer_set(n, &p->timer, n->now + node_jitter(n, AGAIN_MIN));
 }
 

@@ -9,7 +9,6 @@ struct asked {
 	struct address id;
 	struct trie_slots want, told, counts;	/* is to be asked for, has told all of, and they count there */
 	unsigned int wanted;			/* slots in ${want} */
-	bool out;				/* of this round: it did not answer */
 };
 
 struct pull {
@@ -31,6 +30,7 @@ struct heads_pull {
 	bool founder, first;		/* first: no table was seen yet */
 	struct asked **asked;		/* in the order of ids */
 	unsigned int asked_count, asked_size;
+	unsigned int next;		/* of them, in this round: each has one turn */
 	struct pull pull[HEAD_PULLS_MAX];
 	bool wide, round;
 	unsigned int noted;		/* slots_want() was called under this table: 1; with ${wide}: 2.  What it notes stays */

@@ -26,15 +26,21 @@
 /* In the order of their numbers. */
 struct links {
 	struct peer_link **link;
+	uint32_t *number;	/* of each: it is asked for with every message */
 	unsigned int count, size;
-	unsigned int open[2];	/* not closing; [1]: dialled by us */
+	struct list used[2];	/* those that are not closing, of oldest use first; [1]: dialled by us */
+	unsigned int open[2];	/* so many */
 	uint64_t unread;	/* by all of them */
 };
 
 int links_new(struct node *n)
 {
 	n->links = calloc(1, sizeof(*n->links));
-	return n->links ? 0 : -ENOMEM;
+	if (!n->links)
+		return -ENOMEM;
+	list_init(&n->links->used[0]);
+	list_init(&n->links->used[1]);
+	return 0;
 }
 
 void links_free(struct node *n)
@@ -48,6 +54,7 @@ void links_free(struct node *n)
 		free(s->link[i]);
 	}
 	free(s->link);
+	free(s->number);
 	free(s);
 	n->links = NULL;
 }
@@ -56,7 +63,7 @@ size_t links_memory(const struct node *n)
 {
 	const struct links *s = n->links;
 
-	return sizeof(*s) + s->size * sizeof(*s->link) + s->count * sizeof(struct peer_link);
+	return sizeof(*s) + s->size * (sizeof(*s->link) + sizeof(*s->number)) + s->count * sizeof(struct peer_link);
 }
 
 unsigned int links_count(const struct node *n)
@@ -76,7 +83,7 @@ static unsigned int place(const struct links *s, uint32_t number)
 	while (low < high) {
 		unsigned int middle = (low + high) / 2;
 
-		if (s->link[middle]->number < number)
+		if (s->number[middle] < number)
 			low = middle + 1;
 		else
 			high = middle;
@@ -88,7 +95,7 @@ struct peer_link *links_find(struct node *n, uint32_t number)
 {
 	unsigned int i = place(n->links, number);
 
-	return i < n->links->count && n->links->link[i]->number == number ? n->links->link[i] : NULL;
+	return i < n->links->count && n->links->number[i] == number ? n->links->link[i] : NULL;
 }
 
 bool link_idle(const struct peer_link *l)
@@ -98,19 +105,26 @@ bool link_idle(const struct peer_link *l)
 
 bool links_give_way(struct node *n, bool ours)
 {
-	struct peer_link *oldest = NULL;
+	struct list *all = &n->links->used[ours];
 
-	for (unsigned int i = 0; i < n->links->count; i++) {
-		struct peer_link *l = n->links->link[i];
+	for (struct list *at = all->next; at != all; at = at->next) {
+		struct peer_link *l = list_item(at, struct peer_link, by_use);
 
-		/* The peer last: it is looked at for few of them only. */
-		if (l->ours == ours && !l->closing && link_idle(l) && (!oldest || l->used < oldest->used) &&
-		    l->peer->calls == 0)
-			oldest = l;
+		if (!link_idle(l) || l->peer->calls > 0)
+			continue;
+		link_close(n, l, "idle, and there is a limit to connections");
+		return true;
 	}
-	if (oldest)
-		link_close(n, oldest, "idle, and there is a limit to connections");
-	return oldest != NULL;
+	return false;
+}
+
+void link_used(struct node *n, struct peer_link *l)
+{
+	l->used = n->now;
+	if (l->closing)
+		return;
+	list_remove(&l->by_use);
+	list_append(&n->links->used[l->ours], &l->by_use);
 }
 
 /* What waited has gone out, or goes with the link. */
@@ -162,6 +176,7 @@ void link_close(struct node *n, struct peer_link *l, const char *why)
 	read_all(n, l);
 	l->closing = true;
 	n->links->open[l->ours]--;
+	list_remove(&l->by_use);
 	timer_stop(n, &l->timer);
 	choose(n, l->peer);
 }
@@ -179,8 +194,10 @@ static void detach(struct node *n, struct peer_link *l)
 	assert(s->link[i] == l);
 	read_all(n, l);
 	memmove(&s->link[i], &s->link[i + 1], (--s->count - i) * sizeof(struct peer_link *));
+	memmove(&s->number[i], &s->number[i + 1], (s->count - i) * sizeof(*s->number));
 	if (!l->closing)
 		s->open[l->ours]--;
+	list_remove(&l->by_use);
 	timer_stop(n, &l->timer);
 	choose(n, l->peer);
 }
@@ -262,14 +279,19 @@ static struct peer_link *attach(struct node *n, struct peer *p, uint32_t number,
 	unsigned int i = place(s, number);
 	struct peer_link *l, **at = &p->links;
 
-	assert(i == s->count || s->link[i]->number != number);
+	assert(i == s->count || s->number[i] != number);
 	if (s->count == s->size) {
 		unsigned int size = s->size > 0 ? 2 * s->size : 4;
 		struct peer_link **more = realloc(s->link, size * sizeof(struct peer_link *));
+		uint32_t *numbers;
 
 		if (!more)
 			return NULL;
 		s->link = more;
+		numbers = realloc(s->number, size * sizeof(*numbers));
+		if (!numbers)
+			return NULL;
+		s->number = numbers;
 		s->size = size;
 	}
 	l = calloc(1, sizeof(*l));
@@ -279,8 +301,11 @@ static struct peer_link *attach(struct node *n, struct peer *p, uint32_t number,
 		.peer = p, .number = number, .ours = ours, .since = n->now, .used = n->now, .heard = n->now,
 		.timer.due = retired,
 	};
-	memmove(&s->link[i + 1], &s->link[i], (s->count++ - i) * sizeof(struct peer_link *));
+	memmove(&s->link[i + 1], &s->link[i], (s->count - i) * sizeof(struct peer_link *));
+	memmove(&s->number[i + 1], &s->number[i], (s->count++ - i) * sizeof(*s->number));
 	s->link[i] = l;
+	s->number[i] = number;
+	list_append(&s->used[ours], &l->by_use);
 	s->open[ours]++;
 	while (*at)
 		at = &(*at)->next;

@@ -80,6 +80,7 @@ struct peer_link {
 	unsigned int calls, served;	/* under way */
 	unsigned int working;		/* of those that are served: with long answers, and not in line */
 	uint64_t unread;		/* bytes of answers since it is full; links_unread() */
+	struct list by_use;		/* among those that are not closing (links.c) */
 	struct timer timer;		/* while retiring */
 };
 
@@ -105,6 +106,7 @@ void link_close(struct node *n, struct peer_link *l, const char *why);
 /** link_idle(l): nothing is under way.  links_give_way(n, ours): close the one of oldest use that is idle, of those that
  * ${ours} dialled or accepted.  False: none is. */
 bool link_idle(const struct peer_link *l);
+void link_used(struct node *n, struct peer_link *l);	/* now */
 bool links_give_way(struct node *n, bool ours);
 
 /* ---- dials.c: connections that are wanted ---- */

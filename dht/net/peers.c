@@ -18,6 +18,7 @@
 #include <syslog.h>
 
 #include "dht/net/node_core.h"
+#include "dht/net/search.h"
 
 #define SWEEP_EVERY	(PEER_KEEP / 8)
 #define LATENCY_UNKNOWN (10 * MS)	/* of a peer that was never asked: it is worth a try */
@@ -28,6 +29,7 @@
 /* In the order of their ids. */
 struct peers {
 	struct peer **peer;
+	uint64_t *head;		/* of each one's id (search.h) */
 	unsigned int count, size;
 	struct timer sweep;
 };
@@ -35,17 +37,12 @@ struct peers {
 /* Where ${id} is, or would be. */
 static unsigned int place(const struct peers *s, const struct address *id)
 {
-	unsigned int low = 0, high = s->count;
+	uint64_t head = search_head(id);
+	unsigned int at = search_from(s->head, s->count, head);
 
-	while (low < high) {
-		unsigned int middle = (low + high) / 2;
-
-		if (address_compare(&s->peer[middle]->id, id) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	while (at < s->count && s->head[at] == head && address_compare(&s->peer[at]->id, id) < 0)
+		at++;
+	return at;
 }
 
 static struct peer *find(const struct peers *s, const struct address *id)
@@ -81,6 +78,8 @@ static void sweep(struct node *n, struct timer *t)
 			forget(n, p);
 	}
 	s->count = kept;
+	for (unsigned int i = 0; i < kept; i++)
+		s->head[i] = search_head(&s->peer[i]->id);
 	timer_set(n, t, n->now + SWEEP_EVERY);
 }
 
@@ -108,6 +107,7 @@ void peers_free(struct node *n)
 		forget(n, s->peer[i]);
 	timer_stop(n, &s->sweep);
 	free(s->peer);
+	free(s->head);
 	free(s);
 	n->peers = NULL;
 }
@@ -115,7 +115,7 @@ void peers_free(struct node *n)
 size_t peers_memory(const struct node *n)
 {
 	const struct peers *s = n->peers;
-	size_t sum = sizeof(*s) + s->size * sizeof(*s->peer) + s->count * sizeof(struct peer);
+	size_t sum = sizeof(*s) + s->size * (sizeof(*s->peer) + sizeof(*s->head)) + s->count * sizeof(struct peer);
 
 	for (unsigned int i = 0; i < s->count; i++)
 		sum += s->peer[i]->samples ? 100 * sizeof(uint32_t) : 0;
@@ -135,10 +135,15 @@ struct peer *peers_make(struct node *n, const struct address *id)
 	if (s->count == s->size) {
 		unsigned int size = s->size > 0 ? 2 * s->size : 4;
 		struct peer **more = realloc(s->peer, size * sizeof(struct peer *));
+		uint64_t *heads;
 
 		if (!more)
 			return NULL;
 		s->peer = more;
+		heads = realloc(s->head, size * sizeof(*heads));
+		if (!heads)
+			return NULL;
+		s->head = heads;
 		s->size = size;
 	}
 	p = calloc(1, sizeof(*p));
@@ -147,8 +152,10 @@ struct peer *peers_make(struct node *n, const struct address *id)
 	p->id = *id;
 	p->oldest = UINT64_MAX;
 	p->used = n->now;
-	memmove(&s->peer[i + 1], &s->peer[i], (s->count++ - i) * sizeof(struct peer *));
+	memmove(&s->peer[i + 1], &s->peer[i], (s->count - i) * sizeof(struct peer *));
+	memmove(&s->head[i + 1], &s->head[i], (s->count++ - i) * sizeof(*s->head));
 	s->peer[i] = p;
+	s->head[i] = search_head(id);
 	return p;
 }
 

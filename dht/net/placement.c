@@ -58,6 +58,7 @@ struct placement {
 	bool away;			/* since the start: what comes may be of before it */
 	bool missed;			/* and some of it was */
 
+	uint8_t mine[BITS_LEN];		/* by the present table */
 	uint8_t complete[BITS_LEN];
 	uint8_t was_complete[BITS_LEN];	/* when a table took it away, last or before; not given up since */
 	unsigned int incomplete;	/* slots of ours */
@@ -74,11 +75,6 @@ static const struct catalogue_row_key row_key = { .table = ROW_COMPLETE };
 static bool bit(const struct placement *p, unsigned int slot)
 {
 	return p->complete[slot / 8] >> slot % 8 & 1;
-}
-
-static bool mine_in(const struct ring *r, int self, unsigned int slot)
-{
-	return r && self != NOT_THERE && ring_owns(r, slot, (unsigned int)self);
 }
 
 static void save_later(struct node *n, uint64_t us)
@@ -264,6 +260,15 @@ static void step_back(struct node *n)
 	p->earlier_count++;
 }
 
+/* Machines ask for all slots, one by one, and for that of each record. */
+static void find_mine(struct placement *p)
+{
+	memset(p->mine, 0, sizeof(p->mine));
+	for (unsigned int slot = 0; p->self != NOT_THERE && slot < RING_SLOTS; slot++)
+		if (ring_owns(p->table, slot, (unsigned int)p->self))
+			p->mine[slot / 8] |= (uint8_t)(1u << slot % 8);
+}
+
 static void take_over(struct node *n, struct ring *table)
 {
 	struct placement *p = n->placement;
@@ -273,6 +278,7 @@ static void take_over(struct node *n, struct ring *table)
 		step_back(n);
 	p->table = table;
 	p->self = ring_find(table, &n->id);
+	find_mine(p);
 	if (first && p->founder && p->self != NOT_THERE && table->members == 1) {
 		memset(p->complete, 0xff, sizeof(p->complete));
 		p->unsaved = true;
@@ -286,7 +292,7 @@ static void take_over(struct node *n, struct ring *table)
 	}
 	p->incomplete = 0;
 	for (unsigned int slot = 0; slot < RING_SLOTS; slot++) {
-		if (mine_in(table, p->self, slot)) {
+		if (placement_mine(n, slot)) {
 			p->incomplete += !bit(p, slot);
 		} else if (bit(p, slot)) {
 			p->was_complete[slot / 8] |= (uint8_t)(1u << slot % 8);
@@ -421,7 +427,8 @@ const struct ring *placement_before(struct node *n)
 
 bool placement_mine(struct node *n, unsigned int slot)
 {
-	return mine_in(n->placement->table, n->placement->self, slot);
+	assert(slot < RING_SLOTS);
+	return n->placement->mine[slot / 8] >> slot % 8 & 1;
 }
 
 static bool add_peer(struct node *n, unsigned int member, struct peer **out)

@@ -66,7 +66,7 @@ static void forget(struct node *n, struct served *s)
 	if (l) {
 		l->served--;
 		l->working -= s->working;
-		l->used = n->now;
+		link_used(n, l);
 	}
 	s->peer->served--;
 	s->peer->used = n->now;
@@ -262,7 +262,7 @@ static void work_on(struct node *n, struct peer_link *l, struct link_message *in
 	n->serve->bytes += s->body->len;
 	l->peer->served++;
 	l->served++;
-	l->used = n->now;
+	link_used(n, l);
 	if (!long_answer(s->type) || room(l))
 		begin(n, l, s, m);
 	else

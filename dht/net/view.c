@@ -6,10 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "chunker/bytes.h"
+#include "dht/net/search.h"
 
 #define PART_BITS 6
-#define STEP	  8u	/* places: a line of cache */
 
 _Static_assert(sizeof(struct view_entry) <= 64, "an entry is 64 bytes at most");
 _Static_assert(VIEW_PARTS == 1u << PART_BITS && VIEW_PARTS <= 64, "a bit of uint64_t each");
@@ -31,51 +30,21 @@ void view_end(struct view *v)
 	view_start(v);
 }
 
-/*
- * Ids are hashes, so one is about as far in the table as on the circle: within 16 places in most cases, of 1000.  It is asked
- * for with every message, and most of what a search of the whole table touched would be in no cache.
- */
-static void near(const struct view *v, uint64_t head, unsigned int *low, unsigned int *high)
-{
-	unsigned int guess = (unsigned int)((unsigned __int128)head * v->count >> 64), step;
-
-	if (guess < v->count && v->head[guess] < head) {
-		*low = guess + 1;
-		for (step = STEP; v->count - *low > step && v->head[*low + step] < head; step *= 2)
-			*low += step + 1;
-		*high = v->count - *low > step ? *low + step : v->count;
-	} else {
-		*high = guess;
-		for (step = STEP; *high > step && v->head[*high - step] >= head; step *= 2)
-			*high -= step;
-		*low = *high > step ? *high - step : 0;
-	}
-}
-
 unsigned int view_from(const struct view *v, const struct address *id)
 {
-	uint64_t head = get_be64(id->b);
-	unsigned int low, high;
+	uint64_t head = search_head(id);
+	unsigned int at = search_from(v->head, v->count, head);
 
-	near(v, head, &low, &high);
-	while (low < high) {
-		unsigned int middle = (low + high) / 2;
-
-		if (v->head[middle] < head)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	while (low < v->count && v->head[low] == head && address_compare(&v->entry[low]->member->id, id) < 0)
-		low++;
-	return low;
+	while (at < v->count && v->head[at] == head && address_compare(&v->entry[at]->member->id, id) < 0)
+		at++;
+	return at;
 }
 
 struct view_entry *view_find(const struct view *v, const struct address *id)
 {
 	unsigned int at = view_from(v, id);
 
-	return at < v->count && v->head[at] == get_be64(id->b) && address_equal(&v->entry[at]->member->id, id) ?
+	return at < v->count && v->head[at] == search_head(id) && address_equal(&v->entry[at]->member->id, id) ?
 	    v->entry[at] : NULL;
 }
 
@@ -131,7 +100,7 @@ static int make_entry(struct view *v, struct member *m, struct view_entry **out)
 	memmove(v->entry + at + 1, v->entry + at, (v->count - at) * sizeof(struct view_entry *));
 	memmove(v->head + at + 1, v->head + at, (v->count - at) * sizeof(*v->head));
 	v->entry[at] = e;
-	v->head[at] = get_be64(m->id.b);
+	v->head[at] = search_head(&m->id);
 	v->count++;
 	*out = e;
 	return 0;
