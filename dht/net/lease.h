@@ -35,10 +35,12 @@
 
 #include "dht/net/node_impl.h"
 #include "dht/net/signed.h"
+#include "dht/net/trie.h"
 
 struct leases {
 	struct list storing;		/* on their way to the disk */
 	uint32_t held;			/* addresses in them */
+	struct trie_slots known, any;	/* slots whose leases were looked for; those of them that have some */
 	struct list ending;		/* ends of volumes on their way to the disk */
 	unsigned int retired;		/* rows of ROW_RETIRED */
 	uint64_t warned;		/* when two of one number were last said to be here; 0: never */
@@ -87,6 +89,8 @@ int lease_store(struct node *n, const struct lease *l, const struct wire_slice *
 /** lease_remove(n, volume, slot, ...): likewise, to have none.  -ENOENT: there is none. */
 int lease_remove(struct node *n, const struct address *volume, unsigned int slot,
     void (*done)(struct node *n, void *user, int result), void *user, struct lease_storing **out);
+/** lease_any(n, slot): is there any? */
+bool lease_any(struct node *n, unsigned int slot);
 void lease_store_forget(struct lease_storing *s);
 void lease_store_end(struct node *n);
 

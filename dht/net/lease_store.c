@@ -196,6 +196,14 @@ static bool is_storing(struct node *n, const struct address *volume, unsigned in
 	return false;
 }
 
+static bool slot_is_storing(struct node *n, unsigned int slot)
+{
+	for (struct list *l = n->leases->storing.next; l != &n->leases->storing; l = l->next)
+		if (list_item(l, const struct lease_storing, link)->row.slot == slot)
+			return true;
+	return false;
+}
+
 static bool is_stored(struct node *n, const struct address *volume, unsigned int slot)
 {
 	struct catalogue *c = n->options.catalogue;
@@ -242,6 +250,7 @@ static int storing_start(struct node *n, struct lease_storing *s, struct lease_s
 	s->row.addresses = s->addresses;
 	s->work.done = stored;
 	n->leases->held += s->row.count;
+	trie_slots_remove(&n->leases->known, s->row.slot);
 	list_append(&n->leases->storing, &s->link);
 	if (out)
 		*out = s;
@@ -298,6 +307,28 @@ int lease_remove(struct node *n, const struct address *volume, unsigned int slot
 	s->done = done;
 	s->user = user;
 	return storing_start(n, s, out);
+}
+
+/*
+ * Peers ask for all slots of a quarter at a time, most of which have none: so the catalogue is asked once after each change.
+ * While one is on its way to the disk nobody knows whether it has come there.
+ */
+bool lease_any(struct node *n, unsigned int slot)
+{
+	struct catalogue *c = n->options.catalogue;
+	struct leases *l = n->leases;
+	struct address volume;
+	bool any;
+
+	if (trie_slots_have(&l->known, slot))
+		return trie_slots_have(&l->any, slot);
+	any = c->lease_next(c, slot, NULL, &volume);
+	trie_slots_remove(&l->any, slot);
+	if (any)
+		trie_slots_add(&l->any, slot);
+	if (!slot_is_storing(n, slot))
+		trie_slots_add(&l->known, slot);
+	return any;
 }
 
 void lease_store_forget(struct lease_storing *s)

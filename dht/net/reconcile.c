@@ -28,6 +28,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dht/net/lease.h"
 #include "dht/net/reconcile_impl.h"
 
 static void wake(struct node *n, struct reconcile *r)
@@ -83,16 +84,13 @@ static int refused(int result, const struct message *m)
 /* Most slots of a small ring have none at all.  Those need no more than the peer's word for it. */
 static void slot_told(struct node *n, struct reconcile *r, unsigned int slot, bool any, bool complete)
 {
-	struct catalogue *c = n->options.catalogue;
-	struct address volume;
-
 	trie_slots_remove(&r->duty, slot);
 	trie_slots_add(&r->outcome.told, slot);
 	if (complete)
 		trie_slots_add(&r->outcome.sources, slot);
 	else if (r->pair->over && trie_slots_have(r->pair->over, slot))
 		return;		/* it has told us what it had, and still waits for others itself */
-	trie_slots_add(any || c->lease_next(c, slot, NULL, &volume) ? &r->leases : &r->agreed, slot);
+	trie_slots_add(any || lease_any(n, slot) ? &r->leases : &r->agreed, slot);
 }
 
 static void slots_told(struct node *n, struct call *c, int result, const struct message *m, struct chunk *body)

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dht/net/lease.h"
 #include "dht/net/rebalance.h"
 
 struct repair_serving {
@@ -308,13 +309,6 @@ static void offer(struct node *n, struct served *s, const struct message *m)
 	serve_status(n, s, room ? WIRE_OK : WIRE_BUSY);
 }
 
-static bool any_lease(struct node *n, unsigned int slot)
-{
-	struct address volume;
-
-	return n->options.catalogue->lease_next(n->options.catalogue, slot, NULL, &volume);
-}
-
 /* Is all of it here that should be?  Also of what others own now, while it is theirs to take. */
 static bool whole(struct node *n, unsigned int slot)
 {
@@ -331,7 +325,7 @@ static void quarter(struct node *n, struct served *s, const struct wire_path *pa
 	unsigned int first = (unsigned int)path->nibbles[0] << 8;
 
 	for (unsigned int i = 0; i < REPAIR_QUARTER; i++) {
-		word[0][i / 32] |= (uint32_t)any_lease(n, first + i) << i % 32;
+		word[0][i / 32] |= (uint32_t)lease_any(n, first + i) << i % 32;
 		word[1][i / 32] |= (uint32_t)whole(n, first + i) << i % 32;
 	}
 	for (unsigned int i = 0; i < answer.count_count; i++)
@@ -359,7 +353,7 @@ static void slots(struct node *n, struct served *s, const struct message *m)
 		if (whole(n, slot))
 			have[i / 8] |= (uint8_t)(1u << i % 8);
 		slots_held(n, &s->peer->id, slot);
-		wire_count_put(any_lease(n, slot), count + i * WIRE_COUNT_LEN);
+		wire_count_put(lease_any(n, slot), count + i * WIRE_COUNT_LEN);
 	}
 	serve_answer(n, s, &answer, NULL);
 }
