@@ -24,14 +24,15 @@ NET := \
 	heads heads_read heads_write heads_row heads_store heads_pull heads_slots deletion touches \
 	lease lease_end lease_pull lease_push lease_send lease_serve lease_store lease_sweep
 FS := \
-	log now size options place remount jobs grace roots uploads lookups cache fetch \
+	now options place remount jobs grace roots uploads lookups cache fetch \
 	acl tree tree_view tree_change tree_names tree_rename tree_attr tree_xattr \
 	redo tree_mend tree_checkpoint tree_reader tree_roots \
 	extents layers file file_roots files flush flusher read write seek publish \
 	checkpoint keep kept snapshot_write snapshot_take snapshots mark collect collector \
 	session watchdog signals gate buffers loop parked known ops ops_name ops_attr ops_dir ops_file ops_io people \
 	view byhash byhash_list byhash_xattr \
-	channel control_wire control_call control_commands control_collect control_data control_diff control fs
+	control control_commands control_collect control_data control_diff fs
+PROGRAM := control/wire control/channel control/call control/server program/log program/size program/process program/home
 UNIT_CHUNKER := \
 	test_address test_cut test_codec test_xattrs test_snapshot test_entry test_directory test_directory_update \
 	test_directory_diff test_node test_index test_splice
@@ -109,7 +110,7 @@ mount: deps
 	$(B)/dhtfs $(MNT)
 
 $(B)/libchunker.a: $(call objs,chunker,$(CHUNKER))
-$(B)/libdht.a: $(call objs,dht,$(DHT))
+$(B)/libdht.a: $(call objs,dht,$(DHT) $(PROGRAM))
 $(B)/libnet.a: $(call objs,dht/net,$(NET))
 $(B)/libfs.a: $(call objs,fs,$(FS))
 $(B)/%.a:
@@ -125,7 +126,7 @@ $(B)/nullfs: $(call objs,tools,nullfs nulltree) $(B)/fs/session.o
 $(B)/benchio $(BENCHES): $(B)/%: $(B)/tools/%.o
 $(B)/tests/mount/exercise/exercise: $(call objs,tests/mount/exercise,$(EXERCISE))
 $(B)/tests/mount/posix/posix: $(call objs,tests/mount/posix,$(POSIX))
-$(B)/dhtfs $(B)/dhtctl $(B)/filebench: $(B)/libfs.a
+$(B)/dhtfs $(B)/filebench: $(B)/libfs.a
 $(B)/dhtfs $(B)/dhtctl $(B)/filebench $(B)/dhtbench: $(B)/libdht.a
 $(B)/dhtfs $(B)/dhtctl $(BENCHES): $(B)/libchunker.a
 $(B)/dhtfs $(B)/filebench: LIBS = $(LIBS_FS)

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "dht/program/log.h"
 #include "fs/buffers.h"
-#include "fs/log.h"
 
 #define DELAY_MS	900	/* from the first change to its checkpoint; the promise is 1 s */
 #define RETRY_MS	1000	/* after a failure */

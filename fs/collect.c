@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dht/program/log.h"
 #include "fs/fetch.h"
 #include "fs/file.h"
 #include "fs/grace.h"
 #include "fs/kept.h"
-#include "fs/log.h"
 #include "fs/mark.h"
 #include "fs/roots.h"
 #include "fs/snapshots.h"

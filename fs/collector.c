@@ -9,9 +9,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "fs/log.h"
+#include "dht/program/log.h"
+#include "dht/program/size.h"
 #include "fs/now.h"
-#include "fs/size.h"
 #include "fs/snapshots.h"
 
 #define FREED_MIN	(UINT64_C(64) << 20)	/* bytes: less is not worth a collection */

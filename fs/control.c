@@ -1,172 +1,147 @@
 #include "fs/control.h"
 
 #include <errno.h>
-#include <poll.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "fs/channel.h"
-#include "fs/control_call.h"
 #include "fs/fs.h"
-#include "fs/log.h"
 
-#define CONNECTIONS_MAX	16u
-#define BACKLOG		16
-#define NO_DESCRIPTOR_PAUSE_MS 200	/* accept() would fail again at once */
-
-/* The listener's, but that a connection's thread sets ended, last. */
-struct connection {
-	struct control *control;
-	pthread_t thread;
-	int fd;
-	bool used;
-	atomic_bool ended;
+const struct call_command fs_commands[] = {
+	{ "status", command_status },
+	{ "put", command_put },
+	{ "unpin", command_unpin },
+	{ "pins", command_pins },
+	{ "get", command_get },
+	{ "sync", command_sync },
+	{ "snapshot", command_snapshot },
+	{ "snapshots", command_snapshots },
+	{ "check", command_check },
+	{ "gc", command_gc },
+	{ "diff", command_diff },
+	{ 0 },
 };
 
-struct control {
-	struct fs *fs;
-	int listen_fd;
-	int stop_fd;		/* an eventfd that is never read: once written, all waits end */
-	int dir_fd;		/* the store */
-	pthread_t listener;
-	struct connection connections[CONNECTIONS_MAX];
-};
-
-static void *serve_connection(void *arg)
+static void lookup_done(struct dht_op *op)
 {
-	struct connection *conn = arg;
-	struct control *c = conn->control;
+	struct waited_lookup *w = op->user;
 
-	call_run(c->fs, (struct channel){ .fd = conn->fd, .stop_fd = c->stop_fd });
-	close(conn->fd);
-	atomic_store(&conn->ended, true);
-	return NULL;
+	waited_done(&w->waited, op->result);
 }
 
-/* A place for one more; those whose command has ended are free. */
-static struct connection *find_place(struct control *c)
+void waited_lookup_start(struct waited_lookup *w, struct call *c, enum kind kind,
+    const struct address *a)
 {
-	struct connection *found = NULL;
-
-	for (unsigned int i = 0; i < CONNECTIONS_MAX; i++) {
-		struct connection *conn = &c->connections[i];
-
-		if (conn->used && atomic_load(&conn->ended)) {
-			pthread_join(conn->thread, NULL);
-			conn->used = false;
-		}
-		if (!conn->used)
-			found = conn;
-	}
-	return found;
+	w->op = (struct dht_op){ .done = lookup_done, .user = w, .kind = kind, .address = *a };
+	waited_start(&w->waited, c);
+	dht_lookup(call_fs(c)->dht, &w->op);
 }
 
-static void start_connection(struct control *c, int fd)
+int waited_lookup_end(struct waited_lookup *w)
 {
-	struct channel channel = { .fd = fd, .stop_fd = c->stop_fd };
-	struct connection *conn = find_place(c);
+	int r = waited_wait(&w->waited, CHANNEL_FOREVER);
 
-	if (conn) {
-		conn->control = c;
-		conn->fd = fd;
-		atomic_init(&conn->ended, false);
-		conn->used = pthread_create(&conn->thread, NULL, serve_connection, conn) == 0;
-	}
-	if (conn && conn->used)
-		return;
-	/* So short a frame fits an empty socket: this does not wait. */
-	channel_send_error(&channel, EBUSY, "it is busy with other commands: try again later");
-	close(fd);
+	if (r == 0)
+		return w->waited.result;
+	waited_lookup_cancel(w);
+	return r;
 }
 
-static void *listen_for_connections(void *arg)
+void waited_lookup_cancel(struct waited_lookup *w)
 {
-	struct control *c = arg;
-	struct pollfd fds[] = {
-		{ .fd = c->stop_fd, .events = POLLIN },
-		{ .fd = c->listen_fd, .events = POLLIN },
-	};
-
-	while (!fds[0].revents) {
-		int fd;
-
-		if (poll(fds, 2, -1) < 0 || !fds[1].revents)
-			continue;
-		fd = accept4(c->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-		if (fd >= 0)
-			start_connection(c, fd);
-		else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
-			poll(fds, 1, NO_DESCRIPTOR_PAUSE_MS);
-	}
-	for (unsigned int i = 0; i < CONNECTIONS_MAX; i++) {
-		if (c->connections[i].used)
-			pthread_join(c->connections[i].thread, NULL);
-	}
-	return NULL;
+	if (!atomic_load(&w->waited.done))
+		dht_cancel(&w->op);
+	waited_finish(&w->waited);
+	if (w->waited.result == 0)
+		chunk_drop(w->op.chunk);
 }
 
-/* The store's lock is ours, so a socket that is there already has nobody behind it. */
-static int open_socket(struct control *c)
+static int source_get(struct source *s, enum kind kind, const struct address *a,
+    struct chunk **out)
 {
-	struct sockaddr_un address;
-	int r = channel_address(c->fs->options->store, &c->dir_fd, &address);
-
-	if (r < 0)
-		return r;
-	if (unlinkat(c->dir_fd, CONTROL_SOCKET, 0) < 0 && errno != ENOENT)
-		return -errno;
-	c->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	/* Before bind(), which gives the name the socket's mode: it is never open to others. */
-	if (c->listen_fd < 0 || fchmod(c->listen_fd, 0600) < 0)
-		return -errno;
-	if (bind(c->listen_fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    listen(c->listen_fd, BACKLOG) < 0)
-		return -errno;
-	return 0;
-}
-
-static void free_control(struct control *c)
-{
-	if (c->listen_fd >= 0)
-		close(c->listen_fd);
-	if (c->stop_fd >= 0)
-		close(c->stop_fd);
-	if (c->dir_fd >= 0)
-		close(c->dir_fd);
-	free(c);
-}
-
-int control_start(struct fs *fs, struct control **out)
-{
-	struct control *c = calloc(1, sizeof(*c));
+	struct waited_lookup w;
 	int r;
 
-	if (!c)
-		return -ENOMEM;
-	c->fs = fs;
-	c->listen_fd = c->dir_fd = -1;
-	c->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	r = c->stop_fd < 0 ? -errno : open_socket(c);
+	waited_lookup_start(&w, ((struct call_source *)s)->call, kind, a);
+	r = waited_lookup_end(&w);
 	if (r == 0)
-		r = -pthread_create(&c->listener, NULL, listen_for_connections, c);
-	if (r < 0) {
-		free_control(c);
-		return r;
-	}
-	*out = c;
-	return 0;
+		*out = w.op.chunk;
+	return r;
 }
 
-void control_stop(struct control *c)
+void call_source_init(struct call_source *s, struct call *c)
 {
-	/* Nobody connects any more to who would not answer. */
-	unlinkat(c->dir_fd, CONTROL_SOCKET, 0);
-	eventfd_write(c->stop_fd, 1);
-	pthread_join(c->listener, NULL);
-	free_control(c);
+	*s = (struct call_source){ .source.get = source_get, .call = c };
 }
+
+int call_lookup_failed(struct call *c, int error, const struct address *a)
+{
+	char text[ADDRESS_TEXT_LEN + 1];
+
+	address_format(a, text);
+	if (error == -ENOENT)
+		return call_fail(c, error, "nobody has %s", text);
+	if (error == -EBADMSG)
+		return call_fail(c, error, "what there is of %s is damaged", text);
+	return error;
+}
+
+struct snapshot_wait {
+	struct snapshot_waiter waiter;
+	struct waited waited;
+};
+
+static void snapshot_done(struct snapshot_waiter *waiter, int result)
+{
+	struct snapshot_wait *w = (struct snapshot_wait *)waiter;
+
+	waited_done(&w->waited, result);
+}
+
+int call_snapshot(struct call *c, const char *note, struct ref *out)
+{
+	struct snapshot_wait w = { .waiter = { .done = snapshot_done, .note = note } };
+	int r;
+
+	waited_start(&w.waited, c);
+	snapshots_wait(call_fs(c)->snapshots, &w.waiter);
+	r = waited_wait(&w.waited, CHANNEL_FOREVER);
+	if (r < 0) {
+		if (snapshots_leave(call_fs(c)->snapshots, &w.waiter))
+			waited_left(&w.waited);
+		else
+			waited_finish(&w.waited);
+		return r;
+	}
+	*out = w.waiter.ref;
+	return w.waited.result;
+}
+
+struct checkpoint_wait {
+	struct checkpoint_waiter waiter;
+	struct waited waited;
+};
+
+static void checkpoint_done(struct checkpoint_waiter *waiter, int result)
+{
+	struct checkpoint_wait *w = (struct checkpoint_wait *)waiter;
+
+	waited_done(&w->waited, result);
+}
+
+int call_checkpoint(struct call *c)
+{
+	struct checkpoint_wait w = { .waiter.done = checkpoint_done };
+	int r;
+
+	waited_start(&w.waited, c);
+	checkpoint_due(call_fs(c)->checkpoint);
+	checkpoint_wait(call_fs(c)->checkpoint, &w.waiter);
+	r = waited_wait(&w.waited, CHANNEL_FOREVER);
+	if (r == 0)
+		return w.waited.result;
+	if (checkpoint_leave(call_fs(c)->checkpoint, &w.waiter))
+		waited_left(&w.waited);
+	else
+		waited_finish(&w.waited);
+	return r;
+}
+

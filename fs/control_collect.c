@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <time.h>
 
-#include "fs/control_call.h"
+#include "fs/control.h"
 #include "fs/fs.h"
 
 #define TELL_MS 100
@@ -60,7 +60,7 @@ int command_gc(struct call *c)
 
 	if (!record_find(c->args, c->args_len, "dry_run", &dry) || dry.type != FIELD_TRUTH)
 		dry.number = 0;
-	r = collector_run(c->fs->collector, dry.number, tell, &g, &result, &cleaned);
+	r = collector_run(call_fs(c)->collector, dry.number, tell, &g, &result, &cleaned);
 	if (r == -EROFS)
 		return call_fail(c, r, "it is mounted read-only");
 	if (r == -ECANCELED)

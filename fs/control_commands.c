@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "chunker/snapshot.h"
-#include "fs/control_call.h"
+#include "fs/control.h"
 #include "fs/fs.h"
 
 #define PINS_AT_ONCE	64u
@@ -42,7 +42,7 @@ static int record_newest(struct call *c)
 	struct snapshot s;
 	uint64_t epoch;
 
-	if (tree_get_head(c->fs->tree, &newest, &epoch, &kept) < 0 || newest.hash == 0)
+	if (tree_get_head(call_fs(c)->tree, &newest, &epoch, &kept) < 0 || newest.hash == 0)
 		return 0;
 	call_record_address(c, "snapshot", &newest.address);
 	waited_lookup_start(&w, c, KIND_SNAPSHOT, &newest.address);
@@ -56,7 +56,7 @@ static int record_newest(struct call *c)
 
 int command_status(struct call *c)
 {
-	const struct options *o = c->fs->options;
+	const struct options *o = call_fs(c)->options;
 	struct timestamp now = fs_now();
 	struct record *r = &c->record;
 	struct collector_status collected;
@@ -65,24 +65,24 @@ int command_status(struct call *c)
 	uint64_t inodes;
 	int result;
 
-	dht_status(c->fs->dht, &set);
-	files_status(c->fs->files, &files);
-	tree_count(c->fs->tree, &inodes);
+	dht_status(call_fs(c)->dht, &set);
+	files_status(call_fs(c)->files, &files);
+	tree_count(call_fs(c)->tree, &inodes);
 
 	record_text(r, "version", DHTFS_VERSION);
 	record_text(r, "mountpoint", o->mountpoint);
 	record_text(r, "store", o->store);
 	record_number(r, "pid", (uint64_t)getpid());
-	record_number(r, "uptime_s", now.sec > c->fs->started.sec ?
-	    (uint64_t)(now.sec - c->fs->started.sec) : 0);
+	record_number(r, "uptime_s", now.sec > call_fs(c)->started.sec ?
+	    (uint64_t)(now.sec - call_fs(c)->started.sec) : 0);
 	record_truth(r, "read_only", o->read_only);
-	record_truth(r, "failed", tree_failed(c->fs->tree));
+	record_truth(r, "failed", tree_failed(call_fs(c)->tree));
 	record_number(r, "inodes", inodes);
 	record_number(r, "dirty_bytes", files.dirty_bytes);
 	record_number(r, "dirty_files", files.dirty_files);
 	record_number(r, "failed_files", files.failed);
 	record_space(r, &set);
-	collector_status(c->fs->collector, &collected);
+	collector_status(call_fs(c)->collector, &collected);
 	record_collected(r, &collected);
 	result = record_newest(c);
 	return result < 0 ? result : call_answer(c, FRAME_RECORD);
@@ -91,17 +91,17 @@ int command_status(struct call *c)
 int command_unpin(struct call *c)
 {
 	struct address a;
-	int r = call_address(c, &a);
+	int r = call_address(c, "address", &a);
 
 	if (r < 0)
 		return r;
-	r = tree_unpin(c->fs->tree, &a);
+	r = tree_unpin(call_fs(c)->tree, &a);
 	if (r == -ENOENT)
 		return call_fail(c, r, "%s is not pinned", call_text(c, "address"));
 	if (r < 0)
 		return r;
 	/* Only its index knows how much it was; at least it was something. */
-	collector_freed(c->fs->collector, CHUNK_MAX);
+	collector_freed(call_fs(c)->collector, CHUNK_MAX);
 	return call_checkpoint(c);
 }
 
@@ -112,7 +112,7 @@ int command_pins(struct call *c)
 	size_t n = 0;
 
 	do {
-		n = tree_pins(c->fs->tree, n > 0 ? &last : NULL, PINS_AT_ONCE, pins);
+		n = tree_pins(call_fs(c)->tree, n > 0 ? &last : NULL, PINS_AT_ONCE, pins);
 		for (size_t i = 0; i < n; i++) {
 			int r;
 
@@ -173,7 +173,7 @@ static void list_snapshot(void *arg, const struct timestamp *time, const struct 
 int command_snapshots(struct call *c)
 {
 	struct listing l = { .call = c };
-	int r = snapshots_list(c->fs->snapshots, list_snapshot, &l);
+	int r = snapshots_list(call_fs(c)->snapshots, list_snapshot, &l);
 
 	return r < 0 ? r : l.result;
 }
@@ -202,7 +202,7 @@ int command_check(struct call *c)
 
 	if (!record_find(c->args, c->args_len, "rate", &rate) || rate.type != FIELD_NUMBER)
 		rate.number = 0;
-	r = dht_check(c->fs->dht, rate.number, tell_progress, c, &p);
+	r = dht_check(call_fs(c)->dht, rate.number, tell_progress, c, &p);
 	if (r < 0)
 		return r;
 	record_progress(&c->record, &p);

@@ -6,7 +6,7 @@
 #include "chunker/bytes.h"
 #include "chunker/index.h"
 #include "chunker/splice.h"
-#include "fs/control_call.h"
+#include "fs/control.h"
 #include "fs/fetch.h"
 #include "fs/fs.h"
 
@@ -85,15 +85,15 @@ int command_put(struct call *c)
 	struct ref ref;
 	int r;
 
-	if (c->fs->options->read_only)
+	if (call_fs(c)->options->read_only)
 		return call_fail(c, -EROFS, "it is mounted read-only");
 	call_source_init(&source, c);
-	dht_sink_init(&sink, c->fs->dht);
-	upload_begin(&up, &c->fs->uploads, &sink.sink);
+	dht_sink_init(&sink, call_fs(c)->dht);
+	upload_begin(&up, &call_fs(c)->uploads, &sink.sink);
 	r = splice_all(&upload.pieces, &source.source, &up.sink, &ref);
 	chunk_drop(upload.last);
 	if (r == 0)
-		r = tree_pin(c->fs->tree, &ref, fs_now());
+		r = tree_pin(call_fs(c)->tree, &ref, fs_now());
 	upload_end(&up);
 	/* The checkpoint syncs the set before it commits the pin. */
 	if (r == 0)
@@ -204,7 +204,7 @@ int command_get(struct call *c)
 	struct waited_lookup w;
 	struct chunk *chunk;
 	uint64_t data;
-	int r = call_address(c, &ref.address);
+	int r = call_address(c, "address", &ref.address);
 
 	if (r < 0)
 		return r;
@@ -223,7 +223,7 @@ int command_get(struct call *c)
 		break;
 	default:
 		r = call_fail(c, -EISDIR, "this is a %s and no file: look into %s/by-hash/%s",
-		    kind_name(w.op.kind), c->fs->options->mountpoint, call_text(c, "address"));
+		    kind_name(w.op.kind), call_fs(c)->options->mountpoint, call_text(c, "address"));
 	}
 	chunk_drop(chunk);
 	return r;

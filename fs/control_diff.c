@@ -6,7 +6,7 @@
 
 #include "chunker/directory_diff.h"
 #include "chunker/snapshot.h"
-#include "fs/control_call.h"
+#include "fs/control.h"
 #include "fs/fs.h"
 
 #define PATH_LEN_MAX (RECORD_MAX - 256u)	/* bytes of a path that fit a record */

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dht/program/log.h"
 #include "fs/file_impl.h"
-#include "fs/log.h"
 
 #define EMPTIED_MS 5000u
 #define CLOSED_MS  1000u	/* between flushes of a file that is written anew all the time */

@@ -6,10 +6,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "dht/control/server.h"
+#include "dht/program/home.h"
+#include "dht/program/log.h"
 #include "fs/byhash.h"
 #include "fs/control.h"
-#include "fs/log.h"
-#include "fs/place.h"
 
 #define LOCK_QUIET_MS	1000u	/* before somebody is told that we wait */
 #define JOB_THREADS	2u
@@ -52,7 +53,7 @@ static int open_dht(const struct options *o, struct dht **out, char *why, size_t
 		.read_only = o->read_only,
 		.log = log_text,
 	};
-	int r = o->store_default ? place_make_store_parents(o) : 0;
+	int r = o->store_default ? home_make_parents(o->store) : 0;
 
 	if (r < 0) {
 		snprintf(why, why_size, "the folders above the store %s: %s", o->store, strerror(-r));
@@ -157,7 +158,9 @@ static int open_parts(struct fs *fs, char *why, size_t why_size)
 	r = byhash_new(fs, &fs->byhash);
 	if (r < 0)
 		return r;
-	r = control_start(fs, &fs->control);
+	fs->tables[0] = (struct call_table){ fs_commands, fs };
+	fs->program = (struct call_program){ .name = "dhtfs", .ends = "the mount ends", .tables = fs->tables };
+	r = server_start(&fs->program, o->store, &fs->server);
 	if (r < 0)
 		snprintf(why, why_size, "the control socket in %s: %s", o->store, strerror(-r));
 	return r;
@@ -206,8 +209,8 @@ int fs_close(struct fs *fs)
 
 	if (!fs)
 		return 0;
-	if (fs->control)
-		control_stop(fs->control);
+	if (fs->server)
+		server_stop(fs->server);
 	/* Requests of processes that had files open when SIGTERM came, or of an aborted mount. */
 	if (fs->parking)
 		parking_end(fs->parking);

@@ -2,6 +2,7 @@
 #ifndef FS_FS_H
 #define FS_FS_H
 
+#include "dht/control/call.h"
 #include "dht/dht.h"
 #include "fs/cache.h"
 #include "fs/checkpoint.h"
@@ -22,8 +23,8 @@
 #define FS_LOCK_WAIT_MS	30000u	/* for a process that is unmounted and still closes the store */
 
 struct byhash;
-struct control;
 struct fuse_session;
+struct server;
 
 /* Set by fs_open() in this order, and not changed until fs_close(). */
 struct fs {
@@ -45,7 +46,9 @@ struct fs {
 	struct parking *parking;
 	struct known *known;
 	struct byhash *byhash;
-	struct control *control;
+	struct call_table tables[3];	/* what dhtctl can ask: of the mount, of its node */
+	struct call_program program;
+	struct server *server;
 	struct fuse_session *session;	/* main's */
 };
 

@@ -17,9 +17,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "dht/program/log.h"
 #include "fs/buffers.h"
 #include "fs/gate.h"
-#include "fs/log.h"
 
 #define THREADS_MAX	16u
 #define COPIED_MAX	(64u << 10)	/* a write's bytes for which no receive buffer is given up */

@@ -3,23 +3,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
-#include <malloc.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "dht/program/log.h"
+#include "dht/program/process.h"
 #include "fs/fs.h"
-#include "fs/log.h"
 #include "fs/loop.h"
 #include "fs/ops.h"
 #include "fs/options.h"
@@ -30,19 +26,6 @@
 
 #define THREADS		4	/* that read requests; none of them waits for anything */
 #define WHY_SIZE	1024
-#define MAPPED_MIN	(128 << 10)	/* bytes of memory that get a mapping of their own */
-#define HEAP_KEPT	(64 << 20)	/* bytes of free memory at the end of the heap */
-
-/* The end of the pipe on which the parent waits to hear that the mount works; -1: nobody waits. */
-static int parent = -1;
-
-static void ending_signals(sigset_t *set)
-{
-	sigemptyset(set);
-	sigaddset(set, SIGTERM);
-	sigaddset(set, SIGINT);
-	sigaddset(set, SIGHUP);
-}
 
 static void log_fuse(enum fuse_log_level level, const char *format, va_list args)
 {
@@ -55,132 +38,15 @@ static void log_fuse(enum fuse_log_level level, const char *format, va_list args
 	}
 }
 
-/* Or what is opened later would get a number that others take for a terminal. */
-static void fill_standard_files(void)
-{
-	int fd;
-
-	while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd <= STDERR_FILENO)
-		;
-	if (fd >= 0)
-		close(fd);
-}
-
-/* A segment each, and the usual soft limit is 1024. */
-static void raise_limits(void)
-{
-	struct rlimit files;
-
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-		files.rlim_cur = files.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &files);
-	}
-}
-
-/* In the parent: exit as the child says, or when it says nothing, as it ended. */
-static int wait_for_word(int from, pid_t child)
-{
-	unsigned char status;
-	int ended;
-
-	if (read(from, &status, 1) == 1)
-		return status;
-	if (waitpid(child, &ended, 0) == child && WIFEXITED(ended) && WEXITSTATUS(ended) != 0)
-		return WEXITSTATUS(ended);
-	if (WIFSIGNALED(ended))
-		fprintf(stderr, "dhtfs: ended by %s\n", strsignal(WTERMSIG(ended)));
-	return EXIT_FAILURE;
-}
-
-/*
- * Before any thread, for threads do not survive a fork.  Until the mount works the child
- * keeps the terminal for its messages, and ends with its parent (who types ^C means both).
- */
-static void go_to_background(void)
-{
-	int ends[2];
-	pid_t child, before = getpid();
-
-	if (pipe2(ends, O_CLOEXEC) < 0 || (child = fork()) < 0) {
-		fprintf(stderr, "dhtfs: could not go to the background: %s\n", strerror(errno));
-		exit(EXIT_FAILURE);
-	}
-	if (child > 0) {
-		close(ends[1]);
-		exit(wait_for_word(ends[0], child));
-	}
-	close(ends[0]);
-	parent = ends[1];
-	prctl(PR_SET_PDEATHSIG, SIGTERM);
-	if (getppid() != before)
-		_exit(EXIT_FAILURE);
-	setsid();
-	if (chdir("/") < 0)
-		_exit(EXIT_FAILURE);
-}
-
-/* The mount works: let the parent, and the terminal, go. */
-static void leave_parent(const struct options *o)
-{
-	const unsigned char ok = EXIT_SUCCESS;
-	int null;
-
-	if (parent < 0)
-		return;
-	log_open(true, o->debug);
-	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	for (int fd = 0; null >= 0 && fd <= 2; fd++)
-		dup2(null, fd);
-	if (null > 2)
-		close(null);
-	prctl(PR_SET_PDEATHSIG, 0);
-	if (write(parent, &ok, 1) < 0)
-		log_line(LOG_WARNING, "who started the mount is gone; it stays");
-	close(parent);
-}
-
-/*
- * A store that needs its index rebuilt can take minutes to open, with all ending signals
- * blocked for the sake of the threads that are made meanwhile.  Ending there is a crash, which
- * the store survives by design.
- */
-static void *end_at_once(void *arg)
-{
-	sigset_t set;
-	int sig, old;
-
-	(void)arg;
-	ending_signals(&set);
-	if (sigwait(&set, &sig) != 0)
-		return NULL;
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
-	log_line(LOG_NOTICE, "%s: not mounted", strsignal(sig));
-	_exit(EXIT_FAILURE);
-}
-
-/*
- * By itself malloc takes to keeping chunks, which come and go in all lengths, in its heaps, and
- * what is free between them is kept: many times what is in use.
- */
-static void bound_heaps(void)
-{
-	mallopt(M_MMAP_THRESHOLD, MAPPED_MIN);
-	mallopt(M_TRIM_THRESHOLD, HEAP_KEPT);
-}
-
 static struct fs *open_interruptibly(const struct options *o)
 {
 	char why[WHY_SIZE];
-	pthread_t ender;
-	bool can_end = pthread_create(&ender, NULL, end_at_once, NULL) == 0;
 	struct fs *fs;
 
+	process_end_at_once("not mounted");
 	if (fs_open(o, &fs, why, sizeof(why)) < 0)
 		log_line(LOG_ERR, "%s", why);
-	if (can_end) {
-		pthread_cancel(ender);
-		pthread_join(ender, NULL);
-	}
+	process_end_orderly();
 	return fs;
 }
 
@@ -228,7 +94,7 @@ static int serve(struct fs *fs)
 	if (r < 0) {
 		log_line(LOG_ERR, "could not take over the session: %s", strerror(-r));
 	} else {
-		leave_parent(o);
+		process_ready();
 		log_line(LOG_INFO, "mounted %s with store %s", o->mountpoint, o->store);
 		r = loop_run(fs->session, fs->gate, o->mountpoint, THREADS);
 		if (r < 0)
@@ -272,8 +138,8 @@ int main(int argc, char **argv)
 	sigset_t set;
 	int r;
 
-	fill_standard_files();
-	bound_heaps();
+	log_open("dhtfs", false);
+	process_begin();
 	r = options_parse(argc, argv, &o);
 	if (r == 0 && o.remount) {
 		r = remount(&o);
@@ -284,19 +150,15 @@ int main(int argc, char **argv)
 		options_free(&o);
 		return r > 0 ? EXIT_SUCCESS : r < 0 ? 2 : EXIT_FAILURE;
 	}
-	/* Only the store's files are made by this process itself, and they are nobody else's. */
-	umask(077);
-	signal(SIGPIPE, SIG_IGN);
-	log_open(false, o.debug);
+	log_open("dhtfs", o.debug);
+	process_serve();
 	fuse_set_log_func(log_fuse);
-	raise_limits();
 	if (!o.foreground)
-		go_to_background();
+		process_background();
 	r = watchdog_start(o.mountpoint);
 	if (r < 0)
 		log_line(LOG_WARNING, "no watchdog for the mount: %s", strerror(-r));
-	ending_signals(&set);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	process_block_signals(&set);
 	r = run(&o);
 	options_free(&o);
 	return r;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "chunker/children.h"
-#include "fs/log.h"
+#include "dht/program/log.h"
 
 #define SET_MIN		1024u	/* places; a power of two */
 #define LOGGED_MAX	8u	/* lines about nodes that are gone */

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
-#include "fs/log.h"
+#include "dht/program/log.h"
 
 void ops_err(fuse_req_t req, int r)
 {

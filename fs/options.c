@@ -9,8 +9,8 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
-#include "fs/place.h"
-#include "fs/size.h"
+#include "dht/program/home.h"
+#include "dht/program/size.h"
 
 static const char usage[] =
     "usage: dhtfs [options] [STORE] MOUNTPOINT\n"
@@ -360,33 +360,20 @@ static int take_words(struct options *o, int count, char **words)
 	return o->mountpoint ? 0 : out_of_memory();
 }
 
-/* The daemon's working directory is the root. */
 static int make_absolute(char **path)
 {
-	char *dir, *absolute;
+	int r = home_absolute(path);
 
-	if (**path == '/')
-		return 0;
-	dir = get_current_dir_name();
-	if (!dir) {
-		fprintf(stderr, "dhtfs: the working directory: %s\n", strerror(errno));
-		return -1;
-	}
-	if (asprintf(&absolute, "%s/%s", dir, *path) < 0)
-		absolute = NULL;
-	free(dir);
-	if (!absolute)
-		return out_of_memory();
-	free(*path);
-	*path = absolute;
-	return 0;
+	if (r < 0)
+		fprintf(stderr, "dhtfs: the working directory: %s\n", strerror(-r));
+	return r;
 }
 
 static int take_defaults(struct options *o)
 {
 	if (!o->store) {
 		o->store_default = true;
-		o->store = place_default_store();
+		o->store = home_default_store();
 	}
 	if (!o->store) {
 		fprintf(stderr, "dhtfs: no home to keep the store in: give --store DIR\n");

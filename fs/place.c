@@ -2,9 +2,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,56 +9,6 @@
 #include <unistd.h>
 
 static const char default_path[] = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
-
-char *place_default_store(void)
-{
-	const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
-	const struct passwd *user;
-	char *store;
-
-	/* The XDG specification: a relative path is to be ignored. */
-	if (data && *data == '/')
-		return asprintf(&store, "%s/dhtfs", data) < 0 ? NULL : store;
-	if (!home || *home != '/') {
-		user = getpwuid(getuid());
-		home = user ? user->pw_dir : NULL;
-	}
-	if (!home || *home != '/')
-		return NULL;
-	return asprintf(&store, "%s/.local/share/dhtfs", home) < 0 ? NULL : store;
-}
-
-/* A name that is to last.  Best effort: not every file system can sync a folder. */
-static void sync_folder_of(const char *path)
-{
-	char *copy = strdup(path);
-	int fd = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-
-	if (fd >= 0) {
-		fsync(fd);
-		close(fd);
-	}
-	free(copy);
-}
-
-int place_make_store_parents(const struct options *o)
-{
-	char *path = strdup(o->store);
-	int r = 0;
-
-	if (!path)
-		return -ENOMEM;
-	for (char *p = strchr(path + 1, '/'); p && r == 0; p = strchr(p + 1, '/')) {
-		*p = '\0';
-		if (mkdir(path, 0700) == 0)
-			sync_folder_of(path);
-		else if (errno != EEXIST)
-			r = -errno;
-		*p = '/';
-	}
-	free(path);
-	return r;
-}
 
 static int say(const char *path, const char *what)
 {

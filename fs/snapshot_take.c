@@ -3,8 +3,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "dht/program/log.h"
 #include "fs/kept.h"
-#include "fs/log.h"
 #include "fs/now.h"
 #include "fs/snapshot_write.h"
 #include "fs/snapshots_impl.h"

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fs/log.h"
+#include "dht/program/log.h"
 #include "fs/snapshots_impl.h"
 
 #define REST_S	5	/* without changes, before a snapshot is taken */

@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "fs/log.h"
+#include "dht/program/log.h"
 #include "fs/tree_internal.h"
 
 /* Address space for the file, not memory; less of it where that much can't be had. */

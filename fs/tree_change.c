@@ -13,7 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "fs/log.h"
+#include "dht/program/log.h"
 #include "fs/tree_internal.h"
 
 #define SPARE_PAGES	1024u	/* what COUNT_EVERY puts and the free list can take at most */

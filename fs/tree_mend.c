@@ -12,7 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "fs/log.h"
+#include "dht/program/log.h"
 #include "fs/tree_internal.h"
 
 #define TRIES		500u	/* ten seconds */

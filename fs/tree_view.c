@@ -3,7 +3,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "fs/log.h"
+#include "dht/program/log.h"
 #include "fs/tree_internal.h"
 
 struct key key_of(uint64_t a)

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "fs/log.h"
+#include "dht/program/log.h"
 
 #define END_MS 2000	/* for a process that was killed and can end */
 #define DEATH SIGUSR1	/* of the parent; what others are sent, to end them, is not meant */

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "chunker/bytes.h"
-#include "fs/channel.h"
+#include "dht/control/channel.h"
 #include "tools/show.h"
 
 static int say(const char *what, int error)

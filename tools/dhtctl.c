@@ -8,10 +8,10 @@
 #include <sys/stat.h>
 
 #include "chunker/address.h"
+#include "dht/control/wire.h"
 #include "dht/dht.h"
-#include "fs/control_wire.h"
-#include "fs/place.h"
-#include "fs/size.h"
+#include "dht/program/home.h"
+#include "dht/program/size.h"
 #include "tools/ask.h"
 #include "tools/show.h"
 
@@ -226,7 +226,7 @@ int main(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	if (!o.store)
-		o.store = default_store = place_default_store();
+		o.store = default_store = home_default_store();
 	status = o.store ? run(argc - optind, argv + optind, &o)
 			 : mistake("no home to look for the store in", "give --store DIR");
 	free(default_store);

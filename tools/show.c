@@ -5,8 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "fs/control_wire.h"
-#include "fs/size.h"
+#include "dht/control/wire.h"
+#include "dht/program/size.h"
 
 #define BAR_LEN		30
 #define LINE_EVERY_S	5.0	/* where no terminal shows a bar */

@@ -1,4 +1,4 @@
-/* show: records of fs/control_wire.h, and progress, for a person or as JSON. */
+/* show: records of dht/control/wire.h, and progress, for a person or as JSON. */
 #ifndef TOOLS_SHOW_H
 #define TOOLS_SHOW_H
 

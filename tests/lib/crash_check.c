@@ -20,25 +20,25 @@
 
 #include "chunker/index.h"
 #include "chunker/snapshot.h"
+#include "dht/program/log.h"
 #include "fs/fetch.h"
 #include "fs/fs.h"
-#include "fs/log.h"
 #include "tests/lib/dhttest.h"
 
 #define PAGE	  4096u
 #define AFTER	  ".after"	/* what is written once it has recovered */
 #define BATCH	  64u
 
-/* The volume's log, which is here and not in fs/log.c, so that a check can read it. */
+/* The volume's log, which is here and not in dht/program/log.c, so that a check can read it. */
 static struct {
 	pthread_mutex_t lock;
 	char text[8192];
 	size_t len;
 } the_log = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-void log_open(bool background, bool debug)
+void log_open(const char *name, bool debug)
 {
-	(void)background;
+	(void)name;
 	(void)debug;
 }
 

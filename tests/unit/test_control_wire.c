@@ -1,4 +1,4 @@
-/* control_wire and channel: the dialogue with dhtctl, its limits, and others that keep no rule of it. */
+/* control/wire and channel: the dialogue with dhtctl, its limits, and others that keep no rule of it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 #include "chunker/bytes.h"
-#include "fs/channel.h"
-#include "fs/control_wire.h"
+#include "dht/control/channel.h"
+#include "dht/control/wire.h"
 
 #define SOON_MS 20000	/* a bound for what must come; nothing waits so long */
 
@@ -254,7 +254,7 @@ static void a_wait_ends_when_the_other_side_goes(void **state)
 	close(there.fd);
 	there.fd = -1;
 	assert_int_equal(channel_gone(&here), -EPIPE);
-	assert_int_equal(channel_wait(&here, event), -EPIPE);
+	assert_int_equal(channel_wait(&here, event, CHANNEL_FOREVER), -EPIPE);
 	assert_int_equal(channel_header(&here, SOON_MS, &type, &len), -EPIPE);
 	assert_int_equal(channel_send(&here, FRAME_DATA, bytes, FRAME_MAX), -EPIPE);
 	free(bytes);
@@ -271,12 +271,12 @@ static void a_wait_ends_when_it_is_stopped(void **state)
 	(void)state;
 	eventfd_write(here.stop_fd, 1);
 	assert_int_equal(channel_gone(&here), -ECANCELED);
-	assert_int_equal(channel_wait(&here, event), -ECANCELED);
+	assert_int_equal(channel_wait(&here, event, CHANNEL_FOREVER), -ECANCELED);
 	assert_int_equal(channel_header(&here, SOON_MS, &type, &len), -ECANCELED);
 	assert_int_equal(channel_send(&here, FRAME_DATA, bytes, FRAME_MAX), -ECANCELED);
 	/* What has happened counts more. */
 	eventfd_write(event, 1);
-	assert_int_equal(channel_wait(&here, event), 0);
+	assert_int_equal(channel_wait(&here, event, CHANNEL_FOREVER), 0);
 	free(bytes);
 	close(event);
 }

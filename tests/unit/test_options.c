@@ -13,9 +13,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "dht/program/home.h"
+#include "dht/program/size.h"
 #include "fs/options.h"
 #include "fs/place.h"
-#include "fs/size.h"
 
 #define WORDS_MAX 32
 
@@ -294,17 +295,17 @@ static void the_default_store_is_in_the_data_folder_of_the_user(void **state)
 
 	(void)state;
 	setenv("XDG_DATA_HOME", "/data", 1);
-	store = place_default_store();
+	store = home_default_store();
 	assert_string_equal(store, "/data/dhtfs");
 	free(store);
 	setenv("XDG_DATA_HOME", "relative", 1);
 	setenv("HOME", "/home/joe", 1);
-	store = place_default_store();
+	store = home_default_store();
 	assert_string_equal(store, "/home/joe/.local/share/dhtfs");
 	free(store);
 	unsetenv("XDG_DATA_HOME");
 	unsetenv("HOME");
-	store = place_default_store();
+	store = home_default_store();
 	assert_non_null(store);
 	assert_true(*store == '/');
 	assert_non_null(strstr(store, "/.local/share/dhtfs"));
@@ -415,14 +416,14 @@ static void the_folders_above_a_default_store_are_made_private(void **state)
 	assert_int_equal(mkdir("home", 0755), 0);
 	setenv("HOME", home, 1);
 	assert_int_equal(parse("mnt"), 0);
-	assert_int_equal(place_make_store_parents(&o), 0);
+	assert_int_equal(home_make_parents(o.store), 0);
 	assert_int_equal(stat("home/.local/share", &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0700);
 	assert_int_equal(stat("home/.local/share/dhtfs", &st), -1);
-	assert_int_equal(place_make_store_parents(&o), 0);
+	assert_int_equal(home_make_parents(o.store), 0);
 	setenv("HOME", "/dev/null", 1);
 	assert_int_equal(parse("mnt"), 0);
-	assert_int_equal(place_make_store_parents(&o), -ENOTDIR);
+	assert_int_equal(home_make_parents(o.store), -ENOTDIR);
 }
 
 int main(void)

@@ -1,4 +1,4 @@
-#include "fs/control_wire.h"
+#include "dht/control/wire.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,12 +1,16 @@
 /* log: one line for a person, to stderr in the foreground and to syslog in the background. */
-#ifndef FS_LOG_H
-#define FS_LOG_H
+#ifndef DHT_PROGRAM_LOG_H
+#define DHT_PROGRAM_LOG_H
 
 #include <stdbool.h>
 #include <syslog.h>
 
-/** log_open(background, debug): where lines go from now on; LOG_DEBUG lines only with ${debug}. */
-void log_open(bool background, bool debug);
+/** log_open(name, debug): before all else: ${name} begins each line, and is kept; LOG_DEBUG lines only with ${debug}. */
+void log_open(const char *name, bool debug);
+
+/** log_background(): lines go to syslog from now on.  log_name(): as given. */
+void log_background(void);
+const char *log_name(void);
 
 /** log_line(priority, format, ...): without a newline at the end.  Thread-safe. */
 void log_line(int priority, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -1,12 +1,12 @@
-/* channel: frames (control_wire.h) over a socket, where no wait outlives the other side. */
-#ifndef FS_CHANNEL_H
-#define FS_CHANNEL_H
+/* channel: frames (wire.h) over a socket, where no wait outlives the other side. */
+#ifndef DHT_CONTROL_CHANNEL_H
+#define DHT_CONTROL_CHANNEL_H
 
 #include <stdbool.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#include "fs/control_wire.h"
+#include "dht/control/wire.h"
 
 /* Fields are the caller's to set, and the descriptors the caller's to close. */
 struct channel {
@@ -32,8 +32,8 @@ int channel_send_error(struct channel *c, int error, const char *text);
 int channel_header(struct channel *c, int timeout_ms, enum frame_type *type, uint32_t *len);
 int channel_payload(struct channel *c, int timeout_ms, void *out, uint32_t len);
 
-/** channel_wait(c, event_fd): until ${event_fd} can be read: 0. */
-int channel_wait(struct channel *c, int event_fd);
+/** channel_wait(c, event_fd, timeout_ms): until ${event_fd} (-1: none) can be read: 0. */
+int channel_wait(struct channel *c, int event_fd, int timeout_ms);
 
 /** channel_gone(c): is there nobody to answer any more?  0 if there is.  Does not wait. */
 int channel_gone(struct channel *c);

@@ -1,6 +1,6 @@
 /* size: numbers of bytes as people write and read them, in powers of 1024. */
-#ifndef FS_SIZE_H
-#define FS_SIZE_H
+#ifndef DHT_PROGRAM_SIZE_H
+#define DHT_PROGRAM_SIZE_H
 
 #include <stdint.h>
 

@@ -1,9 +1,9 @@
 /*
- * control_wire: what dhtctl and a mount say to each other.  Pure: no I/O.
+ * wire: what dhtctl and the program that runs on a store say to each other.  Pure: no I/O.
  *
  * A Unix stream socket STORE/control, one command a connection:
  *
- *	dhtctl				dhtfs
+ *	dhtctl				dhtfs, dhtd
  *	COMMAND
  *	(put: DATA and HOLE..., END)
  *					RECORD, PROGRESS, DATA, HOLE ... as the command has them
@@ -17,8 +17,8 @@
  * value, both ended by a NUL.  ERROR carries a le32 errno and a text for a person, HOLE a le64
  * number of zero bytes.
  */
-#ifndef FS_CONTROL_WIRE_H
-#define FS_CONTROL_WIRE_H
+#ifndef DHT_CONTROL_WIRE_H
+#define DHT_CONTROL_WIRE_H
 
 #include <stdbool.h>
 #include <stddef.h>

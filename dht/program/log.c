@@ -1,4 +1,4 @@
-#include "fs/log.h"
+#include "dht/program/log.h"
 
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -8,15 +8,25 @@
 
 #define LINE_MAX_LEN 4096	/* bytes; what is longer is cut: a path and an address fit */
 
+static const char *program = "dhtfs";
 static atomic_bool to_syslog;
 static atomic_bool with_debug;
 
-void log_open(bool background, bool debug)
+void log_open(const char *name, bool debug)
 {
-	if (background)
-		openlog("dhtfs", LOG_PID, LOG_DAEMON);
+	program = name;
 	atomic_store(&with_debug, debug);
-	atomic_store(&to_syslog, background);
+}
+
+void log_background(void)
+{
+	openlog(program, LOG_PID, LOG_DAEMON);
+	atomic_store(&to_syslog, true);
+}
+
+const char *log_name(void)
+{
+	return program;
 }
 
 /* File names come from people and from strangers: none may start a line or move a cursor. */
@@ -36,12 +46,12 @@ void log_text(void *arg, int priority, const char *text)
 	(void)arg;
 	if (priority == LOG_DEBUG && !atomic_load(&with_debug))
 		return;
-	len = snprintf(line, sizeof(line) - 1, "dhtfs: %s", text);
+	len = snprintf(line, sizeof(line) - 1, "%s: %s", program, text);
 	if (len < 0)
 		return;
 	defuse(line);
 	if (atomic_load(&to_syslog)) {
-		syslog(priority, "%s", line + strlen("dhtfs: "));
+		syslog(priority, "%s", line + strlen(program) + 2);
 		return;
 	}
 	/* One write a line, so that lines of two threads, or of two processes, never mix. */

@@ -1,4 +1,4 @@
-#include "fs/size.h"
+#include "dht/program/size.h"
 
 #include <ctype.h>
 #include <errno.h>

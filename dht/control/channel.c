@@ -1,4 +1,4 @@
-#include "fs/channel.h"
+#include "dht/control/channel.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -123,9 +123,9 @@ int channel_header(struct channel *c, int timeout_ms, enum frame_type *type, uin
 	return r < 0 ? r : frame_header_decode(header, type, len);
 }
 
-int channel_wait(struct channel *c, int event_fd)
+int channel_wait(struct channel *c, int event_fd, int timeout_ms)
 {
-	return wait_for(c, 0, event_fd, CHANNEL_FOREVER);
+	return wait_for(c, 0, event_fd, timeout_ms);
 }
 
 int channel_gone(struct channel *c)
