@@ -96,6 +96,7 @@
 #define INCARNATION_LEAP     (1u << 20)	/* beyond a record of ours that we don't know: more than any life of ours refuted */
 #define SELF_LEAPS	     4u		/* lives of ours that a lost row may have hidden */
 #define SELF_WAITING_MAX     8u		/* commands that wait for our row */
+#define SELF_FAREWELL	     (60u * S)	/* who left, and starts again, waits so long for somebody to tell it to */
 #define SELF_ENDING_MAX	     (5 * S)	/* our end is gossiped for so long at most */
 #define PLACEMENT_GATHER     (200 * MS)	/* changes that come together make one table */
 #define PLACEMENTS_MAX	     4u		/* earlier tables: reads look there, too; 0.5 MB each at 1000 */

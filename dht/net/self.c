@@ -6,6 +6,8 @@
  * SELF_STARTING	| the row is written		| saved()		| SELF_JOINING; SELF_HERE if there is nobody to ask
  * SELF_JOINING		| the first exchange is over	| self_joined()		| SELF_HERE: announced
  * SELF_JOINING		| equal views: nothing came	| timer_due()		| SELF_HERE
+ * SELF_STARTING	| the row is written, and says that we have left | saved() | SELF_JOINING: said again, to whoever can be reached
+ * SELF_JOINING		| likewise, and SELF_FAREWELL is over | timer_due()	| SELF_HERE, then SELF_ENDING at once
  * SELF_HERE		| a doubt about us		| self_doubted()	| SELF_HERE: announced anew, one higher
  * SELF_HERE		| DRAIN, SET			| self_command()	| SELF_HERE: the row, then announced anew
  * SELF_HERE		| LEAVE				| self_command()	| SELF_ENDING: the row, then a tombstone is gossiped
@@ -221,8 +223,10 @@ void self_linked(struct node *n)
 {
 	struct self *s = of(n);
 
-	if (s->state == SELF_JOINING && !timer_busy(&s->timer))
-		timer_set(n, &s->timer, n->now + JOIN_QUIET);
+	uint64_t at = n->now + JOIN_QUIET;
+
+	if (s->state == SELF_JOINING && (!timer_busy(&s->timer) || s->timer.at > at))
+		timer_set(n, &s->timer, at);
 }
 
 static void reply_all(struct node *n, int result)
@@ -254,8 +258,11 @@ static void saved(struct node *n, struct work *w, const struct event *e)
 	}
 	if (s->state == SELF_STARTING) {
 		s->state = SELF_JOINING;
+		/* The life before this one may have ended before it told anyone: a link comes first. */
+		if (s->fields.state == MEMBER_LEFT)
+			timer_set(n, &s->timer, n->now + SELF_FAREWELL);
 		/* A life before this one knew members, or there is nobody to ask: no need to wait for an exchange. */
-		if (n->membership->view.count > 0 || !n->options.seeds || !n->options.seeds[0])
+		else if (n->membership->view.count > 0 || !n->options.seeds || !n->options.seeds[0])
 			here(n);
 		else if (exchange_with_strangers(n))
 			self_linked(n);
@@ -273,7 +280,8 @@ static void stop(struct node *n)
 	if (s->ending)
 		command_result(n, s->ending, 0);
 	s->ending = 0;
-	node_stop(n, s->fields.state == MEMBER_LEFT ? "it has left the ring, for ever" : "it was evicted from the ring");
+	node_stop(n, s->fields.state == MEMBER_LEFT ? "it has left the ring, for ever: begin with a new key" :
+	    "it was evicted from the ring");
 }
 
 static void timer_due(struct node *n, struct timer *t)
@@ -420,10 +428,8 @@ void self_start(struct node *n)
 	}
 	s->reserved = row.reserved;
 	s->fields.incarnation = row.reserved + 1;
-	if (s->fields.state == MEMBER_LEFT) {
-		node_stop(n, "it has left the ring, for ever: begin with a new key");
-		return;
-	}
+	if (s->fields.state == MEMBER_LEFT)
+		node_log(n, LOG_WARNING, "this node has left the ring, for ever: it says so once more, and stops");
 	if (sign(n)) {
 		node_stop(n, "its record can't be signed: no memory, or an address that is no text");
 		return;

@@ -72,6 +72,7 @@ static void who_leaves_is_gone_for_ever(void **state)
 	agree_on(k, 3, 3, 5 * S);
 	netkit_crash(k, 3);
 	netkit_start(k, 3);
+	netkit_run(k, 5 * S);
 	assert_true(k->node[3].stopped);
 	assert_non_null(strstr(k->node[3].why, "left the ring"));
 	/* With another disk it does not know it, until others say so. */
@@ -83,6 +84,43 @@ static void who_leaves_is_gone_for_ever(void **state)
 	assert_true(k->node[3].stopped);
 	assert_non_null(strstr(k->node[3].why, "left the ring"));
 	agree_on(k, 3, 3, 5 * S);
+	netkit_free(k);
+}
+
+/* Its row says that it has left, and it said so to nobody: the others wait for it, until it is started again. */
+static void who_has_left_says_so_again_after_a_crash(void **state)
+{
+	static const struct catalogue_row_key key = { .table = ROW_SELF };
+	struct netkit *k = running(4);
+	struct catalogue *c = &k->node[3].disk.catalogue;
+	struct chunk *before = c->row(c, &key), *row;
+
+	(void)state;
+	netkit_command(k, 3, &(struct command){ .kind = COMMAND_LEAVE });
+	for (;; chunk_drop(row)) {
+		row = c->row(c, &key);
+		if (row->len != before->len || memcmp(row->data, before->data, row->len))
+			break;
+		assert_true(k->now < 3600 * S);
+		netkit_run(k, 1);
+	}
+	chunk_drop(row);
+	chunk_drop(before);
+	netkit_crash(k, 3);
+	netkit_run(k, 60 * S);
+	agree_on(k, 4, 4, 5 * S);
+	netkit_start(k, 3);
+	assert_false(k->node[3].stopped);
+	netkit_run(k, 10 * S);
+	assert_true(k->node[3].stopped);
+	agree_on(k, 3, 3, 5 * S);
+	/* Where nobody can be told it does not wait for ever. */
+	netkit_crash(k, 3);
+	for (unsigned int i = 0; i < 3; i++)
+		netkit_crash(k, i);
+	netkit_start(k, 3);
+	netkit_run(k, SELF_FAREWELL + SELF_ENDING_MAX + S);
+	assert_true(k->node[3].stopped);
 	netkit_free(k);
 }
 
@@ -448,6 +486,7 @@ int main(void)
 		cmocka_unit_test(who_begin_together_find_each_other),
 		cmocka_unit_test(all_views_converge),
 		cmocka_unit_test(who_leaves_is_gone_for_ever),
+		cmocka_unit_test(who_has_left_says_so_again_after_a_crash),
 		cmocka_unit_test(who_drains_is_out_of_the_table_and_comes_back),
 		cmocka_unit_test(only_the_admin_evicts),
 		cmocka_unit_test(who_evicts_himself_says_so_and_stops),
