@@ -62,7 +62,7 @@ FUZZ         := fuzz_codec fuzz_snapshot fuzz_directory fuzz_index fuzz_segment 
 EXERCISE     := plan make model model_names model_data real real_data scan common crash worker run shrink main
 KITS := \
 	address_catalogue change_list chunkkit chunkkit_peers chunkset crash crash_check dhttest disk faultio filekit \
-	golden memory_catalogue netkit powercut repairkit ringkit volumekit wire_golden wire_sample
+	golden memory_catalogue netkit powercut repairkit ringkit suite volumekit wire_golden wire_sample
 MOUNT_HELPERS := exercise/exercise helpers/stall.so helpers/powerlog.so helpers/nomem.so
 POSIX := \
 	posix names links nodes rename directories attributes times permissions setid opening io sizes holes copies \

@@ -228,7 +228,7 @@ static void no_failing_call_of_a_collection_loses_a_chunk(void **state)
 		{ FAULT_TRUNCATE, -EIO }, { FAULT_ALLOCATE, -ENOSPC }, { FAULT_PUNCH, -EIO },
 		{ FAULT_PUNCH, -EOPNOTSUPP }, { FAULT_UNLINK, -EIO },
 	};
-	uint64_t seed = dhttest_seed();
+	uint64_t seed = suite_seed(20240229);
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
@@ -290,6 +290,5 @@ int main(void)
 		cmocka_unit_test(no_failing_call_of_a_collection_loses_a_chunk),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

@@ -6,16 +6,12 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "tests/lib/crash.h"
 #include "tests/lib/dhttest.h"
+#include "tests/lib/suite.h"
 
 #define CUTS 25u	/* of each test; SOAK has 40 times as many */
 #define LIE_CUTS 12u
@@ -406,12 +402,10 @@ int main(void)
 	};
 	const char *why;
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	cmocka_set_test_filter(getenv("ONLY"));
-	seed = dhttest_seed();
+	seed = suite_seed(20240229);
 	if (!crash_possible(&why)) {
 		printf("1..0 # SKIP %s\n", why);
 		return 0;
 	}
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

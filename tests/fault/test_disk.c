@@ -564,6 +564,5 @@ int main(void)
 		TEST(a_check_keeps_to_its_rate_and_can_be_stopped),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

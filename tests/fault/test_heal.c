@@ -178,6 +178,5 @@ int main(void)
 		TEST(a_reader_that_a_rescue_overtakes_starts_no_search),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

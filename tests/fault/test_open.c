@@ -451,6 +451,5 @@ int main(void)
 		TEST(a_check_mends_too),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

@@ -99,7 +99,7 @@ static ssize_t watch_pwritev(void *ctx, int fd, const struct iovec *iov, int cou
 static void no_block_is_written_twice(void **state)
 {
 	struct disk *d = *state;
-	uint64_t random = dhttest_seed();
+	uint64_t random = suite_seed(20240229);
 	struct io io = *d->t.options.io;
 	struct dhttest_burst b;
 	size_t len[BURST_MAX];
@@ -255,6 +255,5 @@ int main(void)
 		TEST(lookups_find_what_is_being_written_out),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

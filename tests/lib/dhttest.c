@@ -154,15 +154,6 @@ uint64_t dhttest_random(uint64_t *state)
 	return z ^ z >> 31;
 }
 
-uint64_t dhttest_seed(void)
-{
-	const char *text = getenv("SEED");
-	uint64_t seed = text ? strtoull(text, NULL, 0) : 20240229;
-
-	printf("# SEED=%" PRIu64 "\n", seed);
-	return seed;
-}
-
 struct chunk *dhttest_chunk(uint64_t seed, size_t len)
 {
 	uint64_t state = seed * 0xd1342543de82ef95u + len;

@@ -3,14 +3,10 @@
 #define TESTS_LIB_DHTTEST_H
 
 #include <pthread.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
 
 #include "dht/dht.h"
 #include "dht/io.h"
+#include "tests/lib/suite.h"
 
 struct dhttest {
 	char dir[256];		/* removed at the end */
@@ -79,9 +75,7 @@ int dhttest_get(struct dhttest *t, uint64_t seed, size_t len);
 /** dhttest_address(seed, len, out): its address. */
 void dhttest_address(uint64_t seed, size_t len, struct address *out);
 
-/** dhttest_random(state): the next of a sequence (splitmix64).  dhttest_seed(): SEED of the
- * environment, or a fixed one; printed. */
+/** dhttest_random(state): the next of a sequence (splitmix64). */
 uint64_t dhttest_random(uint64_t *state);
-uint64_t dhttest_seed(void);
 
 #endif

@@ -99,7 +99,7 @@ void disk_power_cut(struct disk *d, uint64_t seed, enum disk_ledger ledger)
 void disk_cut_everywhere(unsigned int (*live)(uint64_t seed, unsigned int off_at,
     enum disk_ledger ledger), enum disk_ledger ledger, unsigned int rounds)
 {
-	uint64_t seed = dhttest_seed();
+	uint64_t seed = suite_seed(20240229);
 
 	for (unsigned int round = 0; round < rounds; round++) {
 		unsigned int changes = live(seed, 0, ledger);

@@ -296,12 +296,3 @@ uint64_t kit_below(uint64_t *state, uint64_t n)
 {
 	return kit_random(state) % n;
 }
-
-uint64_t kit_seed(void)
-{
-	const char *text = getenv("SEED");
-	uint64_t seed = text ? strtoull(text, NULL, 0) : 20240611;
-
-	printf("# SEED=%llu\n", (unsigned long long)seed);
-	return seed;
-}

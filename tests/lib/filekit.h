@@ -51,6 +51,5 @@ void kit_ref(const void *bytes, size_t len, struct ref *out, uint64_t *data);
 /* splitmix64: Steele, Lea & Flood (2014). */
 uint64_t kit_random(uint64_t *state);
 uint64_t kit_below(uint64_t *state, uint64_t n);
-uint64_t kit_seed(void);
 
 #endif

@@ -4,17 +4,12 @@
 
 #include <errno.h>
 #include <semaphore.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "fs/file_impl.h"
 #include "tests/lib/filekit.h"
+#include "tests/lib/suite.h"
 
 static struct filekit kit;
 static uint64_t state;

@@ -2,20 +2,16 @@
 #ifndef TESTS_UNIT_LINK_TEST_H
 #define TESTS_UNIT_LINK_TEST_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
 #include <sodium.h>
 
 #include "chunker/bytes.h"
 #include "dht/net/link_impl.h"
+#include "tests/lib/suite.h"
 
 struct end {
 	struct link *link;

@@ -2,20 +2,16 @@
 #ifndef TESTS_MEMBERSHIP_TEST_H
 #define TESTS_MEMBERSHIP_TEST_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
 #include <errno.h>
 
 #include "dht/net/membership.h"
 #include "dht/net/node_core.h"
 #include "tests/lib/netkit.h"
+#include "tests/lib/suite.h"
 
 static uint64_t seed;
 

@@ -1,16 +1,11 @@
 /* acl: which bytes are an ACL, and what ACLs and modes do to each other. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "chunker/bytes.h"
 #include "fs/acl.h"
+#include "tests/lib/suite.h"
 
 struct acl {
 	uint8_t b[256];
@@ -161,6 +156,5 @@ int main(void)
 		cmocka_unit_test(an_id_that_means_nothing_becomes_the_usual_one),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

@@ -1,15 +1,10 @@
 /* Addresses: golden ones (by b2sum and by Python's hashlib), and against libsodium. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <errno.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "chunker/address.h"
 #include "chunker/chunk.h"
+#include "tests/lib/suite.h"
 
 /* printf '' | b2sum -l 256 */
 #define EMPTY "0e5751c026e543b2e8ab2eb06099daa1d1e5df47778f7787faab45cdf12fe3a8"
@@ -222,6 +217,5 @@ int main(void)
 		cmocka_unit_test(slices_keep_the_bytes_alive),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

@@ -1,11 +1,8 @@
 /* Owners check each other: who lacks what he should have is found out, and given it. */
 #include "tests/lib/chunkkit.h"
+#include "tests/lib/suite.h"
 
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-
-#include <cmocka.h>
 
 static struct kit *k;
 static struct chunk *c;
@@ -184,6 +181,5 @@ int main(void)
 		cmocka_unit_test(a_node_can_stop_at_any_moment),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests_name("audit", tests, NULL, NULL);
+	return suite_run(tests);
 }

@@ -1,15 +1,10 @@
 /* cache: what it keeps, what goes first, and that its budget holds. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "chunker/bytes.h"
 #include "fs/cache.h"
+#include "tests/lib/suite.h"
 
 #define LEN 4096u
 
@@ -169,6 +164,5 @@ int main(void)
 		cmocka_unit_test(a_chunk_over_the_budget_and_an_empty_one_are_not_kept),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

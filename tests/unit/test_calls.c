@@ -1,14 +1,10 @@
 /* Requests to peers, and theirs to us: each answered once, in order, within bounds. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
 
-#include <cmocka.h>
 #include <errno.h>
 
 #include "tests/lib/corekit.h"
+#include "tests/lib/suite.h"
 
 #define TIMEOUT (10 * S)
 
@@ -687,6 +683,5 @@ int main(void)
 		cmocka_unit_test(what_waited_in_line_for_another_table_is_told_so),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

@@ -407,6 +407,5 @@ int main(void)
 		TEST(who_is_inside_when_a_change_fails_half_way_gets_out),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

@@ -1,13 +1,10 @@
 /* What a node answers to those who touch, put, get and audit. */
 #include "tests/lib/chunkkit.h"
+#include "tests/lib/suite.h"
 
 #include <errno.h>
-#include <setjmp.h>
 #include <sodium.h>
-#include <stdarg.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 static struct kit *k;
 static struct chunk *c;
@@ -492,6 +489,5 @@ int main(void)
 		cmocka_unit_test(a_node_can_stop_while_it_writes),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests_name("chunkserve", tests, NULL, NULL);
+	return suite_run(tests);
 }

@@ -1,17 +1,12 @@
 /* The codec: each library against the other, hostile streams, and no time for what won't shrink. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "chunker/address.h"
 #include "chunker/codec.h"
 #include "chunker/codec_impl.h"
+#include "tests/lib/suite.h"
 
 #define GUARD 64	/* bytes behind what may be written */
 
@@ -256,6 +251,5 @@ int main(void)
 		cmocka_unit_test(the_build_says_which_library_it_has),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return suite_run_with(tests, set_up, tear_down);
 }

@@ -638,6 +638,5 @@ int main(void)
 		TEST(flushes_and_reads_are_inside_while_they_are_under_way),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

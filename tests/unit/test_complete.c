@@ -1,22 +1,17 @@
 /*
  * Which slots may be called complete, among whole nodes: those where all is that should be.  SEED=n replays.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "dht/net/repair_impl.h"
 #include "tests/lib/repairkit.h"
+#include "tests/lib/suite.h"
 
 #define CHUNKS WIRE_PATHS_MAX
 
-static uint64_t seed = 1;
+static uint64_t seed;
 
 static struct repairkit *ring_of(unsigned int nodes, unsigned int running)
 {
@@ -218,10 +213,6 @@ int main(void)
 		cmocka_unit_test(owners_of_before_who_are_down_for_long_may_have_what_nobody_else_has),
 	};
 
-	if (getenv("SEED"))
-		seed = strtoull(getenv("SEED"), NULL, 10);
-	printf("# SEED=%llu\n", (unsigned long long)seed);
-	cmocka_set_test_filter(getenv("ONLY"));
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	seed = suite_seed(1);
+	return suite_run(tests);
 }

@@ -1,12 +1,9 @@
 /* COMMAND_CONFIRM: who can prove that he has it, now. */
 #include "dht/net/chunks.h"
 #include "tests/lib/chunkkit.h"
+#include "tests/lib/suite.h"
 
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-
-#include <cmocka.h>
 
 static struct kit *k;
 static struct chunk *c;
@@ -238,6 +235,5 @@ int main(void)
 		cmocka_unit_test(a_node_can_stop_at_any_moment),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests_name("confirm", tests, NULL, NULL);
+	return suite_run(tests);
 }

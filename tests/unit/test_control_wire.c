@@ -1,10 +1,4 @@
 /* control/wire and channel: the dialogue with dhtctl, its limits, and others that keep no rule of it. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -17,6 +11,7 @@
 #include "chunker/bytes.h"
 #include "dht/control/channel.h"
 #include "dht/control/wire.h"
+#include "tests/lib/suite.h"
 
 #define SOON_MS 20000	/* a bound for what must come; nothing waits so long */
 
@@ -162,13 +157,11 @@ static void malformed_records_are_refused(void **state)
 
 static void random_bytes_never_lead_a_reader_past_the_end(void **state)
 {
-	const char *given = getenv("SEED");
-	unsigned int seed = given ? (unsigned int)strtoul(given, NULL, 10) : 1;
+	unsigned int seed = (unsigned int)suite_seed(1);
 	static const char alphabet[] = "snb\0a0_1truefals";
 	uint8_t b[64];
 
 	(void)state;
-	print_message("seed %u\n", seed);
 	for (int i = 0; i < 200000; i++) {
 		size_t len = (size_t)rand_r(&seed) % sizeof(b);
 
@@ -328,6 +321,5 @@ int main(void)
 		    close_both),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

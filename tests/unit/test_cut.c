@@ -2,20 +2,16 @@
  * cut() against a cutter that follows the rule of cut.h word for word, with the
  * whole file in memory.  SEED=n replays the random part; SOAK=1 makes it longer.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
 #include <sodium.h>
 
 #include "chunker/bytes.h"
 #include "chunker/cut.h"
 #include "chunker/gear.h"
+#include "tests/lib/suite.h"
 
 #define FILE_MAX   (1536u * 1024)
 #define PIECES_MAX 4096
@@ -387,10 +383,6 @@ int main(void)
 		cmocka_unit_test(the_table_follows_its_rule),
 		cmocka_unit_test(golden_cut_points_have_not_moved),
 	};
-	const char *text = getenv("SEED");
-
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	seed = text ? strtoull(text, NULL, 0) : 20240611;
-	printf("# SEED=%llu\n", (unsigned long long)seed);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	seed = suite_seed(20240611);
+	return suite_run(tests);
 }

@@ -3,16 +3,13 @@
  * some seconds in which all that is due is done.
  */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "dht/net/deletion.h"
 #include "dht/net/lease.h"
+#include "tests/lib/suite.h"
 #include "tests/lib/volumekit.h"
 
 #define HOUR (3600 * (uint64_t)S)
@@ -523,6 +520,5 @@ int main(void)
 		cmocka_unit_test(so_many_are_deleted_at_a_time),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

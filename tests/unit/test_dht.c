@@ -355,6 +355,5 @@ int main(void)
 		TEST(closing_finishes_what_was_started),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

@@ -1,20 +1,15 @@
 /* Directories read: lookup, cursor, golden addresses, and what hostile nodes get. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "chunker/bytes.h"
 #include "chunker/directory.h"
 #include "chunker/node.h"
 #include "tests/lib/change_list.h"
 #include "tests/lib/chunkset.h"
+#include "tests/lib/suite.h"
 
 #define MANY 120000	/* names: three levels */
 #define NAME_SIZE 12
@@ -496,6 +491,5 @@ int main(void)
 		cmocka_unit_test(a_ref_of_something_else_is_refused),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, begin, end);
+	return suite_run_with(tests, begin, end);
 }

@@ -1,16 +1,11 @@
 /* Where two directories differ: against a model, and no more is loaded than differs.  SEED=n replays. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "chunker/directory_diff.h"
 #include "tests/lib/change_list.h"
 #include "tests/lib/chunkset.h"
+#include "tests/lib/suite.h"
 
 static struct chunkset set;
 static uint64_t seed;
@@ -104,11 +99,9 @@ static void check(const unsigned int *a, const unsigned int *b, unsigned int n)
 static void any_two_directories(void **state)
 {
 	static unsigned int a[N], b[N];
-	const char *from = getenv("SEED");
 
 	(void)state;
-	seed = from ? strtoull(from, NULL, 0) : 20261123;
-	print_message("# SEED=%llu\n", (unsigned long long)seed);
+	seed = suite_seed(20261123);
 	for (int round = 0; round < 150; round++) {
 		unsigned int n = (unsigned int)below(round % 10 ? 500 : N);
 		unsigned int there = (unsigned int)below(4), changed = (unsigned int)below(1000);
@@ -193,6 +186,5 @@ int main(void)
 		TEST(what_is_no_directory_is_refused),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

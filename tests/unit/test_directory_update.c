@@ -5,18 +5,12 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <setjmp.h>
 #include <sodium.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
-
-#include <cmocka.h>
 
 #include "chunker/bytes.h"
 #include "chunker/directory.h"
@@ -24,6 +18,7 @@
 #include "chunker/xattrs.h"
 #include "tests/lib/change_list.h"
 #include "tests/lib/chunkset.h"
+#include "tests/lib/suite.h"
 
 static uint64_t seed;
 
@@ -559,13 +554,10 @@ int main(void)
 		cmocka_unit_test(removing_what_is_not_there_is_no_error),
 	};
 	struct xattr x = { .name = "user.x", .name_len = 6, .value = (const uint8_t *)target };
-	const char *text = getenv("SEED");
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	seed = text ? strtoull(text, NULL, 0) : (uint64_t)time(NULL);
-	printf("# SEED=%" PRIu64 "\n", seed);
+	seed = suite_seed((uint64_t)time(NULL));
 	memset(target, 't', sizeof target);
 	x.value_len = XATTRS_INLINE_MAX - 11;
 	xattr_encode(&x, xattrs);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

@@ -1,16 +1,11 @@
 /* door: each limit at its edge, and what a flood can't do.  SEED=n replays the random part. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "chunker/bytes.h"
 #include "dht/net/door.h"
+#include "tests/lib/suite.h"
 
 static uint64_t seed;
 
@@ -129,10 +124,6 @@ int main(void)
 		cmocka_unit_test(a_source_is_a_prefix_of_64_bits_or_a_whole_ipv4_address),
 		cmocka_unit_test(a_flood_of_few_sources_does_not_keep_others_out),
 	};
-	const char *text = getenv("SEED");
-
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	seed = text ? strtoull(text, NULL, 0) : 20240611;
-	printf("# SEED=%llu\n", (unsigned long long)seed);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	seed = suite_seed(20240611);
+	return suite_run(tests);
 }

@@ -1,19 +1,14 @@
 /* entry: one form each, and no other is taken. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include <cmocka.h>
-
 #include "chunker/bytes.h"
 #include "chunker/directory.h"
 #include "chunker/xattrs.h"
+#include "tests/lib/suite.h"
 
 static uint8_t buf[ENTRY_LEN_MAX];
 static char long_target[SYMLINK_LEN_MAX + 1];
@@ -384,7 +379,6 @@ int main(void)
 		cmocka_unit_test(the_bytes_are_the_documented_ones),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
 	memset(long_target, 't', sizeof long_target);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

@@ -2,19 +2,14 @@
  * extents and layers against a model of bytes.  SEED=n replays; SOAK=1 makes it longer.
  */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include <cmocka.h>
-
 #include "fs/extents.h"
 #include "fs/layers.h"
+#include "tests/lib/suite.h"
 
 #define SPACE 20000u	/* offsets of the model */
 
@@ -370,10 +365,6 @@ int main(void)
 		cmocka_unit_test(many_extents_in_any_order_are_no_trouble),
 		cmocka_unit_test(nobody_can_foresee_how_the_tree_is_balanced),
 	};
-	const char *text = getenv("SEED");
-
-	seed = text ? strtoull(text, NULL, 0) : 20240611;
-	printf("# SEED=%llu\n", (unsigned long long)seed);
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	seed = suite_seed(20240611);
+	return suite_run(tests);
 }

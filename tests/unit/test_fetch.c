@@ -1,19 +1,14 @@
 /* fetch and lookups: runs, parallel lookups, cancelling, joining, failing. */
 #include <errno.h>
 #include <semaphore.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "chunker/bytes.h"
 #include "fs/fetch.h"
 #include "fs/lookups.h"
 #include "tests/lib/fakedht.h"
+#include "tests/lib/suite.h"
 
 #define CHUNKS 100u
 
@@ -327,6 +322,5 @@ int main(void)
 		TEST(a_sink_inserts),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

@@ -1,5 +1,5 @@
 /* A fetch from the ring: whom it asks, and when it asks a second one. */
-#include "tests/lib/fetchkit.h"
+#include "tests/unit/fetch_test.h"
 
 /* ---- whom it asks ---- */
 
@@ -354,6 +354,5 @@ int main(void)
 		cmocka_unit_test(the_last_owner_is_not_waited_for_when_it_is_late),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests_name("fetch_ask", tests, NULL, NULL);
+	return suite_run(tests);
 }

@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "tests/lib/fetchkit.h"
+#include "tests/unit/fetch_test.h"
 
 /* ---- wrong answers ---- */
 
@@ -455,12 +455,10 @@ static void no_wrong_byte_whoever_lies(void **state)
 {
 	static const unsigned int sorts[] = { 0, 0, 0, KIT_DOWN, KIT_UNREACHABLE, KIT_SILENT, KIT_CUT, KIT_WRONG_BYTES,
 		KIT_INCOMPLETE, KIT_NO_FIELDS, KIT_NO_READ };
-	const char *text = getenv("SEED");
-	uint64_t seed = text ? strtoull(text, NULL, 0) : 1;
+	uint64_t seed = suite_seed(1);
 	unsigned int delivered = 0, absent = 0;
 
 	(void)state;
-	print_message("# SEED=%llu\n", (unsigned long long)seed);
 	begin(20, false);
 	random_seed(k->node, seed);
 	for (unsigned int round = 0; round < 1000; round++) {
@@ -535,6 +533,5 @@ int main(void)
 		cmocka_unit_test(a_node_can_stop_at_any_moment),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests_name("fetch_net", tests, NULL, NULL);
+	return suite_run(tests);
 }

@@ -4,18 +4,13 @@
  */
 #include <errno.h>
 #include <sched.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "chunker/cut.h"
 #include "chunker/index.h"
 #include "tests/lib/filekit.h"
+#include "tests/lib/suite.h"
 
 #define FILES	4u
 #define SIZE_MAX_BYTES (3u * 512 * 1024)
@@ -620,7 +615,6 @@ int main(void)
 		cmocka_unit_test(sequential_reads_are_read_ahead_for_and_random_ones_are_not),
 	};
 
-	seed = kit_seed();
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	seed = suite_seed(20240611);
+	return suite_run(tests);
 }

@@ -4,17 +4,12 @@
  */
 #include <errno.h>
 #include <semaphore.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdatomic.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "tests/lib/filekit.h"
+#include "tests/lib/suite.h"
 
 #define SIZE 400000u
 
@@ -216,6 +211,5 @@ int main(void)
 		cmocka_unit_test(any_allocation_may_fail),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

@@ -587,6 +587,5 @@ int main(void)
 		TEST(small_files_are_inserted_in_one_call_each),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

@@ -249,6 +249,5 @@ int main(void)
 		TEST(a_writer_is_called_though_no_flusher_made_the_room),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

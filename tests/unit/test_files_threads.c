@@ -6,18 +6,13 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdatomic.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "chunker/bytes.h"
 #include "tests/lib/filekit.h"
+#include "tests/lib/suite.h"
 
 #define WRITERS	3u
 #define FILES	3u
@@ -209,8 +204,7 @@ int main(void)
 		cmocka_unit_test(all_at_once_leave_what_was_written),
 	};
 
-	seed = kit_seed();
+	seed = suite_seed(20240611);
 	steps = getenv("SOAK") ? 20000 : 1000;
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

@@ -1,14 +1,11 @@
 /* Foreign records: they go to their owners, are believed there when they are proved, and not before, also after a restart. */
 #include "dht/net/foreign_impl.h"
 #include "tests/lib/chunkkit.h"
+#include "tests/lib/suite.h"
 
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 static struct kit *k;
 static struct chunk *c;
@@ -788,6 +785,5 @@ int main(void)
 		cmocka_unit_test(a_node_can_stop_at_any_moment),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests_name("foreign", tests, NULL, NULL);
+	return suite_run(tests);
 }

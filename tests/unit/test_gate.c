@@ -3,17 +3,12 @@
  */
 #include <pthread.h>
 #include <sched.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdatomic.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "fs/gate.h"
+#include "tests/lib/suite.h"
 
 static int reset(void **state)
 {
@@ -256,6 +251,5 @@ int main(void)
 		cmocka_unit_test_setup_teardown(every_request_is_served_once_and_none_in_a_commit, reset, clear),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

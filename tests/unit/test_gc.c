@@ -83,7 +83,7 @@ static void a_mark_is_never_forgotten_and_few_others_are_taken_for_one(void **st
 {
 	enum { N = 100000 };
 	struct marks *m = marks_new(N);
-	uint64_t seed = dhttest_seed(), at = seed;
+	uint64_t seed = suite_seed(20240229), at = seed;
 	unsigned int wrong = 0;
 	struct address a;
 
@@ -580,6 +580,5 @@ int main(void)
 		TEST(a_full_store_goes_on_when_chunks_are_collected),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

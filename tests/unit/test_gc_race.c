@@ -122,7 +122,7 @@ static void what_is_pinned_is_found_whatever_is_collected(void **state)
 	struct writer writers[WRITERS];
 	pthread_t threads[WRITERS];
 	struct dht_progress progress;
-	uint64_t seed = dhttest_seed(), inserts = 0;
+	uint64_t seed = suite_seed(20240229), inserts = 0;
 
 	(void)state;
 	memset(&r, 0, sizeof(r));
@@ -166,6 +166,5 @@ int main(void)
 		cmocka_unit_test(what_is_pinned_is_found_whatever_is_collected),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

@@ -1,11 +1,8 @@
 /* The row of a volume's heads: what it takes, how much of it, and that it can be read again. */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "dht/net/heads.h"
+#include "tests/lib/suite.h"
 #include "tests/lib/volumekit.h"
 
 static enum head_learned learn(struct head_row *r, const struct volumekit *v, const struct chunk *c, bool jump)
@@ -97,6 +94,5 @@ int main(void)
 		cmocka_unit_test(a_row_keeps_a_bounded_history),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

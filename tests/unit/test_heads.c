@@ -1,13 +1,10 @@
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "chunker/bytes.h"
 #include "dht/net/heads.h"
+#include "tests/lib/suite.h"
 #include "tests/lib/volumekit.h"
 
 static uint64_t start_swap(struct netkit *k, unsigned int at, const struct volumekit *v, struct chunk *head,
@@ -700,6 +697,5 @@ int main(void)
 		cmocka_unit_test(a_node_remembers_so_many_volumes),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

@@ -1,19 +1,15 @@
 /* The list of a file's chunks: what is found in it, its shape, and what is refused. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <cmocka.h>
 
 #include "chunker/bytes.h"
 #include "chunker/cut.h"
 #include "chunker/index.h"
 #include "chunker/node.h"
 #include "tests/lib/chunkset.h"
+#include "tests/lib/suite.h"
 
 static uint64_t seed;
 
@@ -306,12 +302,10 @@ static void keep_some(struct chunkset *set, struct extent **old, const struct re
 
 static void keeping_ranges_gives_what_adding_their_entries_gives(void **state)
 {
-	const char *replay = getenv("SEED");
-	uint64_t base = replay ? strtoull(replay, NULL, 0) : (uint64_t)time(NULL) << 20;
+	uint64_t base = suite_seed((uint64_t)time(NULL) << 20);
 	uint64_t rounds = getenv("SOAK") ? 3000 : 150;
 
 	(void)state;
-	print_message("# SEED=%ju\n", (uintmax_t)base);
 	for (uint64_t i = 0; i < rounds; i++) {
 		size_t count = 1;
 		struct extent *lists[2];
@@ -613,6 +607,5 @@ int main(void)
 		cmocka_unit_test(hostile_nodes_above_the_leaves_are_refused),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

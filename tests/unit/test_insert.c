@@ -1,12 +1,9 @@
 /* An insert: whom it asks, when it is answered and with what, and that it goes on to all R owners. */
 #include "tests/lib/chunkkit.h"
+#include "tests/lib/suite.h"
 
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 static struct kit *k;
 static struct chunk *c;
@@ -673,6 +670,5 @@ int main(void)
 		cmocka_unit_test(a_node_can_stop_at_any_moment),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests_name("insert", tests, NULL, NULL);
+	return suite_run(tests);
 }

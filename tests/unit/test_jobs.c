@@ -1,14 +1,9 @@
 /* jobs: each runs once, and those that are queued still run when it ends. */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdatomic.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "fs/jobs.h"
+#include "tests/lib/suite.h"
 
 static atomic_uint ran;
 
@@ -48,6 +43,5 @@ int main(void)
 		cmocka_unit_test(freeing_none_does_nothing),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

@@ -1,15 +1,10 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <errno.h>
 
-#include <cmocka.h>
-
 #include "fs/keep.h"
+#include "tests/lib/suite.h"
 
 #define HOUR 3600
 #define DAY  (24 * HOUR)
@@ -201,6 +196,5 @@ int main(void)
 		cmocka_unit_test_setup(a_rule_that_makes_no_sense_is_refused_with_its_reason, setup),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

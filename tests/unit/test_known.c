@@ -1,13 +1,8 @@
 /* known: random lookups and forgets, against an array of counts. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
 #include "fs/known.h"
+#include "tests/lib/suite.h"
 
 #define INODES 3000u
 
@@ -79,12 +74,10 @@ static void counts_are_those_of_a_model(void **unused)
 {
 	static uint64_t model[INODES];
 	struct known *k = known_new();
-	const char *s = getenv("SEED");
 
 	(void)unused;
 	assert_non_null(k);
-	state = s ? strtoull(s, NULL, 10) : 20240611;
-	print_message("SEED=%llu\n", (unsigned long long)state);
+	state = suite_seed(20240611);
 	for (unsigned int i = 0; i < 400000; i++) {
 		/* Numbers that lie close and far, as inodes do. */
 		uint64_t n = pick(INODES), ino = n % 3 ? n + 1 : (n + 1) << 30;
@@ -114,6 +107,5 @@ int main(void)
 		cmocka_unit_test(counts_are_those_of_a_model),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

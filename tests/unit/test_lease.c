@@ -1,14 +1,11 @@
 /* The numbered rules of lease.h, and its bounds. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "dht/net/lease_send.h"
+#include "tests/lib/suite.h"
 #include "tests/lib/volumekit.h"
 
 #define SLOT 4321u
@@ -771,6 +768,5 @@ int main(void)
 		cmocka_unit_test(an_end_that_no_owner_knows_is_not_done),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

@@ -1,22 +1,18 @@
 /*
  * Leaving for ever.  SEED=n replays.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
 #include <errno.h>
 
 #include "tests/lib/repairkit.h"
+#include "tests/lib/suite.h"
 
 #define CHUNKS 500u
 
-static uint64_t seed = 1;
+static uint64_t seed;
 
 static bool odd(unsigned int i)
 {
@@ -163,10 +159,6 @@ int main(void)
 		cmocka_unit_test(a_restart_while_it_drains_loses_nothing),
 	};
 
-	if (getenv("SEED"))
-		seed = strtoull(getenv("SEED"), NULL, 10);
-	printf("# SEED=%llu\n", (unsigned long long)seed);
-	cmocka_set_test_filter(getenv("ONLY"));
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	seed = suite_seed(1);
+	return suite_run(tests);
 }

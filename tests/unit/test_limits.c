@@ -2,17 +2,13 @@
  * What bounds a node's core, at the limit: the last that still goes, the first that does not, and that it goes again when
  * there is room.  Those of one machine are tested with it.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
 #include <errno.h>
 
 #include "tests/lib/corekit.h"
+#include "tests/lib/suite.h"
 
 static unsigned int ended;
 static int last_result;
@@ -647,6 +643,5 @@ int main(void)
 		cmocka_unit_test(memory_is_counted_and_given_back),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

@@ -1,13 +1,8 @@
 /* What bounds the links and dials of a node's core, and the peers that it knows, at the limit. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 
 #include "tests/lib/corekit.h"
+#include "tests/lib/suite.h"
 
 static void call_over(struct node *n, struct call *c, int result, const struct message *m, struct chunk *body)
 {
@@ -250,6 +245,5 @@ int main(void)
 		cmocka_unit_test(peers_that_are_known),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

@@ -269,8 +269,6 @@ int main(void)
 		cmocka_unit_test(a_walk_has_as_many_others_as_are_asked_for),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	seed = getenv("SEED") ? strtoull(getenv("SEED"), NULL, 10) : 1;
-	printf("# SEED=%llu\n", (unsigned long long)seed);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	seed = suite_seed(1);
+	return suite_run(tests);
 }

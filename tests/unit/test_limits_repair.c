@@ -2,22 +2,18 @@
  * What bounds repair, at the limit: the last that still goes, the first that waits or is refused, and that it goes again
  * when there is room.  SEED=n replays.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
 #include <errno.h>
 
 #include "dht/net/node_core.h"
 #include "dht/net/repair_impl.h"
 #include "tests/lib/repairkit.h"
+#include "tests/lib/suite.h"
 
-static uint64_t seed = 1;
+static uint64_t seed;
 
 static struct node *node(struct repairkit *k, unsigned int i)
 {
@@ -433,10 +429,6 @@ int main(void)
 		cmocka_unit_test(few_records_that_become_ours_are_changed_at_a_time),
 	};
 
-	if (getenv("SEED"))
-		seed = strtoull(getenv("SEED"), NULL, 10);
-	printf("# SEED=%llu\n", (unsigned long long)seed);
-	cmocka_set_test_filter(getenv("ONLY"));
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	seed = suite_seed(1);
+	return suite_run(tests);
 }

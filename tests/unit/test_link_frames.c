@@ -699,12 +699,8 @@ int main(void)
 		cmocka_unit_test(frames_replayed_reordered_or_changed_are_refused),
 		cmocka_unit_test(random_traffic_arrives_whole_and_in_order),
 	};
-	const char *text = getenv("SEED");
-
 	if (sodium_init() < 0)
 		return 1;
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	seed = text ? strtoull(text, NULL, 0) : 20240611;
-	printf("# SEED=%llu\n", (unsigned long long)seed);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	seed = suite_seed(20240611);
+	return suite_run(tests);
 }

@@ -1,17 +1,15 @@
 /* Members: golden bytes, who wins over whom, forgeries, and the ring file.  SEED=n replays the random part. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
 #include <sodium.h>
 
 #include "dht/net/ringfile.h"
 #include "dht/net/wire.h"
 #include "tests/lib/golden.h"
+#include "tests/lib/suite.h"
 #include "tests/lib/wire_sample.h"
 
 static const char golden_record[] =
@@ -598,10 +596,6 @@ int main(void)
 		cmocka_unit_test(a_forged_member_stays_forged_when_it_is_shared),
 		cmocka_unit_test(a_table_finds_each_of_many),
 	};
-	const char *text = getenv("SEED");
-
-	seed = text ? strtoull(text, NULL, 0) : 1;
-	printf("# SEED=%llu\n", (unsigned long long)seed);
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, setup, NULL);
+	seed = suite_seed(1);
+	return suite_run_with(tests, setup, NULL);
 }

@@ -1,14 +1,10 @@
 /* Whole nodes: what node.h promises to whoever drives one, and to its user. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
 
-#include <cmocka.h>
 #include <errno.h>
 
 #include "tests/lib/netkit.h"
+#include "tests/lib/suite.h"
 
 #define BYTES 3000u
 
@@ -610,6 +606,5 @@ int main(void)
 		cmocka_unit_test(memory_returns_to_its_base_after_load),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

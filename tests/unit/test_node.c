@@ -1,16 +1,12 @@
 /* Nodes' headers, and the shape of trees, with a type of entries made for the test. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 #include "chunker/bytes.h"
 #include "chunker/node.h"
 #include "tests/lib/chunkset.h"
+#include "tests/lib/suite.h"
 
 /* An entry is a le64 and an address; it ends a node where the first byte of the latter is < 64. */
 #define ENTRY 40
@@ -325,6 +321,5 @@ int main(void)
 		cmocka_unit_test(a_header_is_laid_out_as_documented_and_nothing_else_is_taken),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

@@ -2,10 +2,6 @@
  * noise against public vectors, and against whoever tears, forges, replays or reorders.  The vectors are read from the
  * file that NOISE_VECTORS names.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>
@@ -13,10 +9,10 @@
 #include <string.h>
 #include <time.h>
 
-#include <cmocka.h>
 #include <sodium.h>
 
 #include "dht/net/noise.h"
+#include "tests/lib/suite.h"
 
 #define TEXT_MAX     65536
 #define MESSAGES_MAX 8
@@ -569,6 +565,5 @@ int main(void)
 
 	if (sodium_init() < 0)
 		return 1;
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

@@ -1,10 +1,4 @@
 /* options, place and size: what a person may write, and what a mistake is answered with. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,6 +11,7 @@
 #include "dht/program/size.h"
 #include "fs/options.h"
 #include "fs/place.h"
+#include "tests/lib/suite.h"
 
 #define WORDS_MAX 32
 
@@ -450,8 +445,7 @@ int main(void)
 	};
 	int failed;
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	failed = suite_run(tests);
 	options_free(&o);
 	return failed;
 }

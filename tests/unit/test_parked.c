@@ -7,19 +7,14 @@
 #include <fuse_lowlevel.h>
 #include <pthread.h>
 #include <sched.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdatomic.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "fs/parked.h"
+#include "tests/lib/suite.h"
 
 struct fuse_req {
 	struct fuse_ctx ctx;
@@ -289,6 +284,5 @@ int main(void)
 		cmocka_unit_test(an_old_interrupt_counts),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

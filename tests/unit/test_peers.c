@@ -1,15 +1,11 @@
 /* Peers, their links and dials: who is reached, by which link, at what cost, and when he is forgotten. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
-#include <cmocka.h>
 #include <errno.h>
 
 #include "tests/lib/corekit.h"
+#include "tests/lib/suite.h"
 
 static uint64_t dialled(struct core *k, const char *to)
 {
@@ -754,6 +750,5 @@ int main(void)
 		cmocka_unit_test(alone_a_node_turns_to_its_seeds_again),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

@@ -1,16 +1,11 @@
 /* Which table: the present one, those before it, and which slots are complete; nodes without their machines.  SEED=n replays. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "dht/net/membership.h"
 #include "tests/lib/netkit.h"
+#include "tests/lib/suite.h"
 
 static uint64_t seed;
 static unsigned int tables;
@@ -399,8 +394,6 @@ int main(void)
 		cmocka_unit_test(the_walk_begins_with_the_owners),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	seed = getenv("SEED") ? strtoull(getenv("SEED"), NULL, 10) : 1;
-	printf("# SEED=%llu\n", (unsigned long long)seed);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	seed = suite_seed(1);
+	return suite_run(tests);
 }

@@ -1,13 +1,8 @@
 /* What dht/PROTOCOL.md shows of connections, tables, tries and views is what this program says and computes. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include <cmocka.h>
 #include <sodium.h>
 
 #include "chunker/bytes.h"
@@ -17,6 +12,7 @@
 #include "dht/net/view.h"
 #include "tests/lib/address_catalogue.h"
 #include "tests/lib/golden.h"
+#include "tests/lib/suite.h"
 
 static const char golden_first[] =
 	"40007d34a4815fa6b982535e60af3bd9b49556816080f1641ff81d2b7c8ae8268a44f783ce69b4b3707702bf1f27169e14dc"
@@ -307,6 +303,5 @@ int main(void)
 		cmocka_unit_test(a_view_has_the_hashes_that_are_shown),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, setup, NULL);
+	return suite_run_with(tests, setup, NULL);
 }

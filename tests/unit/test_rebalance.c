@@ -1,22 +1,17 @@
 /*
  * Slots that move, among whole nodes.  SEED=n replays.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "tests/lib/repairkit.h"
+#include "tests/lib/suite.h"
 
 #define CHUNKS 600u
 #define LEN    1000u
 
-static uint64_t seed = 1;
+static uint64_t seed;
 
 /* ${running} of ${nodes} run, and all is in its place. */
 static struct repairkit *ring_of(unsigned int nodes, unsigned int running)
@@ -304,10 +299,6 @@ int main(void)
 		cmocka_unit_test(one_who_says_that_he_has_all_is_not_enough),
 	};
 
-	if (getenv("SEED"))
-		seed = strtoull(getenv("SEED"), NULL, 10);
-	printf("# SEED=%llu\n", (unsigned long long)seed);
-	cmocka_set_test_filter(getenv("ONLY"));
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	seed = suite_seed(1);
+	return suite_run(tests);
 }

@@ -1,14 +1,9 @@
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
 #include <errno.h>
 #include <string.h>
 
 #include "chunker/codec.h"
 #include "dht/record.h"
+#include "tests/lib/suite.h"
 
 #define ID 0x0123456789abcdefu
 
@@ -208,6 +203,5 @@ int main(void)
 		cmocka_unit_test(bytes_verify_under_their_kind_only),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

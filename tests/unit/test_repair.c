@@ -1,21 +1,16 @@
 /*
  * Whole nodes whose disks differ.  SEED=n replays; SOAK=1 makes them large.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "dht/net/trie.h"
 #include "tests/lib/address_catalogue.h"
 #include "tests/lib/repairkit.h"
+#include "tests/lib/suite.h"
 
-static uint64_t seed = 1;
+static uint64_t seed;
 
 /* A ring of nodes that run and are complete, each with its chunks and all leases. */
 static struct repairkit *ring_of(unsigned int nodes, unsigned int chunks, uint32_t len)
@@ -491,10 +486,6 @@ int main(void)
 		cmocka_unit_test(a_liar_costs_bounded_work_and_keeps_nobody_from_being_repaired),
 	};
 
-	if (getenv("SEED"))
-		seed = strtoull(getenv("SEED"), NULL, 10);
-	printf("# SEED=%llu\n", (unsigned long long)seed);
-	cmocka_set_test_filter(getenv("ONLY"));
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	seed = suite_seed(1);
+	return suite_run(tests);
 }

@@ -3,22 +3,18 @@
  *
  * The golden tables come from another program, in another language, written after the rules alone.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include <cmocka.h>
 #include <sodium.h>
 
 #include "chunker/bytes.h"
 #include "tests/lib/golden.h"
 #include "tests/lib/ringkit.h"
+#include "tests/lib/suite.h"
 
 static uint64_t seed;
 
@@ -711,12 +707,8 @@ int main(void)
 		cmocka_unit_test(at_100_members_loads_and_moves_are_small),
 		cmocka_unit_test(at_1000_members_loads_and_moves_are_small),
 	};
-	const char *text = getenv("SEED");
-
 	if (sodium_init() < 0)
 		return 1;
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	seed = text ? strtoull(text, NULL, 0) : 20240611;
-	printf("# SEED=%llu\n", (unsigned long long)seed);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	seed = suite_seed(20240611);
+	return suite_run(tests);
 }

@@ -1,12 +1,9 @@
 /* Chunks in a ring of whole nodes: written while owners are away, read from anywhere, handed over, proved, made good. */
 #include "tests/lib/netkit.h"
+#include "tests/lib/suite.h"
 
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #define NODES  7u
 #define CHUNKS 60u
@@ -225,6 +222,5 @@ int main(void)
 		cmocka_unit_test(confirm_counts_those_that_prove_it),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests_name("ring of chunks", tests, NULL, NULL);
+	return suite_run(tests);
 }

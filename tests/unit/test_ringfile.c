@@ -1,15 +1,12 @@
 /* The ring file and the admin's key as text: golden, there and back, and what is wrong is named. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "dht/net/ringfile.h"
 #include "tests/lib/golden.h"
+#include "tests/lib/suite.h"
 
 static struct ring_file file;
 static uint8_t admin[MEMBER_SECRET];
@@ -218,6 +215,5 @@ int main(void)
 		cmocka_unit_test(the_key_of_another_ring_or_admin_is_refused),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, setup, NULL);
+	return suite_run_with(tests, setup, NULL);
 }

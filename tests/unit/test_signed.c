@@ -1,18 +1,16 @@
 /* What a volume signs: golden bytes, and forgeries. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
 #include <sodium.h>
 
 #include "chunker/bytes.h"
 #include "dht/net/signed.h"
 #include "dht/net/wire.h"
 #include "tests/lib/golden.h"
+#include "tests/lib/suite.h"
 
 #define START 66u	/* kind, format, ring, key */
 
@@ -263,6 +261,5 @@ int main(void)
 		cmocka_unit_test(a_root_depends_on_each_address),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, setup, NULL);
+	return suite_run_with(tests, setup, NULL);
 }

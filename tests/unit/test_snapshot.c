@@ -1,17 +1,12 @@
 /* Snapshots and the list of the kept: there and back, golden, and hostile bytes. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include <cmocka.h>
-
 #include "chunker/bytes.h"
 #include "chunker/snapshot.h"
+#include "tests/lib/suite.h"
 
 #define HEADER_LEN (28 + REF_LEN)
 
@@ -222,6 +217,5 @@ int main(void)
 		cmocka_unit_test(a_record_of_the_list_has_one_form),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

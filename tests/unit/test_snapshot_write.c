@@ -14,6 +14,7 @@
 #define NAMES	6u	/* in a directory */
 
 static struct chunkset set;
+static uint64_t seed;
 static uint64_t rng;
 static uint64_t dirs[DIRS];	/* some that are there; 0: none */
 
@@ -27,18 +28,11 @@ static uint64_t pick(uint64_t n)
 	return (z ^ z >> 31) % n;
 }
 
-static uint64_t some_seed(void)
-{
-	const char *s = getenv("SEED");
-
-	return s ? strtoull(s, NULL, 10) : 20240611;
-}
-
 static int setup(void **state)
 {
 	int rc = tree_test_setup(state);
 
-	rng = some_seed();
+	rng = seed;
 	chunkset_init(&set);
 	memset(dirs, 0, sizeof(dirs));
 	dirs[0] = TREE_ROOT;
@@ -289,7 +283,6 @@ static void what_changed_written_anew_is_all_written_anew(void **state)
 	unsigned int rounds = getenv("SOAK") ? 5000 : 400, names = 0;
 
 	(void)state;
-	print_message("SEED=%llu\n", (unsigned long long)rng);
 	for (unsigned int i = 0; i < rounds; i++) {
 		struct written some, all;
 		struct tree_reader *r;
@@ -438,6 +431,6 @@ int main(void)
 		TEST(the_root_s_own_attributes_are_in_it),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	seed = suite_seed(20240611);
+	return suite_run(tests);
 }

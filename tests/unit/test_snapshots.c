@@ -254,6 +254,5 @@ int main(void)
 		TEST(a_read_only_volume_takes_none),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

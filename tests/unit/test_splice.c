@@ -4,20 +4,16 @@
  * SEED=n replays; SOAK=1 runs for a minute.
  */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <cmocka.h>
 
 #include "chunker/cut.h"
 #include "chunker/index.h"
 #include "chunker/splice.h"
 #include "tests/lib/chunkset.h"
+#include "tests/lib/suite.h"
 
 #define FILES	   3		/* that one sequence edits and clones between */
 #define STEPS	   24		/* edits in a sequence */
@@ -791,6 +787,5 @@ int main(void)
 		cmocka_unit_test(any_edits_give_the_ref_that_cutting_from_scratch_gives),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

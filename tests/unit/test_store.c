@@ -246,6 +246,5 @@ int main(void)
 		TEST(a_store_grows_over_several_segments),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

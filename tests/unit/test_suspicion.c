@@ -1,16 +1,12 @@
 /* Suspicion, gossip and the view of one node, whose 19 others are known and don't run. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
 #include <sodium.h>
 
 #include "dht/net/membership.h"
+#include "tests/lib/suite.h"
 #include "tests/lib/swarm.h"
 
 #define NODES 20u
@@ -300,6 +296,5 @@ int main(void)
 		cmocka_unit_test_setup_teardown(an_id_is_found_wherever_it_is, begin, end),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

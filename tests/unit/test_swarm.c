@@ -2,18 +2,13 @@
  * Membership of a hundred nodes (SOAK=1: a thousand; NODES=n) on a network that delays and stalls: what it costs, and how
  * long it takes until all know.  SEED=n replays; SWARM_LOG=1 shows what nodes log.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include <cmocka.h>
-
 #include "dht/net/membership.h"
+#include "tests/lib/suite.h"
 #include "tests/lib/swarm.h"
 
 #define FAILURES_MAX 40u
@@ -315,13 +310,10 @@ int main(void)
 		cmocka_unit_test(two_halves_of_a_ring_heal),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	seed = getenv("SEED") ? strtoull(getenv("SEED"), NULL, 10) : 1;
+	seed = suite_seed(1);
 	if (getenv("SOAK"))
 		nodes = 1000;
 	if (getenv("NODES"))
 		nodes = (unsigned int)atoi(getenv("NODES"));
-	printf("# SEED=%llu\n", (unsigned long long)seed);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

@@ -3,13 +3,10 @@
  * more; how many second requests that costs; how many need one trip.  Disks take times of a long tail.
  */
 #include "tests/lib/netkit.h"
+#include "tests/lib/suite.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #define NODES  7u
 #define CHUNKS 300u
@@ -131,11 +128,9 @@ static struct figures measure(const char *what)
 
 static void one_owner_that_stalls_costs_no_more_than_twice_the_tail(void **state)
 {
-	const char *text = getenv("SEED");
-	uint64_t seed = text ? strtoull(text, NULL, 0) : 1;
+	uint64_t seed = suite_seed(1);
 
 	(void)state;
-	print_message("# SEED=%llu\n", (unsigned long long)seed);
 	for (enum stall how = DISK; how <= LINK; how++) {
 		struct figures well, ill;
 		struct node_status all;
@@ -169,6 +164,5 @@ int main(void)
 		cmocka_unit_test(one_owner_that_stalls_costs_no_more_than_twice_the_tail),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests_name("tail", tests, NULL, NULL);
+	return suite_run(tests);
 }

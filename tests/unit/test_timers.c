@@ -1,15 +1,10 @@
 /* timers against a model that looks at all of them each time.  SEED=n replays the random part. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "dht/net/node_core.h"
+#include "tests/lib/suite.h"
 
 #define MANY 300u
 
@@ -284,7 +279,6 @@ static void random_numbers_follow_from_the_seed_and_are_even(void **state)
 
 int main(void)
 {
-	const char *given = getenv("SEED");
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(timers_are_due_in_the_order_of_their_times),
 		cmocka_unit_test(equal_times_are_due_in_the_order_in_which_they_were_set),
@@ -296,7 +290,6 @@ int main(void)
 		cmocka_unit_test(random_numbers_follow_from_the_seed_and_are_even),
 	};
 
-	seed = given ? strtoull(given, NULL, 10) : 1;
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	seed = suite_seed(1);
+	return suite_run(tests);
 }

@@ -1,13 +1,11 @@
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
 #include <sodium.h>
 
 #include "chunker/bytes.h"
 #include "dht/net/touches.h"
+#include "tests/lib/suite.h"
 
 /* Any number's address: a hash, as all are. */
 static struct address address_no(uint64_t i)
@@ -156,6 +154,5 @@ int main(void)
 
 	if (sodium_init() < 0)
 		return 1;
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

@@ -329,6 +329,5 @@ int main(void)
 		TEST(a_default_acl_is_inherited),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

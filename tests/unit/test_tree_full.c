@@ -305,6 +305,5 @@ int main(void)
 	};
 
 	signal(SIGXFSZ, SIG_IGN);
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

@@ -728,8 +728,7 @@ static void step(void)
 
 static void the_tree_does_what_the_model_does(void **state)
 {
-	const char *s = getenv("SEED");
-	uint64_t seed = s ? strtoull(s, NULL, 0) : 1;
+	uint64_t seed = suite_seed(1);
 	unsigned int steps = getenv("SOAK") ? 2000000 : STEPS;
 	struct inode root = get(TREE_ROOT);
 
@@ -763,6 +762,5 @@ int main(void)
 		    tree_test_teardown),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

@@ -136,6 +136,5 @@ int main(void)
 		    tree_test_setup, tree_test_teardown),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

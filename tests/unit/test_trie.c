@@ -2,21 +2,17 @@
  * trie against a reference that follows the table of trie.h word for word, and the figures that its header promises.
  * SEED=n replays the random part.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
 #include <errno.h>
 #include <sodium.h>
 
 #include "chunker/bytes.h"
 #include "dht/net/trie.h"
 #include "tests/lib/address_catalogue.h"
+#include "tests/lib/suite.h"
 
 #define ALL ((size_t)-1)
 
@@ -457,11 +453,8 @@ int main(void)
 		cmocka_unit_test(paths_that_no_address_has_are_not_valid),
 		cmocka_unit_test(the_hashes_are_those_of_the_protocol),
 	};
-	const char *text = getenv("SEED");
-
-	seed = text ? strtoull(text, NULL, 0) : 6;
+	seed = suite_seed(6);
 	print_message("# SEED=%llu\n", (unsigned long long)seed);
 	memset(&all_slots, 0xff, sizeof(all_slots));
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

@@ -1,15 +1,10 @@
 /* view: nodes live as long as the kernel, a child or a request knows them, and no longer. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "fs/view.h"
+#include "tests/lib/suite.h"
 
 #define FIRST 100u
 
@@ -193,6 +188,5 @@ int main(void)
 		TEST(set_id_bits_and_device_numbers_are_not_shown),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

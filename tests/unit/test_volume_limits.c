@@ -1,14 +1,11 @@
 /* What bounds the work on leases, ends and heads: at the limit it goes, one above it is refused or waits, and it recovers. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "dht/net/heads_slots.h"
 #include "dht/net/lease_send.h"
+#include "tests/lib/suite.h"
 #include "tests/lib/volumekit.h"
 
 #define SLOT 4321u
@@ -446,6 +443,5 @@ int main(void)
 		cmocka_unit_test(rounds_of_questions_come_ever_less_often_but_come),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

@@ -1,15 +1,12 @@
 /* The codec of messages: golden bytes, there and back, and what hostile bytes get.  SEED=n replays the random part. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "dht/net/wire.h"
 #include "tests/lib/golden.h"
+#include "tests/lib/suite.h"
 #include "tests/lib/wire_sample.h"
 
 #define ROUNDS 3000u
@@ -678,10 +675,6 @@ int main(void)
 		cmocka_unit_test(a_status_of_another_version_is_handed_on),
 		cmocka_unit_test(a_message_with_any_bytes_changed_is_refused_or_whole),
 	};
-	const char *text = getenv("SEED");
-
-	seed = text ? strtoull(text, NULL, 0) : 1;
-	printf("# SEED=%llu\n", (unsigned long long)seed);
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	seed = suite_seed(1);
+	return suite_run(tests);
 }

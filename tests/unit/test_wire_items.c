@@ -1,14 +1,11 @@
 /* The items of the lists of a message, and a chunk as it travels. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "dht/net/wire.h"
 #include "tests/lib/golden.h"
+#include "tests/lib/suite.h"
 #include "tests/lib/wire_sample.h"
 
 static uint8_t buffer[WIRE_MESSAGE_MAX];
@@ -216,6 +213,5 @@ int main(void)
 		cmocka_unit_test(a_chunk_travels_raw_or_deflated),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

@@ -1,15 +1,10 @@
 /* Xattrs: there and back, the golden bytes, and every way to be malformed. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "chunker/xattrs.h"
+#include "tests/lib/suite.h"
 
 /* "user.a" = "xy", "user.ab" = "" */
 static const uint8_t golden[] = {
@@ -161,6 +156,5 @@ int main(void)
 		cmocka_unit_test(a_refusal_leaves_everything_as_it_was),
 	};
 
-	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return suite_run(tests);
 }

@@ -2,12 +2,6 @@
 #ifndef TESTS_TREE_TEST_H
 #define TESTS_TREE_TEST_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +10,7 @@
 #include <unistd.h>
 
 #include "fs/tree.h"
+#include "tests/lib/suite.h"
 
 static char tree_dir[64];
 static struct tree *t;

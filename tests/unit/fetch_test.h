@@ -1,18 +1,13 @@
-/* fetchkit: fetches of one chunk at a time, on a chunkkit; what the programs share that test them. */
-#ifndef TESTS_FETCHKIT_H
-#define TESTS_FETCHKIT_H
+/* fetch_test: fetches of one chunk at a time, on a chunkkit; what the programs share that test them. */
+#ifndef TESTS_FETCH_TEST_H
+#define TESTS_FETCH_TEST_H
 
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "dht/net/chunks.h"
 #include "tests/lib/chunkkit.h"
+#include "tests/lib/suite.h"
 
 static struct kit *k;
 static struct chunk *c;
