@@ -315,6 +315,7 @@ void slots_judge(struct node *n)
 		news = true;
 	}
 	free(asked);
+	placement_keep_earlier(n, p->waiting > 0);
 	if (p->waiting == 0 && p->fresh && placement(n)->members > 1) {
 		p->fresh = false;
 		news = true;

@@ -209,6 +209,9 @@ unsigned int placement_walk(struct node *n, unsigned int slot, struct peer **out
  * which all was in its place, newest first; NULL: no more.  placement_before() is the last of them. */
 const struct address *placement_hash(struct node *n);
 const struct ring *placement_earlier(struct node *n, unsigned int i);
+/** placement_keep_earlier(n, keep): they are needed for longer, since who owned a slot before must still be asked (heads_slots.c); or no
+ * more.  Until a slot is complete they are kept in any case. */
+void placement_keep_earlier(struct node *n, bool keep);
 void placement_changed(struct node *n);		/* called by membership: build the table anew */
 /** placement_missed(n): a record has come that may have moved slots; it counts where it came about while we were not there, that is
  * before placement_met(n): our view is that of most others. */

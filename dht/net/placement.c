@@ -10,8 +10,8 @@
  * building	| it failed				| built()		| gathering, for longer
  *
  * The old table goes on to serve until the new one is there.  Behind the present table stand those since all our slots
- * were complete, and those that were present in the last PLACEMENT_LINGER, for others may be behind: what is not yet where
- * the present one says is where one of them said.
+ * were complete, those that were present in the last PLACEMENT_LINGER, for others may be behind, and all while the heads of a slot
+ * wait for its owners before: what is not yet where the present one says is where one of them said.
  *
  * A slot of ours, under the present table:
  *
@@ -54,6 +54,7 @@ struct placement {
 	struct ring_member *members;	/* of the table that is being built */
 	struct work building;
 	struct timer gather, linger;
+	bool keep;			/* the earlier tables: placement_keep_earlier() */
 	bool changed;			/* while one is built */
 	bool away;			/* since the start: what comes may be of before it */
 	bool missed;			/* and some of it was */
@@ -144,8 +145,21 @@ static void settled(struct node *n)
 {
 	struct placement *p = n->placement;
 
-	if (p->earlier_count > 0)
+	if (p->earlier_count > 0 && !p->keep)
 		timer_set(n, &p->linger, p->ended[p->earlier_count - 1] + PLACEMENT_LINGER);
+}
+
+void placement_keep_earlier(struct node *n, bool keep)
+{
+	struct placement *p = n->placement;
+
+	if (keep == p->keep)
+		return;
+	p->keep = keep;
+	if (keep)
+		timer_stop(n, &p->linger);
+	else if (p->incomplete == 0)
+		settled(n);
 }
 
 bool placement_was_complete(struct node *n, unsigned int slot)

@@ -205,12 +205,38 @@ static void owners_of_before_who_are_down_for_long_may_have_what_nobody_else_has
 	repairkit_free(k);
 }
 
+/* A majority of a slot's owners before is what new owners ask for heads, whenever these come back. */
+static void earlier_tables_stay_while_heads_wait_for_their_owners(void **state)
+{
+	struct repairkit *k = ring_of(4, 3);
+	unsigned int waiting = 0;
+
+	(void)state;
+	netkit_crash(k->net, 1);
+	netkit_crash(k->net, 2);
+	netkit_start(k->net, 3);
+	netkit_run(k->net, PLACEMENT_LINGER + 120 * S);
+	assert_true(placement_all_complete(node(k, 0)));
+	for (unsigned int slot = 0; slot < RING_SLOTS; slot++)
+		waiting += placement_mine(node(k, 0), slot) && !heads_complete(node(k, 0), slot);
+	assert_true(waiting > 0);
+	assert_non_null(placement_earlier(node(k, 0), 0));
+	netkit_start(k->net, 1);
+	netkit_start(k->net, 2);
+	netkit_run(k->net, 120 * S);
+	for (unsigned int slot = 0; slot < RING_SLOTS; slot++)
+		assert_true(!placement_mine(node(k, 0), slot) || heads_complete(node(k, 0), slot));
+	assert_null(placement_earlier(node(k, 0), 0));
+	repairkit_free(k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_has_given_a_slot_up_does_not_say_that_he_has_all_of_it),
 		cmocka_unit_test(who_was_not_asked_about_a_slot_has_told_nothing),
 		cmocka_unit_test(owners_of_before_who_are_down_for_long_may_have_what_nobody_else_has),
+		cmocka_unit_test(earlier_tables_stay_while_heads_wait_for_their_owners),
 	};
 
 	seed = suite_seed(1);
