@@ -86,7 +86,7 @@ Q := $(if $(V),,@)
 objs = $(patsubst %,$(B)/$(1)/%.o,$(2))
 TESTS := $(addprefix $(B)/tests/unit/,$(UNIT_CHUNKER) $(UNIT_DHT) $(UNIT_NET) $(UNIT_FS)) $(addprefix $(B)/tests/fault/,$(FAULT))
 PROGRAMS := $(B)/dhtfs $(B)/dhtctl $(B)/nullfs $(B)/benchio
-BENCHES := $(addprefix $(B)/,dhtbench chunkbench filebench)
+BENCHES := $(addprefix $(B)/,dhtbench chunkbench corebench filebench)
 
 .SECONDARY:
 .PHONY: all help ringstat deps deps-test deps-bench deps-fuzz mount sim sims test unit mount-helpers bench soak fuzz install clean
@@ -131,7 +131,8 @@ $(B)/dhtfs $(B)/dhtctl $(B)/filebench $(B)/dhtbench: $(B)/libdht.a
 $(B)/dhtfs $(B)/dhtctl $(BENCHES): $(B)/libchunker.a
 $(B)/dhtfs $(B)/filebench: LIBS = $(LIBS_FS)
 $(B)/dhtctl $(B)/dhtbench: LIBS = $(LIBS_DHT)
-$(B)/chunkbench: LIBS = $(LIBS_CHUNKER)
+$(B)/corebench: $(B)/tests/lib/memory_catalogue.o $(B)/libnet.a $(B)/libchunker.a
+$(B)/chunkbench $(B)/corebench: LIBS = $(LIBS_CHUNKER)
 $(B)/nullfs: LIBS = -lfuse3
 $(B)/ringstat: $(B)/tests/unit/ringstat.o $(B)/tests/lib/ringkit.o $(B)/libnet.a $(B)/libchunker.a
 $(B)/ringstat: LIBS = -lsodium
