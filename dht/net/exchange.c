@@ -8,13 +8,14 @@
  *	A  WANT		that, by the batch			B  WANT		what B lacks
  *	B  RECORDS						A  RECORDS
  *
- * Both only pull.  The state, of the pull:
+ * Both only pull.  Each says whether it is rooted (membership.h): who is not becomes so when it has all that one has who is.
+ * The state, of the pull:
  *
  * state	| event				| function	| next state
  * idle		| SUMMARY of what is new to us	| pull_start()	| pulling, of that peer
  * pulling	| RECORDS			| pulled()	| pulling the next batch, or idle
  * pulling	| EXCHANGE_PULL, its link goes	| pull_stop()	| idle
- * any		| COMPARE, SUMMARY, WANT	| on_*()	| the same
+ * any		| COMPARE, SUMMARY, WANT	| on_*()	| the same; rooted, where nothing is lacking
  */
 #include "dht/net/membership.h"
 
@@ -32,7 +33,7 @@ static struct exchange *of(const struct node *n)
 static void compare(struct node *n, struct peer *p, bool parts)
 {
 	struct view *v = &n->membership->view;
-	struct message m = { .type = WIRE_COMPARE, .hash = *view_digest(v) };
+	struct message m = { .type = WIRE_COMPARE, .hash = *view_digest(v), .rooted = n->membership->rooted };
 
 	if (parts) {
 		m.hashes = view_parts(v);
@@ -78,7 +79,7 @@ static void turn(struct node *n, struct timer *t)
 	if (p)
 		exchange_with(n, p);
 	exchange_with_strangers(n);
-	timer_set(n, t, n->now + node_jitter(n, x->turn < EXCHANGE_YOUNG ? EXCHANGE_EVERY / 6 : EXCHANGE_EVERY));
+	timer_set(n, t, n->now + node_jitter(n, x->turn < EXCHANGE_YOUNG || !n->membership->rooted ? EXCHANGE_EVERY / 6 : EXCHANGE_EVERY));
 }
 
 /* ---- what we have ---- */
@@ -87,7 +88,7 @@ static void turn(struct node *n, struct timer *t)
 static void tell(struct node *n, struct peer *to, const bool *which, unsigned int count, const uint8_t *have)
 {
 	const struct view *v = &n->membership->view;
-	struct message m = { .type = WIRE_SUMMARY, .summaries = count };
+	struct message m = { .type = WIRE_SUMMARY, .summaries = count, .rooted = n->membership->rooted };
 	uint8_t *bytes = malloc((size_t)count * WIRE_SUMMARY_LEN + 1), *out = bytes;
 
 	if (!bytes)
@@ -138,6 +139,14 @@ static void tell_parts(struct node *n, struct peer *to, const struct message *th
 	free(which);
 }
 
+/* We have all that somebody had, who is ${rooted}.  Who was alone in its ring needs no more than a sign that nobody it can reach knows
+ * better. */
+static void agreed(struct node *n, bool rooted)
+{
+	if (rooted || n->membership->rooted || placement_was_alone(n))
+		membership_root(n);
+}
+
 /* Two who were both away agree, too: so most must have been heard. */
 static bool met_most(struct node *n)
 {
@@ -162,7 +171,7 @@ static void on_compare(struct node *n, struct peer *from, const struct message *
 	if (m->hash_count == 0)
 		gossip_state(n, from);
 	if (address_equal(view_digest(v), &m->hash)) {
-		self_joined(n);
+		agreed(n, m->rooted);
 		if (met_most(n))
 			placement_met(n);
 		return;
@@ -191,6 +200,17 @@ static void pull_late(struct node *n, struct timer *t)
 	pull_stop(n);
 }
 
+/* Records come by themselves, too, so their number tells nothing.  One of a life of ours before this one is not kept. */
+static bool pulled_all(struct node *n)
+{
+	const struct exchange *x = of(n);
+
+	for (unsigned int i = 0; i < x->count; i++)
+		if (!address_equal(&x->wanted[i], &n->id) && !view_find(&n->membership->view, &x->wanted[i]))
+			return false;
+	return true;
+}
+
 static void pull_next(struct node *n)
 {
 	struct exchange *x = of(n);
@@ -198,9 +218,11 @@ static void pull_next(struct node *n)
 	struct peer *p = peer_find(n, &x->from);
 
 	if (!p || x->at == x->count) {
+		bool all = p && pulled_all(n);
+
 		pull_stop(n);
-		if (p)
-			self_joined(n);
+		if (all)
+			agreed(n, x->rooted);
 		return;
 	}
 	m.address_count = x->count - x->at < EXCHANGE_BATCH ? x->count - x->at : EXCHANGE_BATCH;
@@ -210,20 +232,21 @@ static void pull_next(struct node *n)
 }
 
 /* Takes over ${wanted}. */
-static void pull_start(struct node *n, struct peer *from, struct address *wanted, unsigned int count)
+static void pull_start(struct node *n, struct peer *from, bool rooted, struct address *wanted, unsigned int count)
 {
 	struct exchange *x = of(n);
 
 	if (x->wanted || count == 0) {
 		free(wanted);
-		if (!x->wanted)
-			self_joined(n);
+		if (count == 0)
+			agreed(n, rooted);
 		return;
 	}
 	x->wanted = wanted;
 	x->count = count;
 	x->at = 0;
 	x->from = from->id;
+	x->rooted = rooted;
 	pull_next(n);
 }
 
@@ -275,7 +298,7 @@ static void on_summary(struct node *n, struct peer *from, const struct message *
 	/* What answers a summary is not answered by another one. */
 	if (tells > 0 && (m->has & WIRE_HAS(FIELD_HAVE)))
 		tell(n, from, which, tells, NULL);
-	pull_start(n, from, wanted, wants);
+	pull_start(n, from, m->rooted, wanted, wants);
 out:
 	free(seen);
 	free(which);
@@ -344,11 +367,6 @@ void exchange_lost(struct node *n, const struct address *id)
 
 	if (x->wanted && address_equal(&x->from, id))
 		pull_stop(n);
-}
-
-bool exchange_busy(const struct node *n)
-{
-	return of(n)->wanted != NULL;
 }
 
 void exchange_start(struct node *n)

@@ -90,7 +90,7 @@
 #define EXCHANGE_BATCH	     120u	/* records asked for at a time: fit WIRE_BLOBS_MAX, and the allowance of control */
 #define EXCHANGE_NEWS	     16u	/* so few that one exchange brought are gossiped on: others lack them too */
 #define EXCHANGE_PULL	     (5 * S)	/* for a batch; then another peer's turn */
-#define JOIN_QUIET	     (1 * S)	/* after a digest was sent: equal views are not answered */
+#define JOIN_COMPLAIN	     (30u * S)	/* between two lines in the log on there being nobody who knows the ring */
 #define REFUTE_EVERY	     (500 * MS)	/* our own new records: a liar's doubts cost one signature each */
 #define INCARNATION_BLOCK    64u	/* reserved on disk at a time: a refutation does not wait for the disk */
 #define INCARNATION_LEAP     (1u << 20)	/* beyond a record of ours that we don't know: more than any life of ours refuted */

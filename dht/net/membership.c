@@ -50,7 +50,7 @@ static void save_some(struct node *n)
 {
 	struct membership *ms = n->membership;
 
-	for (unsigned int i = 0; i < SAVES_MAX && !list_empty(&ms->unsaved); i++) {
+	for (unsigned int i = 0; i < SAVES_MAX && ms->rooted && !list_empty(&ms->unsaved); i++) {
 		struct view_entry *e = list_item(ms->unsaved.next, struct view_entry, unsaved);
 		struct effect save = { .kind = EFFECT_SAVE, .row = { ROW_MEMBER, e->member->id } };
 
@@ -71,6 +71,15 @@ static void save_later(struct node *n, struct timer *t)
 {
 	(void)t;
 	save_some(n);
+}
+
+void membership_root(struct node *n)
+{
+	if (!n->membership->rooted) {
+		n->membership->rooted = true;
+		save_some(n);
+	}
+	self_joined(n);
 }
 
 static void restore_row(struct node *n, const struct address *id)
@@ -191,7 +200,7 @@ int membership_put(struct node *n, struct member *m, bool news)
 		gossip_record(n, e);
 	if (old && e != ms->self)
 		peers_member(n, m);
-	/* The first table waits for our own record, and where there are seeds for somebody else's: also for one that draws no slots. */
+	/* The first table waits for our own record: also for one that draws no slots. */
 	if (places_differently(old, m) || !old)
 		placement_changed(n);
 	if (e != ms->self && (places_differently(old, m) || !old))
@@ -277,7 +286,6 @@ void membership_peer(struct node *n, struct peer *p, bool up)
 	} else if (!e || n->membership->own.state == SELF_JOINING) {
 		n->membership->exchange.strangers |= !e;
 		exchange_with(n, p);
-		self_linked(n);
 	}
 }
 
@@ -476,6 +484,7 @@ void membership_start(struct node *n)
 	if (n->stopped)
 		return;
 	restore(n);
+	ms->rooted = ms->view.count > 0 || !n->options.seeds || !n->options.seeds[0];
 	swim_start(n);
 	if (ms->view.count > 0)
 		placement_changed(n);

@@ -18,6 +18,10 @@
  * members, and in the round of probes: so parts of a cut ring find each other again by themselves.  And one frame
  * ends a suspicion, but a frame that a stall held up is old: without another one it goes on.
  *
+ * Who begins is *rooted*: the founder of a ring, who has no seeds; whose disk has rows of members; and who has all that one has who
+ * is.  Until then a node is no member and has no table: those who have met only others that begin, too, know nothing of the ring
+ * that they are to join, and would acknowledge by one of themselves.
+ *
  * How long until all know, at N = 1000 (periods of PROBE_EVERY = 1 s); tests/unit/test_swarm measures it:
  *	first probe of the dead	999 probers, each of whom picks it once in 999 periods: 1 a second.  Median
  *				ln 2 = 0.7 s; longer than 4.6 s in 1 of 100, than 7 s in 1 of 1000
@@ -164,6 +168,7 @@ struct exchange {
 	struct address *wanted;		/* what we pull, from one peer at a time */
 	unsigned int count, at;
 	struct address from;
+	bool rooted;			/* ${from} is */
 	uint64_t turn;
 	bool strangers;			/* there may be some */
 };
@@ -175,7 +180,6 @@ void exchange_with(struct node *n, struct peer *p);
 bool exchange_with_strangers(struct node *n);
 void exchange_message(struct node *n, struct peer *from, const struct message *m); /* COMPARE, SUMMARY, WANT, RECORDS */
 void exchange_lost(struct node *n, const struct address *id);	/* its link is gone */
-bool exchange_busy(const struct node *n);	/* records are being pulled */
 
 /* ---- our own record (self.c) ---- */
 
@@ -201,8 +205,7 @@ struct self {
 
 void self_start(struct node *n);
 void self_end(struct node *n);
-void self_joined(struct node *n);	/* the first exchange is over: say that we are here */
-void self_linked(struct node *n);	/* joining: somebody is asked; if nothing differs, we hear nothing */
+void self_joined(struct node *n);	/* rooted: say that we are here */
 bool self_doubted(struct node *n, uint64_t incarnation);	/* false: we have said since that we live */
 void self_met(struct node *n, struct member *m);	/* a record or statement with our own id, that holds */
 void self_evicted(struct node *n);	/* by our own user: say so, then stop */
@@ -218,6 +221,7 @@ struct saver {				/* of rows, a few at a time */
 struct membership {
 	struct view view;
 	struct view_entry *self;	/* NULL until announced */
+	bool rooted;
 	struct gossip gossip;
 	struct swim swim;
 	struct exchange exchange;
@@ -228,6 +232,9 @@ struct membership {
 	uint64_t complained;		/* when it was last logged that there is no room */
 };
 
+/** membership_root(n): an exchange has told all that one knows who is rooted.  From then on we are, say that we are here, make tables,
+ * and keep rows of members: those on a disk root the next life. */
+void membership_root(struct node *n);
 /** membership_adopt(n, bytes, len, news): a record or statement that somebody sent: what is newer and holds goes into the
  * view, and is gossiped if it is ${news}.  -EBADMSG: malformed or forged; -ENOSPC, -ENOMEM; 0, also if it is old. */
 int membership_adopt(struct node *n, const uint8_t *bytes, size_t len, bool news);

@@ -35,7 +35,8 @@ struct node_options {
 	const char *zone;
 	const char *address[MEMBER_ADDRESSES];	/* where others reach us; NULL behind the last */
 	/* Addresses of members to begin with; NULL behind the last.  None: this node founds a ring, and is one alone until others
-	 * come.  With any, it answers for nothing, and nothing is acknowledged to its user, before it knows another member. */
+	 * come.  With any, and no rows of members, it answers for nothing, and nothing is acknowledged to its user, before it has
+	 * met one who knows the ring (membership.h, rooted); while it waits it says so in the log. */
 	const char *const *seeds;
 	uint64_t instance, generation;
 	uint64_t seed;				/* of its random choices: jitter, probe order */

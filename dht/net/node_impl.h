@@ -212,6 +212,9 @@ const struct ring *placement_earlier(struct node *n, unsigned int i);
 /** placement_keep_earlier(n, keep): they are needed for longer, since who owned a slot before must still be asked (heads_slots.c); or no
  * more.  Until a slot is complete they are kept in any case. */
 void placement_keep_earlier(struct node *n, bool keep);
+/** placement_was_alone(n): before the first table: a life before this one had all slots complete.  Where its disk has no rows of
+ * members, it founded the ring, and nobody came. */
+bool placement_was_alone(struct node *n);
 void placement_changed(struct node *n);		/* called by membership: build the table anew */
 /** placement_missed(n): a record has come that may have moved slots; it counts where it came about while we were not there, that is
  * before placement_met(n): our view is that of most others. */

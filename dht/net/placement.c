@@ -4,7 +4,7 @@
  * state	| event					| function		| next state
  * resting	| a member changed what placement knows	| placement_changed()	| gathering
  * gathering	| PLACEMENT_GATHER			| build()		| building; resting where nothing was missed and the hash is the
- *		|					|			| same, or before the first where we have seeds and met nobody
+ *		|					|			| same, or before the first where we have not said yet that we are here
  * building	| the table is there			| built()		| resting: all machines are told
  * building	| another change			| placement_changed()	| building, and gathering after it
  * building	| it failed				| built()		| gathering, for longer
@@ -138,6 +138,16 @@ bool placement_complete(struct node *n, unsigned int slot)
 {
 	assert(slot < RING_SLOTS);
 	return placement_mine(n, slot) && bit(n->placement, slot);
+}
+
+bool placement_was_alone(struct node *n)
+{
+	const struct placement *p = n->placement;
+	unsigned int i = 0;
+
+	while (p && !p->table && i < BITS_LEN && p->complete[i] == 0xff)
+		i++;
+	return i == BITS_LEN;
 }
 
 /* All is where it should be, as far as we know; others may be behind. */
@@ -354,20 +364,6 @@ static size_t collect(struct node *n, struct ring_member *out)
 	return count;
 }
 
-/* Who was told of others (seeds) and knows none is no ring of one: there is one, and what that would acknowledge it does not have.
- * Tombstones are others, too: the last member of a ring that has left it is alone. */
-static bool met_nobody(struct node *n)
-{
-	const struct member *m = NULL;
-
-	if (!n->options.seeds || !n->options.seeds[0])
-		return false;
-	while ((m = membership_next(n, m ? &m->id : NULL)))
-		if (!address_equal(&m->id, &n->id))
-			return false;
-	return true;
-}
-
 static void build(struct node *n, struct timer *t)
 {
 	struct placement *p = n->placement;
@@ -379,7 +375,7 @@ static void build(struct node *n, struct timer *t)
 	if (count == 0)
 		return;		/* not even we: the last table goes on to serve */
 	/* A table without us, until we have said again that we are here, would take all our slots from us. */
-	if (!p->table && (!membership_find(n, &n->id) || met_nobody(n)))
+	if (!p->table && !membership_find(n, &n->id))
 		return;
 	p->members = malloc(count * sizeof(*p->members));
 	if (!p->members) {

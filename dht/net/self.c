@@ -3,11 +3,12 @@
  * begins above all that the lives before it said.
  *
  * state		| event				| function		| next state
- * SELF_STARTING	| the row is written		| saved()		| SELF_JOINING; SELF_HERE if there is nobody to ask
- * SELF_JOINING		| the first exchange is over	| self_joined()		| SELF_HERE: announced
- * SELF_JOINING		| equal views: nothing came	| timer_due()		| SELF_HERE
+ * SELF_STARTING	| the row is written		| saved()		| SELF_JOINING; SELF_HERE if we are rooted (membership.h)
+ * SELF_JOINING		| an exchange has rooted us	| self_joined()		| SELF_HERE: announced
+ * SELF_JOINING		| JOIN_COMPLAIN			| timer_due()		| the same; the log says why
  * SELF_STARTING	| the row is written, and says that we have left | saved() | SELF_JOINING: said again, to whoever can be reached
- * SELF_JOINING		| likewise, and SELF_FAREWELL is over | timer_due()	| SELF_HERE, then SELF_ENDING at once
+ * SELF_JOINING		| likewise, after an exchange or SELF_FAREWELL | self_joined(), timer_due() | SELF_HERE, then SELF_ENDING at once
+ * SELF_JOINING		| likewise, and somebody knows it | self_met()		| stopped
  * SELF_HERE		| a doubt about us		| self_doubted()	| SELF_HERE: announced anew, one higher
  * SELF_HERE		| DRAIN, SET			| self_command()	| SELF_HERE: the row, then announced anew
  * SELF_HERE		| LEAVE				| self_command()	| SELF_ENDING: the row, then a tombstone is gossiped
@@ -209,7 +210,7 @@ static void here(struct node *n)
 	s->state = SELF_HERE;
 	s->announce = true;
 	announce(n);
-	/* Whoever began when we did had nothing to tell either. */
+	/* Whoever began when we did waits for one who is rooted. */
 	exchange_with_strangers(n);
 }
 
@@ -219,14 +220,11 @@ void self_joined(struct node *n)
 		here(n);
 }
 
-void self_linked(struct node *n)
+static void complain(struct node *n)
 {
-	struct self *s = of(n);
-
-	uint64_t at = n->now + JOIN_QUIET;
-
-	if (s->state == SELF_JOINING && (!timer_busy(&s->timer) || s->timer.at > at))
-		timer_set(n, &s->timer, at);
+	node_log(n, LOG_WARNING, "not in the ring yet after %llu s: no seed that can be reached knows it; "
+	    "if all who did are lost, start one node without seeds, to found it", (unsigned long long)((n->now - n->started) / S));
+	timer_set(n, &of(n)->timer, n->now + JOIN_COMPLAIN);
 }
 
 static void reply_all(struct node *n, int result)
@@ -258,15 +256,14 @@ static void saved(struct node *n, struct work *w, const struct event *e)
 	}
 	if (s->state == SELF_STARTING) {
 		s->state = SELF_JOINING;
-		/* The life before this one may have ended before it told anyone: a link comes first. */
-		if (s->fields.state == MEMBER_LEFT)
-			timer_set(n, &s->timer, n->now + SELF_FAREWELL);
-		/* A life before this one knew members, or there is nobody to ask: no need to wait for an exchange. */
-		else if (n->membership->view.count > 0 || !n->options.seeds || !n->options.seeds[0])
+		/* The life before this one may have ended before it told anyone that it left: an exchange comes first. */
+		if (n->membership->rooted && s->fields.state != MEMBER_LEFT)
 			here(n);
-		else if (exchange_with_strangers(n))
-			self_linked(n);
+		else
+			exchange_with_strangers(n);
 	}
+	if (s->state == SELF_JOINING)
+		timer_set(n, &s->timer, n->now + (s->fields.state == MEMBER_LEFT ? SELF_FAREWELL : JOIN_COMPLAIN));
 	announce(n);
 	reply_all(n, 0);
 }
@@ -295,11 +292,10 @@ static void timer_due(struct node *n, struct timer *t)
 			timer_set(n, t, n->now + ENDING_TICK);
 	} else if (s->fields.incarnation > s->reserved || s->state == SELF_STARTING) {
 		save(n);
+	} else if (s->state == SELF_JOINING && s->fields.state == MEMBER_LEFT) {
+		here(n);
 	} else if (s->state == SELF_JOINING) {
-		if (exchange_busy(n))
-			timer_set(n, t, n->now + JOIN_QUIET);
-		else
-			here(n);
+		complain(n);
 	} else if (s->announce) {
 		announce(n);
 	} else {
@@ -335,6 +331,8 @@ void self_met(struct node *n, struct member *m)
 		placement_store_lost(n);
 	if (m->state == MEMBER_EVICTED)
 		node_stop(n, "it was evicted from the ring");
+	else if (m->state == MEMBER_LEFT && s->fields.state == MEMBER_LEFT)
+		stop(n);	/* they know: it was told before the crash */
 	else if (!member_newer(m, n->self) || m->instance == s->fields.instance)
 		return;
 	else if (m->state == MEMBER_LEFT)

@@ -74,10 +74,11 @@ static const struct field fields[FIELD_END] = {
 	[FIELD_EVIDENCE] = BYTES(evidence, 1, WIRE_BLOB_MAX),
 	[FIELD_BLOBS] = BLOBS(blobs),
 	[FIELD_SECONDS] = NUMBER(seconds, 0, UINT32_MAX),
+	[FIELD_ROOTED] = FLAG(rooted),
 	[FIELD_BYTES] = BYTES(bytes, 0, WIRE_BYTES_MAX),
 };
 
-#define FLAGS (F(MORE) | F(SPARE) | F(COMPLETE))
+#define FLAGS (F(MORE) | F(SPARE) | F(COMPLETE) | F(ROOTED))
 
 struct shape {
 	const char *name;	/* NULL: no such type */
@@ -97,8 +98,8 @@ static const struct shape shapes[WIRE_ANSWER + 1] = {
 	SAYS(PROBE, F(SEQ) | F(TARGET), 0),
 	SAYS(NACK, F(SEQ), 0),
 	SAYS(GOSSIP, 0, F(RECORDS) | F(SUSPICIONS)),
-	SAYS(COMPARE, F(HASH), F(HASHES)),
-	SAYS(SUMMARY, F(SUMMARY), F(HAVE)),
+	SAYS(COMPARE, F(HASH), F(HASHES) | F(ROOTED)),
+	SAYS(SUMMARY, F(SUMMARY), F(HAVE) | F(ROOTED)),
 	SAYS(RECORDS, F(RECORDS), 0),
 	SAYS(WANT, F(ADDRESSES), 0),
 	SAYS(MAINTENANCE, F(TARGET) | F(SECONDS), 0),
@@ -381,7 +382,8 @@ static uint64_t sent(const struct message *m)
 	uint64_t set = m->has & ~FLAGS;
 
 	assert(s && (m->request != 0) == s->numbered);
-	set |= s->must | (m->more ? F(MORE) : 0) | (m->spare ? F(SPARE) : 0) | (m->complete ? F(COMPLETE) : 0);
+	set |= s->must | (m->more ? F(MORE) : 0) | (m->spare ? F(SPARE) : 0) | (m->complete ? F(COMPLETE) : 0) |
+	    (m->rooted ? F(ROOTED) : 0);
 	assert((set & ~(s->must | s->may)) == 0);
 	return set;
 }

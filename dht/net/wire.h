@@ -36,9 +36,9 @@ enum wire_type {
 	WIRE_PROBE = 3,		/* ping ${target} for me; answered by an ACK or NACK with my seq.  seq, target */
 	WIRE_NACK = 4,		/* seq: ${target} did not answer me in time; I am well */
 	WIRE_GOSSIP = 5,	/* [records] [suspicions] */
-	WIRE_COMPARE = 6,	/* hash, [hashes]: of all that I know of members; of each of its 64 parts (by the first 6 bits of
-				 * the id).  Same: nothing comes back */
-	WIRE_SUMMARY = 7,	/* summary, [have]: what I have; bit i: part i is told whole */
+	WIRE_COMPARE = 6,	/* hash, [hashes], [rooted]: of all that I know of members; of each of its 64 parts (by the first 6
+				 * bits of the id).  Same: nothing comes back */
+	WIRE_SUMMARY = 7,	/* summary, [have], [rooted]: what I have; bit i: part i is told whole */
 	WIRE_RECORDS = 8,	/* records */
 	WIRE_WANT = 9,		/* ids: send me what you know of these.  addresses */
 	WIRE_MAINTENANCE = 10,	/* target (zeros: anyone), seconds: make no spares for it so long, if it is down */
@@ -126,7 +126,7 @@ enum wire_field {
 	FIELD_SEQ = 1, FIELD_TARGET, FIELD_RECORDS, FIELD_SUSPICIONS, FIELD_HASH, FIELD_SUMMARY,
 	FIELD_MORE, FIELD_PLACEMENT, FIELD_ADDRESS, FIELD_ADDRESSES, FIELD_VOLUME, FIELD_KIND, FIELD_SPARE,
 	FIELD_STATUS, FIELD_HAVE, FIELD_COMPLETE, FIELD_NONCE, FIELD_PATHS, FIELD_HASHES, FIELD_COUNTS, FIELD_LEASE,
-	FIELD_COUNT, FIELD_STATEMENT, FIELD_SLOT, FIELD_HEAD, FIELD_EVIDENCE, FIELD_BLOBS, FIELD_SECONDS,
+	FIELD_COUNT, FIELD_STATEMENT, FIELD_SLOT, FIELD_HEAD, FIELD_EVIDENCE, FIELD_BLOBS, FIELD_SECONDS, FIELD_ROOTED,
 	FIELD_BYTES = 63,
 	FIELD_END = 64,			/* one behind the last */
 };
@@ -156,7 +156,7 @@ struct message {
 	uint32_t count, seconds;
 	uint16_t status, slot;
 	uint8_t kind;
-	bool more, spare, complete;	/* a flag that is false is not sent */
+	bool more, spare, complete, rooted;	/* a flag that is false is not sent */
 };
 
 /**

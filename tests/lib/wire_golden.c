@@ -15,12 +15,12 @@ const struct wire_golden wire_goldens[] = {
 	{ WIRE_GOSSIP, "records, suspicions",
 	    "030803006162630100640449a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a10807060504030201"
 	    "a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a201" },
-	{ WIRE_COMPARE, "hash, hashes",
+	{ WIRE_COMPARE, "hash, hashes, rooted",
 	    "052005050505050505050505050505050505050505050505050505050505050505051328c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1"
-	    "c1c1c1c1c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2" },
-	{ WIRE_SUMMARY, "summary, have",
+	    "c1c1c1c1c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c2c21d00" },
+	{ WIRE_SUMMARY, "summary, have, rooted",
 	    "0630a3a3a3a3a3a3a3a3a3a3a3a3a3a3a3a3a3a3a3a3a3a3a3a3a3a3a3a3a3a3a3a3090000000000000001020304050607080f01"
-	    "02" },
+	    "021d00" },
 	{ WIRE_RECORDS, "records",
 	    "03080300616263010064" },
 	{ WIRE_WANT, "addresses",

@@ -77,7 +77,17 @@ static bool is_number(unsigned int field)
 
 static bool *flag_of_field(struct message *m, unsigned int field)
 {
-	return field == FIELD_MORE ? &m->more : field == FIELD_SPARE ? &m->spare : field == FIELD_COMPLETE ? &m->complete : NULL;
+	switch (field) {
+	case FIELD_MORE:
+		return &m->more;
+	case FIELD_SPARE:
+		return &m->spare;
+	case FIELD_COMPLETE:
+		return &m->complete;
+	case FIELD_ROOTED:
+		return &m->rooted;
+	}
+	return NULL;
 }
 
 /* The items' place, their number and the length of one. */

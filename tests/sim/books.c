@@ -298,12 +298,12 @@ bool books_excused(struct world *w, const struct item *i)
 	return i->hits + books_false(w, i) >= i->promised;
 }
 
-/* Of how many must it be?  Of all that there are; of those whom ${by} knows, while he has never known all, or news is on its way. */
+/* Of how many must it be?  Of all that there are; of those whom ${by} knows, while news is on its way. */
 static const struct ring *acks_table(struct world *w, struct host *by)
 {
 	struct node_status s;
 
-	if (by->met && w->now > w->books->changed + NEWS)
+	if (w->now > w->books->changed + NEWS)
 		return books_table(w);
 	node_status(by->node, &s);
 	return tables_find(w, &s.placement);

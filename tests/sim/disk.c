@@ -531,7 +531,7 @@ void disk_wipe(struct disk *d)
 			books_lost(d->host->world, d->host, &r->address, LOST_BY_FAULT, is_kept(r));
 	disk_leases_lost(d);
 	clear(d);
-	d->host->met = false;
+	d->host->founds = false;
 	d->generation = dice_next(&d->host->dice);
 }
 

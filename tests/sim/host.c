@@ -598,6 +598,20 @@ void host_command(struct host *h, const struct command *c)
 
 /* ---- processes ---- */
 
+/* Nobody has a disk that knows the ring, nor founds it just now: then the admin does what the log asks for. */
+static bool ring_lost(struct world *w)
+{
+	for (unsigned int i = 0; i < w->hosts; i++) {
+		struct host *h = w->host[i];
+		struct catalogue *c = &h->disk->catalogue;
+		struct address id;
+
+		if (!h->gone && (h->founds || c->rows(c, ROW_MEMBER, NULL, &id)))
+			return false;
+	}
+	return true;
+}
+
 void host_start(struct host *h)
 {
 	struct world *w = h->world;
@@ -607,10 +621,15 @@ void host_start(struct host *h)
 		.catalogue = &h->disk->catalogue, .records = w->records,
 	};
 	struct event start = { .kind = EVENT_START };
+	bool founds = ring_lost(w);
 
 	assert(!h->node && !h->off && !h->gone);
-	/* The first one founds the ring: nobody to ask.  Later it is told of others, as a machine that lost its disk is. */
-	for (unsigned int i = 0; i < SEEDS && i < w->hosts && (h->index > 0 || h->boot > 0); i++)
+	/* Who founds the ring, the first one, has nobody to ask.  Later it is told of others, as a machine that lost its disk is. */
+	h->founds |= founds;
+	/* Of a ring that is founded anew it is the only member, until the others come. */
+	if (founds && w->now > 0)
+		books_changed(w);
+	for (unsigned int i = 0; i < SEEDS && i < w->hosts && !founds; i++)
 		seeds[i] = w->host[i]->address;
 	memcpy(o.key, h->key, sizeof(o.key));
 	memcpy(o.secret, h->secret, sizeof(o.secret));

@@ -23,11 +23,11 @@ struct host {
 	struct disk *disk;
 	struct node *node;		/* NULL: no process */
 	uint64_t boot;			/* counts the processes */
+	bool founds;			/* it was started with nobody to ask, and has that disk still */
 	uint64_t started;		/* when the present one was */
 	bool off;			/* the machine is */
 	bool gone;			/* for good: left, evicted, stopped by itself */
 	bool leaving, draining, evicted;
-	bool met;			/* since its disk is new it has once known all members */
 	bool member;			/* as the world means it: was started, and did not leave */
 	bool crawls;			/* each event takes long */
 	uint64_t thawed;		/* when it last stood still */

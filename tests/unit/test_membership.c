@@ -39,7 +39,7 @@ static void who_begin_together_find_each_other(void **state)
 	struct netkit *k = ring_of(4);
 
 	(void)state;
-	for (unsigned int i = 0; i < 4; i++)
+	for (unsigned int i = 1; i < 4; i++)
 		for (unsigned int j = 0, at = 0; j < 4; j++)
 			if (i != j)
 				k->node[i].seeds[at++] = k->node[j].address;
@@ -50,6 +50,206 @@ static void who_begin_together_find_each_other(void **state)
 	for (unsigned int i = 0; i < 4; i++)
 		assert_true(links_count(node(k, i)) >= 3);
 	agree_on(k, 4, 4, 10 * S);
+	netkit_free(k);
+}
+
+/* ---- who knows the ring ---- */
+
+static unsigned int complaints;
+
+static bool hear(struct netkit *k, unsigned int at, const struct effect *e)
+{
+	(void)k;
+	(void)at;
+	complaints += e->kind == EFFECT_LOG && strstr(e->text, "not in the ring yet");
+	return true;
+}
+
+static void new_disk(struct netkit *k, unsigned int i)
+{
+	netkit_crash(k, i);
+	memory_catalogue_free(&k->node[i].disk);
+	memory_catalogue_init(&k->node[i].disk, UINT64_C(1) << 40);
+	k->node[i].generation += 1000;
+}
+
+static bool has_rows(struct netkit *k, unsigned int i)
+{
+	struct catalogue *c = &k->node[i].disk.catalogue;
+	struct address id;
+
+	return c->rows(c, ROW_MEMBER, NULL, &id);
+}
+
+/* Nodes 1 and 2, told of each other and of the first. */
+static void two_begin(struct netkit *k)
+{
+	for (unsigned int i = 1; i < 3; i++) {
+		k->node[i].seeds[0] = k->node[3 - i].address;
+		k->node[i].seeds[1] = k->node[0].address;
+		netkit_start(k, i);
+	}
+	netkit_run(k, 20 * S);
+	assert_true(links_count(node(k, 1)) > 0);
+}
+
+static void two_who_begin_make_no_ring_of_themselves(void **state)
+{
+	struct netkit *k = ring_of(3);
+
+	(void)state;
+	complaints = 0;
+	k->effect = hear;
+	two_begin(k);
+	netkit_run(k, 2 * JOIN_COMPLAIN);
+	for (unsigned int i = 1; i < 3; i++) {
+		assert_null(placement(node(k, i)));
+		assert_int_equal(view_living(&node(k, i)->membership->view), 0);
+	}
+	/* Nobody waits without a word. */
+	assert_in_range(complaints, 4, 6);
+	netkit_start(k, 0);
+	agree_on(k, 3, 3, DIAL_AGAIN_MAX + 5 * S);
+	assert_true(has_rows(k, 1) && has_rows(k, 2));
+	complaints = 0;
+	netkit_run(k, 2 * JOIN_COMPLAIN);
+	assert_int_equal(complaints, 0);
+	netkit_free(k);
+}
+
+/* One that is let in tells the others, who do not reach the founder. */
+static void one_who_is_rooted_roots_the_next(void **state)
+{
+	struct netkit *k = ring_of(3);
+
+	(void)state;
+	netkit_cut(k, 0, 2, true);
+	two_begin(k);
+	netkit_start(k, 0);
+	agree_on(k, 3, 3, DIAL_AGAIN_MAX + 5 * S);
+	netkit_free(k);
+}
+
+static void what_is_known_of_the_ring_by_chance_is_not_the_ring(void **state)
+{
+	struct netkit *k = running(3);
+	struct member *first = member_hold(entry(k, 1, 0)->member);
+
+	(void)state;
+	netkit_crash(k, 0);
+	new_disk(k, 1);
+	new_disk(k, 2);
+	two_begin(k);
+	say_record(k, 2, 1, first->bytes, first->len);
+	netkit_run(k, 60 * S);
+	for (unsigned int life = 0; life < 2; life++) {
+		for (unsigned int i = 1; i < 3; i++) {
+			assert_null(placement(node(k, i)));
+			assert_false(has_rows(k, i));
+		}
+		assert_non_null(entry(k, 2, 0));
+		assert_true(address_equal(view_digest(&node(k, 1)->membership->view), view_digest(&node(k, 2)->membership->view)));
+		netkit_crash(k, 1);
+		netkit_start(k, 1);
+		netkit_run(k, 20 * S);
+	}
+	member_drop(first);
+	netkit_start(k, 0);
+	agree_on(k, 3, 3, DIAL_AGAIN_MAX + 5 * S);
+	netkit_free(k);
+}
+
+/* The first records that node 0 sends to node 1 are of itself alone. */
+static bool say_something_else(struct netkit *k, unsigned int from, unsigned int to, struct link_message *m)
+{
+	const struct member *first = node(k, 0)->self;
+	struct message other = { .type = WIRE_RECORDS };
+	uint8_t blob[MEMBER_BLOB_MAX + 2], *bytes;
+	bool *said = k->user;
+	size_t size;
+
+	if (from != 0 || to != 1 || m->type != WIRE_RECORDS || *said)
+		return true;
+	*said = true;
+	other.records = (struct wire_slice){ blob, (uint32_t)wire_blob_put(first->bytes, first->len, blob, sizeof(blob)) };
+	size = wire_size(&other, false);
+	chunk_drop(m->body);
+	m->body = chunk_new(size, &bytes);
+	assert_int_equal(wire_encode(&other, false, bytes, size), size);
+	return true;
+}
+
+static bool one_has_a_table(struct netkit *k)
+{
+	return placement(node(k, 1)) != NULL;
+}
+
+static void what_came_unasked_is_no_answer(void **state)
+{
+	struct netkit *k = running(3);
+	bool said = false;
+
+	(void)state;
+	new_disk(k, 1);
+	k->filter = say_something_else;
+	k->user = &said;
+	netkit_cut(k, 1, 2, true);
+	netkit_start(k, 1);
+	assert_true(netkit_until(k, one_has_a_table, 60 * S));
+	assert_true(said);
+	assert_int_equal(placement(node(k, 1))->members, 3);
+	netkit_free(k);
+}
+
+static void who_lacks_nothing_needs_no_records(void **state)
+{
+	struct netkit *k = ring_of(2);
+	const struct member *first;
+
+	(void)state;
+	netkit_start(k, 0);
+	netkit_run(k, 5 * S);
+	first = node(k, 0)->self;
+	netkit_start(k, 1);
+	assert_int_equal(membership_adopt(node(k, 1), first->bytes, first->len, false), 0);
+	agree_on(k, 2, 2, 5 * S);
+	netkit_free(k);
+}
+
+static void who_founded_a_ring_alone_may_be_told_of_others_later(void **state)
+{
+	struct netkit *k = ring_of(2);
+
+	(void)state;
+	netkit_start(k, 0);
+	netkit_run(k, 5 * S);
+	netkit_crash(k, 0);
+	k->node[0].seeds[0] = k->node[1].address;
+	netkit_start(k, 0);
+	netkit_run(k, 60 * S);
+	assert_null(placement(node(k, 0)));
+	netkit_start(k, 1);
+	agree_on(k, 2, 2, DIAL_AGAIN_MAX + 5 * S);
+	netkit_free(k);
+}
+
+static void a_ring_that_is_lost_is_founded_anew_by_one_without_seeds(void **state)
+{
+	struct netkit *k = running(3);
+
+	(void)state;
+	for (unsigned int i = 0; i < 3; i++)
+		new_disk(k, i);
+	k->node[0].seeds[0] = k->node[1].address;
+	netkit_start(k, 0);
+	two_begin(k);
+	netkit_run(k, 120 * S);
+	for (unsigned int i = 0; i < 3; i++)
+		assert_null(placement(node(k, i)));
+	netkit_crash(k, 0);
+	k->node[0].seeds[0] = NULL;
+	netkit_start(k, 0);
+	agree_on(k, 3, 3, DIAL_AGAIN_MAX + 5 * S);
 	netkit_free(k);
 }
 
@@ -484,6 +684,13 @@ int main(void)
 		cmocka_unit_test(a_third_node_joins_and_all_know),
 		cmocka_unit_test(a_node_without_an_answer_founds_no_ring),
 		cmocka_unit_test(who_begin_together_find_each_other),
+		cmocka_unit_test(two_who_begin_make_no_ring_of_themselves),
+		cmocka_unit_test(one_who_is_rooted_roots_the_next),
+		cmocka_unit_test(what_is_known_of_the_ring_by_chance_is_not_the_ring),
+		cmocka_unit_test(what_came_unasked_is_no_answer),
+		cmocka_unit_test(who_lacks_nothing_needs_no_records),
+		cmocka_unit_test(who_founded_a_ring_alone_may_be_told_of_others_later),
+		cmocka_unit_test(a_ring_that_is_lost_is_founded_anew_by_one_without_seeds),
 		cmocka_unit_test(all_views_converge),
 		cmocka_unit_test(who_leaves_is_gone_for_ever),
 		cmocka_unit_test(who_has_left_says_so_again_after_a_crash),

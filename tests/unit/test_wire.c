@@ -22,7 +22,8 @@ static const char *const field_names[FIELD_END] = {
 	[FIELD_HAVE] = "have", [FIELD_COMPLETE] = "complete", [FIELD_NONCE] = "nonce", [FIELD_PATHS] = "paths",
 	[FIELD_HASHES] = "hashes", [FIELD_COUNTS] = "counts", [FIELD_LEASE] = "lease", [FIELD_COUNT] = "count",
 	[FIELD_STATEMENT] = "statement", [FIELD_SLOT] = "slot", [FIELD_HEAD] = "head", [FIELD_EVIDENCE] = "evidence",
-	[FIELD_BLOBS] = "blobs", [FIELD_SECONDS] = "seconds", [FIELD_BYTES] = "bytes",
+	[FIELD_BLOBS] = "blobs", [FIELD_SECONDS] = "seconds", [FIELD_ROOTED] = "rooted",
+	[FIELD_BYTES] = "bytes",
 };
 
 /* What PROTOCOL.md says of each message: an account of its own, not read from the code. */
@@ -35,8 +36,8 @@ static const struct shape {
 	{ WIRE_PROBE, "PROBE", "seq, target", "" },
 	{ WIRE_NACK, "NACK", "seq", "" },
 	{ WIRE_GOSSIP, "GOSSIP", "", "records, suspicions" },
-	{ WIRE_COMPARE, "COMPARE", "hash", "hashes" },
-	{ WIRE_SUMMARY, "SUMMARY", "summary", "have" },
+	{ WIRE_COMPARE, "COMPARE", "hash", "hashes, rooted" },
+	{ WIRE_SUMMARY, "SUMMARY", "summary", "have, rooted" },
 	{ WIRE_RECORDS, "RECORDS", "records", "" },
 	{ WIRE_WANT, "WANT", "addresses", "" },
 	{ WIRE_MAINTENANCE, "MAINTENANCE", "target, seconds", "" },
