@@ -32,7 +32,8 @@ FS := \
 	session watchdog signals gate buffers loop parked known ops ops_name ops_attr ops_dir ops_file ops_io people \
 	view byhash byhash_list byhash_xattr \
 	control control_commands control_collect control_data control_diff fs
-PROGRAM := control/wire control/channel control/call control/server program/log program/size program/process program/home
+PROGRAM := control/wire control/channel control/call control/server program/log program/size program/process program/home program/config
+PEER := settings
 UNIT_CHUNKER := \
 	test_address test_cut test_codec test_xattrs test_snapshot test_entry test_directory test_directory_update \
 	test_directory_diff test_node test_index test_splice
@@ -46,6 +47,7 @@ UNIT_NET := \
 	test_ring test_wire test_wire_items test_member test_signed test_ringfile test_protocol test_trie test_noise \
 	test_door test_link test_link_frames test_timers $(UNIT_CORE) $(UNIT_MEMBERS) $(UNIT_WHOLE) test_insert \
 	test_fetch_net test_fetch_ask test_confirm test_audit test_chunkserve test_foreign
+UNIT_PEER    := test_settings
 FAULT        := test_power test_disk test_tail test_open test_heal test_collect test_crash
 UNIT_FS := \
 	test_options test_cache test_fetch test_jobs test_gate test_extents test_file test_file_memory test_files \
@@ -78,13 +80,14 @@ ALL_LDFLAGS = -pthread $(LDFLAGS) $(SAN_FLAGS)
 DEFLATE  := $(shell pkg-config --exists libdeflate 2>/dev/null && echo 1)
 LIBS_CHUNKER := -lsodium -lz $(if $(DEFLATE),-ldeflate)
 LIBS_DHT := $(LIBS_CHUNKER) -llmdb
-LIBS_FS  := $(LIBS_DHT) -lfuse3
+LIBS_PEER := $(LIBS_DHT) -linih
+LIBS_FS  := $(LIBS_PEER) -lfuse3
 FUSE_CFLAGS := -isystem /usr/include/fuse3
 CPPFLAGS += $(if $(DEFLATE),-DHAVE_LIBDEFLATE)
 Q := $(if $(V),,@)
 
 objs = $(patsubst %,$(B)/$(1)/%.o,$(2))
-TESTS := $(addprefix $(B)/tests/unit/,$(UNIT_CHUNKER) $(UNIT_DHT) $(UNIT_NET) $(UNIT_FS)) $(addprefix $(B)/tests/fault/,$(FAULT))
+TESTS := $(addprefix $(B)/tests/unit/,$(UNIT_CHUNKER) $(UNIT_DHT) $(UNIT_NET) $(UNIT_PEER) $(UNIT_FS)) $(addprefix $(B)/tests/fault/,$(FAULT))
 PROGRAMS := $(B)/dhtfs $(B)/dhtctl $(B)/nullfs $(B)/benchio
 BENCHES := $(addprefix $(B)/,dhtbench chunkbench corebench filebench)
 
@@ -112,6 +115,7 @@ mount: deps
 $(B)/libchunker.a: $(call objs,chunker,$(CHUNKER))
 $(B)/libdht.a: $(call objs,dht,$(DHT) $(PROGRAM))
 $(B)/libnet.a: $(call objs,dht/net,$(NET))
+$(B)/libpeer.a: $(call objs,dht/peer,$(PEER))
 $(B)/libfs.a: $(call objs,fs,$(FS))
 $(B)/%.a:
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
@@ -127,6 +131,7 @@ $(B)/benchio $(BENCHES): $(B)/%: $(B)/tools/%.o
 $(B)/tests/mount/exercise/exercise: $(call objs,tests/mount/exercise,$(EXERCISE))
 $(B)/tests/mount/posix/posix: $(call objs,tests/mount/posix,$(POSIX))
 $(B)/dhtfs $(B)/filebench: $(B)/libfs.a
+$(B)/dhtfs $(B)/dhtctl $(B)/filebench: $(B)/libpeer.a $(B)/libnet.a
 $(B)/dhtfs $(B)/dhtctl $(B)/filebench $(B)/dhtbench: $(B)/libdht.a
 $(B)/dhtfs $(B)/dhtctl $(BENCHES): $(B)/libchunker.a
 $(B)/dhtfs $(B)/filebench: LIBS = $(LIBS_FS)
@@ -146,7 +151,8 @@ $(addprefix $(B)/tests/unit/,$(UNIT_WHOLE)): $(call objs,tests/lib,netkit volume
 $(addprefix $(B)/tests/unit/,$(UNIT_MEMBERS)): $(call objs,tests/lib,no_machines swarm netkit memory_catalogue) $(B)/libnet.a
 $(TESTS): $(B)/libtest.a
 $(addprefix $(B)/tests/unit/,$(UNIT_FS)) $(B)/tests/fault/test_crash: $(B)/libfs.a
-$(addprefix $(B)/tests/unit/,$(UNIT_DHT) $(UNIT_FS)) $(addprefix $(B)/tests/fault/,$(FAULT)): $(B)/libdht.a
+$(addprefix $(B)/tests/unit/,$(UNIT_FS) $(UNIT_PEER)): $(B)/libpeer.a $(B)/libnet.a
+$(addprefix $(B)/tests/unit/,$(UNIT_DHT) $(UNIT_FS) $(UNIT_PEER)) $(addprefix $(B)/tests/fault/,$(FAULT)): $(B)/libdht.a
 $(addprefix $(B)/tests/unit/,$(UNIT_NET)): $(B)/libnet.a
 $(TESTS): $(B)/libchunker.a
 $(TESTS): LIBS = $(LIBS_FS)

@@ -3,12 +3,14 @@
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include "dht/program/config.h"
 #include "dht/program/home.h"
 #include "dht/program/size.h"
 
@@ -25,6 +27,7 @@ static const char usage[] =
     "  --keep RULE        which snapshots stay (default: all:1h,hour:1d,day:30d, that is all\n"
     "                     of the last hour, one an hour for a day, one a day for 30 days;\n"
     "                     all: for ever; none: only the newest)\n"
+    "  --config FILE      read settings there, not in /etc/dhtfs.conf and ~/.config/dhtfs/config\n"
     "  -f                 stay in the foreground, log to stderr\n"
     "  -d                 debug: the same, and log every request\n"
     "  -o OPTION[,...]    mount options:\n"
@@ -35,15 +38,21 @@ static const char usage[] =
     "      fsname=NAME, subtype=NAME            names in the table of mounts\n"
     "      by_hash=list|nolist|hidden           is by-hash shown, and does it list\n"
     "      by_hash_mode=OCTAL                   permissions of by-hash (default: 500)\n"
-    "      store=DIR, size_max=SIZE, dirty_max=SIZE, cache=SIZE, keep=RULE\n"
+    "      store=DIR, size_max=SIZE, ...        the other options, '_' for '-' in their names\n"
     "  -h, --help         this text\n"
     "  -V, --version      the version\n"
+    "\n"
+    "Of a ring of many nodes:\n"
+    "\n";
+
+static const char usage_end[] =
     "\n"
     "SIZE is a number of bytes, or has one of the letters K, M, G, T, P, E behind it.\n"
     "To unmount: fusermount3 -u MOUNTPOINT.  dhtctl(1) asks and commands a mount.\n";
 
 enum use {
 	SETTING,	/* ours */
+	NODE,		/* our node's: settings.h */
 	KERNEL,		/* for libfuse, fusermount3 and the kernel */
 	IGNORED,	/* for mount(8) and what starts it; or without an effect here */
 };
@@ -57,7 +66,12 @@ static const struct mount_option {
 	{ "allow_other", SETTING }, { "allow_root", SETTING }, { "by_hash=", SETTING },
 	{ "by_hash_mode=", SETTING }, { "store=", SETTING }, { "size_max=", SETTING },
 	{ "dirty_max=", SETTING }, { "cache=", SETTING }, { "keep=", SETTING },
-	{ "debug", SETTING }, { "fsname=", SETTING }, { "remount", SETTING },
+	{ "debug", SETTING }, { "fsname=", SETTING }, { "remount", SETTING }, { "config=", SETTING },
+
+	{ "listen=", NODE }, { "join=", NODE }, { "advertise=", NODE }, { "ring=", NODE },
+	{ "ring_old=", NODE }, { "zone=", NODE }, { "weight=", NODE }, { "no_store", NODE },
+	{ "sync=", NODE }, { "timeout=", NODE }, { "volume_max=", NODE }, { "metrics=", NODE },
+	{ "volume=", NODE }, { "follow=", NODE }, { "wait", NODE },
 
 	{ "suid", KERNEL }, { "nosuid", KERNEL }, { "dev", KERNEL }, { "nodev", KERNEL },
 	{ "exec", KERNEL }, { "noexec", KERNEL }, { "sync", KERNEL }, { "async", KERNEL },
@@ -96,6 +110,8 @@ static const struct flag_option {
 	{ "noatime", MS_NOATIME, true }, { "atime", MS_NOATIME, false },
 	{ "dirsync", MS_DIRSYNC, true },
 };
+
+#define OPTION_NAME_LEN 32
 
 static int out_of_memory(void)
 {
@@ -161,38 +177,46 @@ static int add_fuse_option(struct options *o, const char *option)
 	return r;
 }
 
-static int set_size(const char *name, const char *value, uint64_t min, uint64_t *out)
+/* What is wrong with a value, for whoever says where it stands. */
+struct reason {
+	char text[512];
+};
+
+static int wrong(struct reason *why, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static int wrong(struct reason *why, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(why->text, sizeof(why->text), format, args);
+	va_end(args);
+	return -EINVAL;
+}
+
+static int set_size(const char *value, uint64_t min, uint64_t *out, struct reason *why)
 {
 	uint64_t bytes;
 
-	if (size_parse(value, &bytes) < 0) {
-		fprintf(stderr, "dhtfs: %s: '%s' is no size: give a number of bytes, or one like 10G\n",
-		    name, value);
-		return -1;
-	}
-	if (bytes < min) {
-		fprintf(stderr, "dhtfs: %s: %s is too small: give at least %lluM\n", name, value,
-		    (unsigned long long)(min >> 20));
-		return -1;
-	}
+	if (size_parse(value, &bytes) < 0)
+		return wrong(why, "'%s' is no size: give a number of bytes, or one like 10G", value);
+	if (bytes < min)
+		return wrong(why, "%s is too small: give at least %lluM", value, (unsigned long long)(min >> 20));
 	*out = bytes;
 	return 0;
 }
 
-static int set_keep(struct options *o, const char *value)
+static int set_keep(struct options *o, const char *value, struct reason *why)
 {
 	struct keep_rule rule;
-	char why[256];
 
-	if (keep_parse(value, &rule, why, sizeof(why)) < 0) {
-		fprintf(stderr, "dhtfs: keep: %s\n", why);
-		return -1;
-	}
+	if (keep_parse(value, &rule, why->text, sizeof(why->text)) < 0)
+		return -EINVAL;
 	o->keep = rule;
 	return 0;
 }
 
-static int set_by_hash(struct options *o, const char *value)
+static int set_by_hash(struct options *o, const char *value, struct reason *why)
 {
 	static const char *const names[] = {
 		[BY_HASH_LIST] = "list",
@@ -206,73 +230,86 @@ static int set_by_hash(struct options *o, const char *value)
 			return 0;
 		}
 	}
-	fprintf(stderr, "dhtfs: by_hash: '%s' is unknown: give list, nolist or hidden\n", value);
-	return -1;
+	return wrong(why, "'%s' is unknown: give list, nolist or hidden", value);
 }
 
-static int set_by_hash_mode(struct options *o, const char *value)
+static int set_by_hash_mode(struct options *o, const char *value, struct reason *why)
 {
 	char *end;
 	unsigned long mode = strtoul(value, &end, 8);
 
-	if (!isdigit((unsigned char)*value) || *end || mode > 0777) {
-		fprintf(stderr, "dhtfs: by_hash_mode: '%s' is no mode: give three octal digits\n", value);
-		return -1;
-	}
+	if (!isdigit((unsigned char)*value) || *end || mode > 0777)
+		return wrong(why, "'%s' is no mode: give three octal digits", value);
 	o->by_hash_mode = (unsigned int)mode;
 	return 0;
 }
 
-static int set_text(const char *name, const char *value, char **out)
+static int set_text(const char *value, char **out, struct reason *why)
 {
 	char *text;
 
-	if (!*value) {
-		fprintf(stderr, "dhtfs: %s: nothing was given\n", name);
-		return -1;
-	}
+	if (!*value)
+		return wrong(why, "nothing was given");
 	text = strdup(value);
 	if (!text)
-		return out_of_memory();
+		return -ENOMEM;
 	free(*out);
 	*out = text;
 	return 0;
 }
 
-/* value is "" for those that have none. */
-static int set(struct options *o, const char *name, const char *value)
+/* Those that a file may say too.  -ENOENT: it is none of them. */
+static int set_value(struct options *o, const char *name, const char *value, struct reason *why)
 {
-	if (strcmp(name, "ro") == 0 || strcmp(name, "rw") == 0) {
+	if (strcmp(name, "by_hash") == 0)
+		return set_by_hash(o, value, why);
+	if (strcmp(name, "by_hash_mode") == 0)
+		return set_by_hash_mode(o, value, why);
+	if (strcmp(name, "store") == 0)
+		return set_text(value, &o->store, why);
+	if (strcmp(name, "keep") == 0)
+		return set_keep(o, value, why);
+	if (strcmp(name, "size_max") == 0)
+		return set_size(value, 0, &o->size_max, why);
+	if (strcmp(name, "dirty_max") == 0)
+		return set_size(value, OPTIONS_DIRTY_MIN, &o->dirty_max, why);
+	if (strcmp(name, "cache") == 0)
+		return set_size(value, OPTIONS_CACHE_MIN, &o->cache_max, why);
+	return settings_set(&o->settings, name, value, why->text, sizeof(why->text));
+}
+
+/* value is "" for those that have none. */
+static int set_option(struct options *o, const char *name, const char *value, struct reason *why)
+{
+	if (strcmp(name, "ro") == 0 || strcmp(name, "rw") == 0)
 		o->read_only = name[1] == 'o';
-		return 0;
-	} else if (strcmp(name, "nonempty") == 0) {
+	else if (strcmp(name, "nonempty") == 0)
 		o->nonempty = true;
-		return 0;
-	} else if (strcmp(name, "remount") == 0) {
+	else if (strcmp(name, "remount") == 0)
 		o->remount = true;
-		return 0;
-	} else if (strcmp(name, "debug") == 0) {
+	else if (strcmp(name, "debug") == 0)
 		o->debug = true;
-		return 0;
-	} else if (strncmp(name, "allow_", 6) == 0) {
+	else if (strcmp(name, "fsname") == 0)
+		return set_text(value, &o->fsname, why);
+	else if (strncmp(name, "allow_", 6) == 0) {
 		o->allow_other = true;
 		return add_fuse_option(o, name);
-	} else if (strcmp(name, "by_hash=") == 0) {
-		return set_by_hash(o, value);
-	} else if (strcmp(name, "by_hash_mode=") == 0) {
-		return set_by_hash_mode(o, value);
-	} else if (strcmp(name, "store=") == 0) {
-		return set_text("store", value, &o->store);
-	} else if (strcmp(name, "fsname=") == 0) {
-		return set_text("fsname", value, &o->fsname);
-	} else if (strcmp(name, "keep=") == 0) {
-		return set_keep(o, value);
-	} else if (strcmp(name, "size_max=") == 0) {
-		return set_size("size_max", value, 0, &o->size_max);
-	} else if (strcmp(name, "dirty_max=") == 0) {
-		return set_size("dirty_max", value, OPTIONS_DIRTY_MIN, &o->dirty_max);
-	}
-	return set_size("cache", value, OPTIONS_CACHE_MIN, &o->cache_max);
+	} else if (strcmp(name, "config") != 0)		/* which take_config() has seen */
+		return set_value(o, name, value, why);
+	return 0;
+}
+
+/* As set_option(), with a message. */
+static int set(struct options *o, const char *name, const char *value)
+{
+	struct reason why = { "" };
+	int r = set_option(o, name, value, &why);
+
+	if (r < 0 && why.text[0])
+		fprintf(stderr, "dhtfs: %s: %s\n", name, why.text);
+	else if (r == -ENOMEM)
+		return out_of_memory();
+	return r < 0 ? -1 : 0;
 }
 
 static void note_flag(struct options *o, const char *option)
@@ -291,6 +328,7 @@ static int take_mount_option(struct options *o, const char *option)
 {
 	const struct mount_option *found = find_option(option);
 	const char *value = strchr(option, '=');
+	char name[OPTION_NAME_LEN];
 
 	if (!found) {
 		fprintf(stderr, "dhtfs: unknown mount option '%s': see dhtfs -h\n", option);
@@ -299,13 +337,15 @@ static int take_mount_option(struct options *o, const char *option)
 	note_flag(o, option);
 	if (found->use == KERNEL)
 		return add_fuse_option(o, option);
-	if (found->use == SETTING)
-		return set(o, found->name, value ? value + 1 : "");
-	return 0;
+	if (found->use == IGNORED)
+		return 0;
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(option, "="), option);
+	return set(o, name, value ? value + 1 : "");
 }
 
 /* Commas divide; a backslash takes the next character as it is. */
-static int take_mount_options(struct options *o, const char *list)
+static int each_mount_option(struct options *o, const char *list,
+    int (*take)(struct options *o, const char *option))
 {
 	char *option = malloc(strlen(list) + 1), *p = option;
 	int r = 0;
@@ -321,7 +361,7 @@ static int take_mount_options(struct options *o, const char *list)
 		}
 		*p = '\0';
 		if (p > option)
-			r = take_mount_option(o, option);
+			r = take(o, option);
 		p = option;
 		if (!*list)
 			break;
@@ -351,10 +391,10 @@ static int take_words(struct options *o, int count, char **words)
 		fprintf(stderr, "dhtfs: two stores, %s and %s: name one\n", source, o->store);
 		return -1;
 	}
-	if (named && set_text("store", source, &o->store) < 0)
+	if (named && set(o, "store", source) < 0)
 		return -1;
 	/* By its source mount(8) tells whether a line of /etc/fstab is mounted already. */
-	if (!o->fsname && set_text("fsname", *source ? source : "dhtfs", &o->fsname) < 0)
+	if (!o->fsname && set(o, "fsname", *source ? source : "dhtfs") < 0)
 		return -1;
 	o->mountpoint = strdup(words[count - 1]);
 	return o->mountpoint ? 0 : out_of_memory();
@@ -371,6 +411,12 @@ static int make_absolute(char **path)
 
 static int take_defaults(struct options *o)
 {
+	char why[512];
+
+	if (!o->store) {
+		o->store = o->config_store;
+		o->config_store = NULL;
+	}
 	if (!o->store) {
 		o->store_default = true;
 		o->store = home_default_store();
@@ -382,6 +428,10 @@ static int take_defaults(struct options *o)
 	if (make_absolute(&o->store) < 0 || make_absolute(&o->mountpoint) < 0)
 		return -1;
 	o->foreground |= o->debug;
+	if (settings_finish(&o->settings, why, sizeof(why)) < 0) {
+		fprintf(stderr, "dhtfs: %s\n", why);
+		return -1;
+	}
 	return 0;
 }
 
@@ -402,27 +452,37 @@ static int finish_fuse_args(struct options *o)
 	return r;
 }
 
-enum {
-	OPTION_STORE = 256,
-	OPTION_SIZE_MAX,
-	OPTION_DIRTY_MAX,
-	OPTION_CACHE,
-	OPTION_KEEP,
-};
+#define OPTION_OURS   256	/* set_option() knows it by its name */
+#define OPTION_CONFIG 257
+
+static const char short_options[] = "fdo:hV";
 
 static const struct option long_options[] = {
-	{ "store", required_argument, NULL, OPTION_STORE },
-	{ "size-max", required_argument, NULL, OPTION_SIZE_MAX },
-	{ "dirty-max", required_argument, NULL, OPTION_DIRTY_MAX },
-	{ "cache", required_argument, NULL, OPTION_CACHE },
-	{ "keep", required_argument, NULL, OPTION_KEEP },
+	{ "store", required_argument, NULL, OPTION_OURS },
+	{ "size-max", required_argument, NULL, OPTION_OURS },
+	{ "dirty-max", required_argument, NULL, OPTION_OURS },
+	{ "cache", required_argument, NULL, OPTION_OURS },
+	{ "keep", required_argument, NULL, OPTION_OURS },
+	{ "config", required_argument, NULL, OPTION_CONFIG },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
+	SETTINGS_OPTIONS,
 	{ 0 },
 };
 
+/* A long option, by the name that it has behind -o. */
+static int take_long_option(struct options *o, const char *option, const char *value)
+{
+	char name[OPTION_NAME_LEN];
+
+	snprintf(name, sizeof(name), "%s", option);
+	for (char *p = name; *p; p++)
+		*p = *p == '-' ? '_' : *p;
+	return set(o, name, value ? value : "");
+}
+
 /* As options_parse() for one option. */
-static int take_option(struct options *o, int option, const char *value)
+static int take_option(struct options *o, int option, int index, const char *value)
 {
 	switch (option) {
 	case 'f':
@@ -432,19 +492,14 @@ static int take_option(struct options *o, int option, const char *value)
 		o->debug = true;
 		return 0;
 	case 'o':
-		return take_mount_options(o, value);
-	case OPTION_STORE:
-		return set(o, "store=", value);
-	case OPTION_SIZE_MAX:
-		return set(o, "size_max=", value);
-	case OPTION_DIRTY_MAX:
-		return set(o, "dirty_max=", value);
-	case OPTION_CACHE:
-		return set(o, "cache=", value);
-	case OPTION_KEEP:
-		return set(o, "keep=", value);
+		return each_mount_option(o, value, take_mount_option);
+	case OPTION_OURS:
+	case SETTINGS_OPTION:
+		return take_long_option(o, long_options[index].name, value);
+	case OPTION_CONFIG:
+		return 0;
 	case 'h':
-		fputs(usage, stdout);
+		printf("%s%s%s", usage, settings_usage, usage_end);
 		return 1;
 	case 'V':
 		printf("dhtfs %s\n", DHTFS_VERSION);
@@ -455,27 +510,104 @@ static int take_option(struct options *o, int option, const char *value)
 	}
 }
 
+static int note_config(struct options *o, const char *option)
+{
+	static const char name[] = "config=";
+
+	if (strncmp(option, name, strlen(name)) != 0)
+		return 0;
+	free(o->config);
+	o->config = strdup(option + strlen(name));
+	return o->config ? 0 : out_of_memory();
+}
+
+/* Is another file named?  Mistakes in the rest are found later.  getopt_long() moves words about: so it gets a copy. */
+static int find_config(int argc, char **argv, struct options *o)
+{
+	char **words = calloc((size_t)argc + 1, sizeof(*words));
+	int option, r = words ? 0 : out_of_memory();
+
+	for (int i = 0; words && i < argc; i++)
+		words[i] = argv[i];
+	optind = 0;
+	opterr = 0;
+	while (r == 0 && (option = getopt_long(argc, words, short_options, long_options, NULL)) >= 0) {
+		if (option == 'o')
+			r = each_mount_option(o, optarg, note_config);
+		if (option != OPTION_CONFIG)
+			continue;
+		free(o->config);
+		o->config = strdup(optarg);
+		r = o->config ? 0 : out_of_memory();
+	}
+	opterr = 1;
+	free(words);
+	return r;
+}
+
+static int set_from_file(void *arg, const char *setting, const char *value, char *why, size_t why_size)
+{
+	struct reason reason = { "" };
+	char name[OPTION_NAME_LEN];
+	int r;
+
+	snprintf(name, sizeof(name), "%s", setting);
+	for (char *p = name; *p; p++)
+		*p = *p == '-' ? '_' : *p;
+	r = set_value(arg, name, value, &reason);
+	snprintf(why, why_size, "%s", reason.text);
+	return r;
+}
+
+/* What the files say is under what the command line says. */
+static int read_config(struct options *o)
+{
+	const struct config_reader reader = { .program = "dhtfs", .set = set_from_file, .arg = o };
+	int r = config_read_all(&reader, o->config, settings_next_layer, &o->settings);
+
+	if (r < 0)
+		return -1;
+	o->config_store = o->store;
+	o->store = NULL;
+	return 0;
+}
+
+static int take_command_line(int argc, char **argv, struct options *o)
+{
+	int option, index = 0, r = 0;
+
+	optind = 0;
+	while (r == 0 && (option = getopt_long(argc, argv, short_options, long_options, &index)) >= 0)
+		r = take_option(o, option, index, optarg);
+	if (r == 0)
+		r = take_words(o, argc - optind, argv + optind);
+	return r;
+}
+
 int options_parse(int argc, char **argv, struct options *out)
 {
-	int option, r;
+	struct reason why;
+	int r;
 
 	*out = (struct options){
 		.by_hash_mode = 0500,
 		.dirty_max = 256ull << 20,
 		.cache_max = 32ull << 20,
 	};
-	r = set_keep(out, KEEP_DEFAULT);
+	settings_init(&out->settings);
+	r = set_keep(out, KEEP_DEFAULT, &why);
 	if (r == 0)
 		r = add_fuse_arg(out, "dhtfs");
 	if (r == 0)
 		r = add_fuse_option(out, "default_permissions");
 	if (r == 0)
 		r = add_fuse_option(out, "subtype=dhtfs");
-	optind = 0;
-	while (r == 0 && (option = getopt_long(argc, argv, "fdo:hV", long_options, NULL)) >= 0)
-		r = take_option(out, option, optarg);
 	if (r == 0)
-		r = take_words(out, argc - optind, argv + optind);
+		r = find_config(argc, argv, out);
+	if (r == 0)
+		r = read_config(out);
+	if (r == 0)
+		r = take_command_line(argc, argv, out);
 	if (r == 0)
 		r = take_defaults(out);
 	if (r == 0)
@@ -487,7 +619,10 @@ void options_free(struct options *o)
 {
 	free(o->mountpoint);
 	free(o->store);
+	free(o->config_store);
+	free(o->config);
 	free(o->fsname);
+	settings_free(&o->settings);
 	for (int i = 0; i < o->fuse_argc; i++)
 		free(o->fuse_args[i]);
 	free(o->fuse_args);

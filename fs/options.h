@@ -1,10 +1,11 @@
-/* options: what the command line says. */
+/* options: what the command line says, and the files of settings below it. */
 #ifndef FS_OPTIONS_H
 #define FS_OPTIONS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "dht/peer/settings.h"
 #include "fs/keep.h"
 
 enum by_hash {
@@ -21,6 +22,8 @@ struct options {
 	char *mountpoint;	/* absolute */
 	char *store;		/* absolute */
 	bool store_default;	/* nobody named it: the folders above it may be made */
+	char *config;		/* the file of settings that was named; NULL: the usual two */
+	char *config_store;	/* options_parse()'s own */
 	char *fsname;		/* what the table of mounts calls the source */
 	bool foreground, debug;
 	bool read_only;
@@ -34,6 +37,7 @@ struct options {
 	uint64_t dirty_max;	/* bytes of changes in memory, default 256 MiB */
 	uint64_t cache_max;	/* bytes of the decoded-chunk cache, default 32 MiB */
 	struct keep_rule keep;	/* which snapshots stay, default KEEP_DEFAULT */
+	struct settings settings;	/* of its node */
 	char **fuse_args;	/* argv for libfuse's session, NULL-terminated */
 	int fuse_argc;
 };

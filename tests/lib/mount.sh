@@ -4,6 +4,7 @@
 # process it started is ended and its mount is gone when it exits.
 set -u
 export LC_ALL=C
+export XDG_CONFIG_HOME=$TEST_DIR/config # settings of whoever runs the tests are not ours
 umask 022
 
 # The mount that the functions below act on; mount_use NAME changes to another.

@@ -235,6 +235,25 @@ static void a_line_of_fstab_works(void **state)
 	assert_string_equal(o.store, "/s");
 }
 
+static void a_node_of_a_ring_is_described_in_either_form(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("--ring r --listen 10.0.0.1 --listen ::1 --join a:1 --sync local --no-store --wait m"), 0);
+	assert_true(settings_networked(&o.settings));
+	assert_int_equal(o.settings.listen.count, 2);
+	assert_int_equal(o.settings.sync, SYNC_LOCAL);
+	assert_true(o.settings.no_store && o.settings.wait);
+	assert_int_equal(parse("none m -o sync,ring=/r,listen=h,join=a,join=b,sync=ring,volume_max=1G,no_store,timeout=7"), 0);
+	assert_true(has_fuse_option("sync"));
+	assert_false(has_fuse_option("sync=ring"));
+	assert_int_equal(o.settings.join.count, 2);
+	assert_int_equal(o.settings.sync, SYNC_RING);
+	assert_int_equal(o.settings.timeout_s, 7);
+	assert_int_equal(o.settings.volume_max, 1u << 30);
+	assert_int_equal(parse("m"), 0);
+	assert_false(settings_networked(&o.settings));
+}
+
 static void every_mistake_is_named(void **state)
 {
 	static const struct {
@@ -261,6 +280,11 @@ static void every_mistake_is_named(void **state)
 		{ "m -o by_hash_mode=7777", "'7777'" },
 		{ "m -o by_hash_mode=", "by_hash_mode" },
 		{ "/a m --store /b", "/b" },
+		{ "m --listen h", "dhtctl ring create" },
+		{ "m -o join=h", "--ring" },
+		{ "m -o weight=100", "weight" },
+		{ "m -o sync=never", "'never'" },
+		{ "m --config /nowhere/at/all", "/nowhere/at/all" },
 		{ "m --size-max", "size-max" },
 	};
 
@@ -421,6 +445,47 @@ static void the_folders_above_a_default_store_are_made_private(void **state)
 	assert_int_equal(home_make_parents(o.store), -ENOTDIR);
 }
 
+static void the_command_line_wins_over_the_file(void **state)
+{
+	FILE *file = fopen("config", "w");
+
+	(void)state;
+	assert_non_null(file);
+	fputs("store = /a\ncache = 5M\nkeep = none\nring = /r\nlisten = h1\nlisten = h2\njoin = j\n", file);
+	fclose(file);
+	assert_int_equal(parse("m --config config"), 0);
+	assert_string_equal(o.store, "/a");
+	assert_false(o.store_default);
+	assert_int_equal(o.cache_max, 5 << 20);
+	assert_int_equal(o.settings.listen.count, 2);
+
+	assert_int_equal(parse("/b m --cache 6M --listen h3 -o config=config"), 0);
+	assert_string_equal(o.store, "/b");
+	assert_int_equal(o.cache_max, 6 << 20);
+	assert_int_equal(o.settings.listen.count, 1);
+	assert_string_equal(o.settings.listen.item[0], "h3");
+	assert_string_equal(o.settings.join.item[0], "j");
+	assert_string_equal(o.settings.ring, "/r");
+}
+
+static void the_users_own_file_is_read_where_none_is_named(void **state)
+{
+	FILE *file;
+
+	(void)state;
+	assert_int_equal(mkdir("dhtfs", 0755), 0);
+	file = fopen("dhtfs/config", "w");
+	assert_non_null(file);
+	fputs("cache = 7M\n\nfrobnicate = yes\n", file);
+	fclose(file);
+	setenv("XDG_CONFIG_HOME", dir, 1);
+	assert_int_equal(parse("m"), -1);
+	assert_true(says("dhtfs/config:3: there is no setting 'frobnicate'"));
+	assert_int_equal(parse("m --config none"), 0);
+	assert_int_equal(o.cache_max, 32 << 20);
+	unsetenv("XDG_CONFIG_HOME");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -431,7 +496,10 @@ int main(void)
 		cmocka_unit_test(the_same_settings_go_into_mount_options),
 		cmocka_unit_test(the_last_of_two_counts),
 		cmocka_unit_test(a_line_of_fstab_works),
+		cmocka_unit_test(a_node_of_a_ring_is_described_in_either_form),
 		cmocka_unit_test(every_mistake_is_named),
+		cmocka_unit_test_setup_teardown(the_command_line_wins_over_the_file, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(the_users_own_file_is_read_where_none_is_named, make_dir, remove_dir),
 		cmocka_unit_test(help_and_version_are_answers_and_no_mistakes),
 		cmocka_unit_test(the_default_store_is_in_the_data_folder_of_the_user),
 		cmocka_unit_test_setup_teardown(an_empty_directory_will_do, make_dir, remove_dir),
