@@ -52,6 +52,12 @@ static void answer(struct node *n, struct serving *v, enum wire_status status)
 	serve_status(n, finish(n, v), status);
 }
 
+/* A disk that does not keep up may do so later. */
+static enum wire_status fault(int result)
+{
+	return result == -EBUSY || result == -ENOMEM ? WIRE_BUSY : WIRE_FAULT;
+}
+
 /* Work on ${s} with ${effect}; its result goes to ${done}. */
 static struct serving *serving(struct node *n, struct served *s, struct effect *effect,
     void (*done)(struct node *, struct work *, const struct event *))
@@ -127,7 +133,7 @@ static void got(struct node *n, struct work *w, const struct event *e)
 		/* It went between the catalogue's word and the disk's: what has just gone is no miss that counts. */
 		answer(n, v, WIRE_MISS);
 	else
-		answer(n, v, WIRE_FAULT);
+		answer(n, v, fault(e->result));
 }
 
 static void get(struct node *n, struct served *s, const struct message *m)
@@ -150,7 +156,7 @@ static void proved(struct node *n, struct work *w, const struct event *e)
 	if (!e->result)
 		serve_answer(n, finish(n, v), &m, NULL);
 	else
-		answer(n, v, e->result == -ENOENT ? WIRE_MISS : WIRE_FAULT);
+		answer(n, v, e->result == -ENOENT ? WIRE_MISS : fault(e->result));
 }
 
 static void audit(struct node *n, struct served *s, const struct message *m)
@@ -192,7 +198,7 @@ static void kept(struct node *n, struct work *w, const struct event *e)
 	struct serving *v = list_item(w, struct serving, work);
 
 	if (e->result) {
-		answer(n, v, WIRE_FAULT);
+		answer(n, v, fault(e->result));
 		return;
 	}
 	foreign_add(n, &v->address);
@@ -215,7 +221,7 @@ static void written(struct node *n, struct work *w, const struct event *e)
 		answer(n, v, WIRE_FULL);
 		return;
 	default:
-		answer(n, v, WIRE_FAULT);
+		answer(n, v, fault(e->result));
 		return;
 	}
 	touched(n, &v->address);

@@ -193,7 +193,7 @@ static void local(struct node *n, struct work *w, const struct event *e)
 		return;
 	}
 	f->bad = e->result != -ENOENT;
-	if (f->bad)
+	if (f->bad && e->result != -EBUSY)
 		log_bad(n, &f->address, e->result);
 	ask_others(n, f);
 }

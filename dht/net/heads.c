@@ -204,11 +204,12 @@ void head_command(struct node *n, const struct command *c)
 {
 	struct chunk *end = lease_ended(n, &c->address);
 	struct wire_slice blob = { c->blob ? c->blob->data : NULL, c->blob ? c->blob->len : 0 };
-	struct asking *a = end ? NULL : calloc(1, sizeof(*a));
+	bool full = n->heads->change_count >= HEAD_CHANGES_MAX;
+	struct asking *a = end || full ? NULL : calloc(1, sizeof(*a));
 
 	chunk_drop(end);
 	if (!a) {
-		command_result(n, c->ticket, end ? -EKEYREVOKED : -ENOMEM);
+		command_result(n, c->ticket, end ? -EKEYREVOKED : full ? -EBUSY : -ENOMEM);
 		return;
 	}
 	list_append(&n->heads->asks, &a->link);

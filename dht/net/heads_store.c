@@ -193,7 +193,7 @@ static void saved(struct node *n, struct work *w, const struct event *e)
 	struct head_change *c = list_item(w, struct head_change, work);
 
 	if (e->result)
-		c->status = e->result == -ENOSPC ? WIRE_FULL : WIRE_FAULT;
+		c->status = e->result == -ENOSPC ? WIRE_FULL : e->result == -EBUSY ? WIRE_BUSY : WIRE_FAULT;
 	else if (c->added && c->table == ROW_HEAD_SEEN)
 		n->heads->seen++;
 	over(n, c);

@@ -39,6 +39,8 @@
 #define COMMANDS_MAX	     1024u	/* of our own user: he waits above (the mount has bounds of its own) */
 #define COMMAND_TIMEOUT_MAX  (3600u * S)
 #define DISK_MAX	     4096u	/* effects on the disk under way */
+#define DISK_LINE_MAX	     4096u	/* and in line; beyond: -EBUSY.  So many are left only by those who gave up waiting: it hangs */
+#define WORK_REFUSED	     (100 * MS)	/* beyond, the end comes so late: who asks again at once does not spin */
 #define MOVES_MAX	     64u	/* foreign records on their way to owners at a time */
 #define MOVES_BYTES	     (8u << 20)	/* of them in memory, and no other is begun: two seconds of a slow link */
 #define FOREIGN_WINDOW	     1024u	/* foreign records whose owners are asked at a time: WIRE_ADDRESSES_MAX fill a message */
@@ -150,6 +152,7 @@
 #define HEAD_VOLUMES_MAX     1024u	/* with a head in one slot */
 #define HEAD_SEEN_MAX	     65536u	/* volumes whose newest head our own user asked for, or wrote: 16 KB of disk each at most */
 #define HEAD_LINGER	     64u	/* answered commands whose last owners are still awaited */
+#define HEAD_CHANGES_MAX     4096u	/* rows of heads on their way to the disk, or in line: commands beyond are -EBUSY */
 #define HEAD_PULLS_MAX	     8u		/* nodes that are asked what heads they have of slots new to us, at a time */
 #define HEAD_PULLED_MAX	     1024u	/* nodes whose answers are remembered meanwhile: 6 KB each */
 #define HEAD_WINDOW	     1024u	/* slots a message: their bits fit FIELD_HAVE */

@@ -125,11 +125,14 @@ bool call_busy(const struct call *c);
 struct work {
 	uint64_t ticket;		/* 0: none */
 	void (*done)(struct node *n, struct work *w, const struct event *e);
+	struct list refused;		/* work.c's own, and ${refusal}: why */
+	int refusal;
 };
 
 /** work_start(n, w, effect): gives the effect a ticket and queues it.  ${effect}: its chunks are taken over.  More than
- * DISK_MAX at a time wait in line, in order.  w->done is set by the caller; it may start ${w} again, or free it.
- * work_stop(n, w): what was asked for is carried out all the same.  Not for EFFECT_LEASE: its lease must stay until it
+ * DISK_MAX at a time wait in line, in order; beyond DISK_LINE_MAX, as when the disk hangs, or where there is no memory, it is not
+ * carried out at all, and done() is told -EBUSY or -ENOMEM by and by.  w->done is set by the caller; it may start ${w} again, or
+ * free it.  work_stop(n, w): what was asked for is carried out all the same.  Not for EFFECT_LEASE: its lease must stay until it
  * is done.  work_busy(w). */
 void work_start(struct node *n, struct work *w, struct effect *effect);
 void work_stop(struct node *n, struct work *w);

@@ -5,12 +5,16 @@
  *   ----------+--------------------------------------------+--------------+----------------------------------
  *   -         | work_start; a dial, a table; disk has room | work_start   | under way
  *   -         | work_start; DISK_MAX are under way         | hold         | in line
+ *   -         | ... and DISK_LINE_MAX in line; no memory   | refuse       | refused
+ *   refused   | WORK_REFUSED later                         | tell_refused | -: done(), of -EBUSY or -ENOMEM
  *   in line   | one of the disk is done                    | next_in_line | under way
  *   under way | EVENT_DONE                                 | works_done   | -: done()
  *   under way | a dial became a link                       | works_take   | -: nobody, the link is the answer
- *   any but - | nobody waits any more                      | work_stop    | the same, but nobody will be told
+ *   refused   | nobody waits any more                      | work_stop    | -
+ *   any other | nobody waits any more                      | work_stop    | the same, but nobody will be told
  *
- * What is stopped is carried out all the same: a write that another one counts on can't be taken back.
+ * What is stopped is carried out all the same: a write that another one counts on can't be taken back.  So those who give up
+ * waiting for a disk that hangs leave their places taken until it goes on.
  */
 #include <assert.h>
 #include <errno.h>
@@ -40,10 +44,16 @@ struct works {
 	uint32_t size, free;
 	uint64_t tickets;
 	unsigned int disk, waiting;	/* on the disk; in line */
-	struct list line;
+	struct list line, refused;
+	struct timer tell;		/* those that were refused */
 };
 
-_Static_assert(4 * DISK_MAX <= 1u << PLACE_BITS, "a ticket has room for the places");
+/* Beside those of the disk there are dials, chunks that are checked, and one table. */
+_Static_assert(2 * (DISK_MAX + DISK_LINE_MAX) <= 1u << PLACE_BITS, "a ticket has room for the places");
+
+#define REFUSED UINT64_MAX	/* a ticket of none: its place does not exist */
+
+static void tell_refused(struct node *n, struct timer *t);
 
 int works_new(struct node *n)
 {
@@ -52,6 +62,8 @@ int works_new(struct node *n)
 		return -ENOMEM;
 	n->works->free = NONE;
 	list_init(&n->works->line);
+	list_init(&n->works->refused);
+	n->works->tell.due = tell_refused;
 	return 0;
 }
 
@@ -68,6 +80,7 @@ void works_free(struct node *n)
 		effect_done(&h->effect);
 		free(h);
 	}
+	timer_stop(n, &w->tell);
 	free(w->place);
 	free(w);
 	n->works = NULL;
@@ -80,7 +93,7 @@ size_t works_memory(const struct node *n)
 
 static bool on_disk(enum effect_kind kind)
 {
-	return kind != EFFECT_DIAL && kind != EFFECT_TABLE;
+	return kind != EFFECT_DIAL && kind != EFFECT_TABLE && kind != EFFECT_CHECK;
 }
 
 static int grow(struct works *w)
@@ -110,29 +123,61 @@ static struct place *find(struct works *w, uint64_t ticket)
 	return ticket != 0 && i < w->size && w->place[i].ticket == ticket ? &w->place[i] : NULL;
 }
 
-static void hold(struct node *n, struct effect *e)
+static void refuse(struct node *n, struct work *w, struct effect *e, int why)
+{
+	effect_done(e);
+	w->ticket = REFUSED;
+	w->refusal = why;
+	list_append(&n->works->refused, &w->refused);
+	if (!timer_busy(&n->works->tell))
+		timer_set(n, &n->works->tell, n->now + WORK_REFUSED);
+}
+
+static void tell_refused(struct node *n, struct timer *t)
+{
+	struct list *refused = &n->works->refused, told;
+
+	/* Those that are refused meanwhile come later. */
+	list_init(&told);
+	list_append(refused, &told);
+	while (refused->next != &told) {
+		struct work *w = list_item(refused->next, struct work, refused);
+		struct event e = { .kind = EVENT_DONE, .result = w->refusal };
+
+		list_remove(&w->refused);
+		w->ticket = 0;
+		w->done(n, w, &e);
+	}
+	list_remove(&told);
+	if (!list_empty(refused) && !timer_busy(t))
+		timer_set(n, t, n->now + WORK_REFUSED);
+}
+
+static struct held *hold(struct node *n)
 {
 	struct held *h = malloc(sizeof(*h));
 
-	if (!h) {
-		effect_done(e);
-		node_stop(n, "out of memory");
-		return;
+	if (h) {
+		list_append(&n->works->line, &h->link);
+		n->works->waiting++;
 	}
-	h->effect = *e;
-	list_append(&n->works->line, &h->link);
-	n->works->waiting++;
+	return h;
 }
 
 void work_start(struct node *n, struct work *w, struct effect *effect)
 {
 	struct works *works = n->works;
+	bool waits = on_disk(effect->kind) && works->disk == DISK_MAX;
+	struct held *h = NULL;
 	struct place *p;
 
 	assert(w->ticket == 0 && w->done);
-	if (works->free == NONE && grow(works)) {
-		effect_done(effect);
-		node_stop(n, "out of memory");
+	if (waits && works->waiting == DISK_LINE_MAX) {
+		refuse(n, w, effect, -EBUSY);
+		return;
+	}
+	if ((works->free == NONE && grow(works)) || (waits && !(h = hold(n)))) {
+		refuse(n, w, effect, -ENOMEM);
 		return;
 	}
 	p = &works->place[works->free];
@@ -142,22 +187,24 @@ void work_start(struct node *n, struct work *w, struct effect *effect)
 		.address = effect->address,
 	};
 	w->ticket = effect->ticket = p->ticket;
-	if (!on_disk(effect->kind)) {
-		effects_put(n, effect);
-	} else if (works->disk < DISK_MAX) {
-		works->disk++;
-		effects_put(n, effect);
-	} else {
-		hold(n, effect);
+	if (waits) {
+		h->effect = *effect;
+		return;
 	}
+	works->disk += on_disk(effect->kind);
+	effects_put(n, effect);
 }
 
 void work_stop(struct node *n, struct work *w)
 {
 	struct place *p = find(n->works, w->ticket);
 
-	if (w->ticket == 0)
+	if (w->ticket == REFUSED)
+		list_remove(&w->refused);
+	if (w->ticket == 0 || w->ticket == REFUSED) {
+		w->ticket = 0;
 		return;
+	}
 	assert(p && p->work == w && p->kind != EFFECT_LEASE);
 	p->work = NULL;
 	w->ticket = 0;

@@ -539,6 +539,58 @@ static void work_on(struct core *k, struct work *w, enum effect_kind kind, int r
 	core_done(k, out.ticket, result);
 }
 
+static int refusal;
+
+static void work_refused(struct node *n, struct work *w, const struct event *e)
+{
+	struct effect read = { .kind = EFFECT_READ };
+
+	worked++;
+	refusal = e->result;
+	/* Who asks again at once is told later again. */
+	work_start(n, w, &read);
+}
+
+static void effects_that_stand_in_line_for_the_disk(void **state)
+{
+	struct core *k = core_new(NULL);
+	struct work *w = calloc(DISK_MAX + DISK_LINE_MAX, sizeof(*w)), more[3] = { { .done = work_refused } };
+	struct effect e;
+
+	(void)state;
+	worked = 0;
+	for (unsigned int i = 0; i < DISK_MAX + DISK_LINE_MAX; i++) {
+		struct effect read = { .kind = EFFECT_READ, .count = i };
+
+		w[i].done = work_over;
+		work_start(k->n, &w[i], &read);
+	}
+	for (unsigned int i = 0; i < 3; i++) {
+		struct effect read = { .kind = EFFECT_READ, .chunk = chunk_copy("x", 1) };
+
+		more[i].done = work_refused;
+		work_start(k->n, &more[i], &read);
+		assert_true(work_busy(&more[i]));
+	}
+	work_stop(k->n, &more[1]);
+	assert_false(work_busy(&more[1]));
+	assert_int_equal(worked, 0);
+	core_run(k, WORK_REFUSED);
+	assert_int_equal(worked, 2);
+	assert_int_equal(refusal, -EBUSY);
+	core_run(k, 10 * WORK_REFUSED);
+	assert_int_equal(worked, 22);
+	/* There is room again. */
+	assert_true(core_take(k, EFFECT_READ, &e));
+	core_done(k, e.ticket, 0);
+	core_run(k, 10 * WORK_REFUSED);
+	assert_int_equal(worked, 22 + 1 + 2 + 9);
+	work_stop(k->n, &more[0]);
+	work_stop(k->n, &more[2]);
+	core_free(k);
+	free(w);
+}
+
 static void places_of_work_are_used_again(void **state)
 {
 	struct core *k = core_new(NULL);
@@ -638,6 +690,7 @@ int main(void)
 		cmocka_unit_test(commands_that_wait),
 		cmocka_unit_test(the_time_that_a_command_may_take),
 		cmocka_unit_test(effects_on_the_disk),
+		cmocka_unit_test(effects_that_stand_in_line_for_the_disk),
 		cmocka_unit_test(places_of_work_are_used_again),
 		cmocka_unit_test(effects_come_out_in_their_order_however_many),
 		cmocka_unit_test(memory_is_counted_and_given_back),
