@@ -82,7 +82,8 @@ enum command_kind {
 	COMMAND_LEAVE,		/* drain, then leave for ever; replies when all we keep is with its owners */
 	COMMAND_DRAIN,		/* out of placement, still serving; ${count} 0: back in */
 	/* ${blob}: the admin's statement.  Once more: 0.  -ENOENT: no such member is known here; it may be to others, if this
-	 * node has just started and met nobody yet. */
+	 * node has just started and met nobody yet.  0: this node knows it, and begins to tell the others: one that was evicted itself and has
+	 * not heard of it, or goes down at once, tells nobody. */
 	COMMAND_EVICT,
 	COMMAND_SET,		/* ${weight}, ${zone} */
 	COMMAND_MAINTENANCE,	/* ${address}: a member (or zeros: anyone); for ${timeout}: no spares for those that are down */

@@ -206,15 +206,6 @@ static void join(struct world *w)
 	host_start(h);
 }
 
-/* The admin gives up on a machine: what was on it counts as lost.  He says it again where he can't be sure that it was heard. */
-static void evict(struct world *w, struct host *h)
-{
-	struct host *by = host_any(w, &w->faults->dice);
-
-	if (by && by != h)
-		load_evict(w, by, h);
-}
-
 static void change_member(struct world *w, struct host *h)
 {
 	struct dice *d = &w->faults->dice;
@@ -227,7 +218,7 @@ static void change_member(struct world *w, struct host *h)
 	} else if (what < 5 && members > w->options.replicas + 2 && h->node) {
 		fire_leave(w, h, 0);
 	} else if (what < 6 && members > w->options.replicas + 2) {
-		evict(w, h);
+		load_evict(w, h);
 	} else if (h->node && what < 8) {
 		h->draining = !h->draining && members > w->options.replicas + 2;	/* or back in */
 		books_changed(w);
@@ -259,7 +250,7 @@ static void fire_change(struct world *w, void *arg, uint64_t number)
 	else if (h && number % 3 == 1)
 		fire_leave(w, h, 0);
 	else if (h)
-		evict(w, h);
+		load_evict(w, h);
 }
 
 void faults_churn(struct world *w, unsigned int restarts, unsigned int changes, uint64_t us)
@@ -412,7 +403,7 @@ void faults_heal(struct world *w)
 	}
 	for (unsigned int i = 0; i < w->hosts; i++)
 		if ((w->host[i]->liar && w->host[i]->member) || w->host[i]->evicted)
-			evict(w, w->host[i]);
+			load_evict(w, w->host[i]);
 	for (unsigned int i = 0; i < w->hosts && (w->options.faults & FAULT_MEMBERS); i++)
 		come_back(w, w->host[i]);
 	books_changed(w);

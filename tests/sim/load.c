@@ -259,12 +259,18 @@ void load_stop(struct world *w)
 
 /* ---- what is asked for once ---- */
 
-void load_evict(struct world *w, struct host *by, struct host *whom)
+void load_evict(struct world *w, struct host *whom)
 {
+	struct host *by = host_any(w, &w->load->dice);
 	struct request *r;
 	struct member *m;
 	struct command c = { 0 };
 
+	/* Whom he evicted himself he does not ask: what it accepts it tells nobody any more. */
+	if (!by || by == whom || !by->member) {
+		evict_again(w, whom);
+		return;
+	}
 	if (member_evict(&w->file.id, &whom->id, w->admin_secret, &m) != 0)
 		must(NULL);
 	c.blob = must(chunk_copy(m->bytes, m->len));
@@ -283,13 +289,8 @@ void load_evict(struct world *w, struct host *by, struct host *whom)
 
 static void fire_evict(struct world *w, void *arg, uint64_t unused)
 {
-	struct host *by = host_any(w, &w->load->dice);
-
 	(void)unused;
-	if (by && by != arg)
-		load_evict(w, by, arg);
-	else
-		evict_again(w, arg);
+	load_evict(w, arg);
 }
 
 /* The admin was told that it did not succeed, as by a node that has just started and knows nobody: so he asks another one. */

@@ -80,6 +80,7 @@ struct volume {
 	uint64_t *seen;			/* by host: the newest that its user was told */
 	unsigned int seen_size;
 	bool evidence;			/* somebody was told of two heads */
+	unsigned int hits, losses;	/* disks of owners lost since a majority had the newest; ever */
 };
 
 struct load {

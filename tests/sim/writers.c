@@ -107,6 +107,7 @@ static void swap_by(struct world *w, struct volume *v, struct writer *by, bool f
 	r->final = final;
 	r->version = sign_version(w, by);
 	r->version->sent = true;
+	r->losses = v->losses;
 	by->busy = true;
 	c.blob = r->version->blob;
 	request_send(w, r, &c);
@@ -151,16 +152,54 @@ void writers_wiped(struct world *w, const struct host *h)
 			w->load->volume[i].seen[h->index] = 0;
 }
 
-/* Has its disk both heads of a seq, as an owner's? */
-static bool has_evidence(const struct host *h, const struct volume *v)
+/* What its disk has of a volume, as an owner's: both heads of a seq?  The newest head's seq, or 0? */
+static bool has_evidence(const struct host *h, const struct volume *v, uint64_t *seq)
 {
 	struct catalogue *c = &h->disk->catalogue;
 	struct chunk *row = c->row(c, &(struct catalogue_row_key){ .table = ROW_HEAD, .key = v->id });
 	struct head_row read;
-	bool has = head_row_read(row, &read) == 0 && read.forked;
+	bool read_well = head_row_read(row, &read) == 0, has = read_well && read.forked;
+	const struct head_item *newest = read_well ? head_row_newest(&read) : NULL;
 
+	if (seq)
+		*seq = newest ? newest->seq : 0;
 	chunk_drop(row);
 	return has;
+}
+
+static bool has_newest(const struct host *h, const struct volume *v)
+{
+	uint64_t seq;
+
+	has_evidence(h, v, &seq);
+	return seq >= v->acked;
+}
+
+/* A head counts while a majority of the owners have it.  With more than R/2 of their disks, or with liars that said that they had it, it is
+ * gone: whoever comes after them knows of no head, and a writer on a new machine begins anew. */
+static void heads_lost(struct volume *v, struct world *w, const struct ring *table, const struct host *lost)
+{
+	unsigned int have = 0, left = 0;
+	bool owner = false;
+
+	for (unsigned int k = 0; k < table->replicas; k++) {
+		const struct host *h = books_owner(w, table, &v->id, k);
+		bool has = h && !h->liar && has_newest(h, v);
+
+		have += has;
+		left += has && h != lost;
+		owner |= h == lost;
+	}
+	if (!owner && (!v->acked || !has_newest(lost, v)))
+		return;
+	v->losses++;
+	if (have == table->replicas)
+		v->hits = 0;
+	if (left > table->replicas / 2 || ++v->hits <= table->replicas / 2)
+		return;
+	for (struct version *x = v->versions; x; x = x->next)
+		x->acked = false;
+	v->acked = v->hits = 0;
 }
 
 /* Evidence is as safe as a head that counts: while a majority of the owners' disks that have it are there. */
@@ -172,10 +211,12 @@ void writers_lost(struct world *w, const struct host *h)
 		struct volume *v = &w->load->volume[i];
 		unsigned int have = 0;
 
-		if (!v->evidence || !has_evidence(h, v))
+		heads_lost(v, w, table, h);
+		if (!v->evidence || !has_evidence(h, v, NULL))
 			continue;
 		for (unsigned int k = 0; k < w->hosts; k++)
-			have += w->host[k] != h && w->host[k]->member && !w->host[k]->liar && has_evidence(w->host[k], v);
+			have += w->host[k] != h && w->host[k]->member && !w->host[k]->liar &&
+			    has_evidence(w->host[k], v, NULL);
 		v->evidence = have >= table->replicas / 2 + 1;
 	}
 }
@@ -250,8 +291,11 @@ static void accept(struct world *w, struct request *r)
 			world_fail(w, "heads", "volume %u: head %llu was overwritten", v->number, (unsigned long long)o->seq);
 	}
 	x->acked = true;
-	if (x->seq > v->acked)
+	/* A disk that was lost meanwhile may be one that had acknowledged it. */
+	if (x->seq > v->acked) {
 		v->acked = x->seq;
+		v->hits = v->losses - r->losses;
+	}
 	r->writer->seq = x->seq;
 	r->writer->hash = x->hash;
 	r->writer->known = true;
