@@ -39,7 +39,9 @@ UNIT_CHUNKER := \
 	test_directory_diff test_node test_index test_splice
 UNIT_DHT     := test_record test_store test_dht test_gc test_gc_race
 UNIT_CORE    := test_calls test_peers test_limits test_limits_links
-UNIT_MEMBERS := test_membership test_membership_lies test_limits_membership test_suspicion test_placement test_swarm
+UNIT_MEMBERS := \
+	test_membership test_membership_lies test_limits_membership test_limits_rhythm test_suspicion test_placement \
+	test_swarm
 UNIT_WHOLE := \
 	test_netnode test_hung test_heads test_head_row test_lease test_volume_limits test_touches test_deletion test_tail \
 	test_ring_of_chunks test_complete test_repair test_rebalance test_leave test_limits_repair

@@ -15,7 +15,10 @@ uint64_t suite_seed(uint64_t usual)
 
 void suite_begin(void)
 {
+	const char *only = getenv("ONLY");
+
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	cmocka_set_test_filter(getenv("ONLY"));
+	if (only && *only)
+		cmocka_set_test_filter(only);
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 }
