@@ -1,0 +1,35 @@
+#include "dht/peer/joining.h"
+
+#include <sodium.h>
+#include <string.h>
+
+static const char *const *list(struct joining *j, const struct settings_list *l)
+{
+	return l->item ? (const char *const *)l->item : j->none;
+}
+
+int joining_init(struct joining *j, const struct settings *s, uint64_t bytes, char *why, size_t why_size)
+{
+	int rc;
+
+	memset(j, 0, sizeof(*j));
+	rc = settings_ring(s->ring, &j->ring, why, why_size);
+	if (rc == 0 && s->ring_old)
+		rc = settings_ring(s->ring_old, &j->older, why, why_size);
+	if (rc < 0) {
+		joining_wipe(j);
+		return rc;
+	}
+	j->options = (struct peer_options){
+		.ring = &j->ring, .older = s->ring_old ? &j->older : NULL,
+		.listen = list(j, &s->listen), .advertise = list(j, &s->advertise), .join = list(j, &s->join),
+		.zone = s->zone, .weight = settings_weight(s, bytes), .keeps_nothing = s->no_store, .volume_max = s->volume_max,
+	};
+	return 0;
+}
+
+void joining_wipe(struct joining *j)
+{
+	sodium_memzero(&j->ring, sizeof(j->ring));
+	sodium_memzero(&j->older, sizeof(j->older));
+}
