@@ -21,7 +21,7 @@ NET := \
 	view membership gossip swim suspicion exchange self placement \
 	proof chunkserve insert fetch fetch_ask confirm audit foreign foreign_touch move \
 	trie repair repair_slots reconcile reconcile_judge pull spare repair_serve rebalance leave \
-	heads heads_read heads_write heads_row heads_store heads_pull heads_slots deletion touches \
+	heads heads_read heads_write heads_row heads_store heads_pull heads_slots heads_lost deletion touches \
 	lease lease_end lease_pull lease_push lease_send lease_serve lease_store lease_sweep
 FS := \
 	now options place remount jobs grace roots uploads lookups cache fetch \
@@ -43,7 +43,7 @@ UNIT_MEMBERS := \
 	test_membership test_membership_lies test_limits_membership test_limits_rhythm test_suspicion test_placement \
 	test_swarm
 UNIT_WHOLE := \
-	test_netnode test_hung test_heads test_head_row test_lease test_volume_limits test_touches test_deletion test_tail \
+	test_netnode test_hung test_heads test_head_row test_head_lost test_lease test_volume_limits test_touches test_deletion test_tail \
 	test_ring_of_chunks test_complete test_repair test_rebalance test_leave test_limits_repair
 UNIT_NET := \
 	test_ring test_wire test_wire_items test_member test_signed test_ringfile test_protocol test_trie test_noise \

@@ -125,6 +125,10 @@ void head_change_forget(struct head_change *c);
 bool heads_serve(struct node *n, struct served *s, const struct message *m);
 void heads_store_end(struct node *n);
 
+/** heads_lost(n, volume): its row here is damaged: its slot counts no more, until all that counted before has come from the other
+ * owners (heads_lost.c).  Where there are none it stays as it is. */
+void heads_lost(struct node *n, const struct address *volume);
+
 /* ---- heads_slots.c, heads_pull.c: slots that have become ours ---- */
 
 int heads_pull_start(struct node *n);

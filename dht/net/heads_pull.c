@@ -259,10 +259,6 @@ void heads_serve_pull(struct node *n, struct served *s, const struct message *m)
 	put_be64(at.b, (uint64_t)m->slot << (64 - RING_SLOT_BITS));
 	if (m->has & WIRE_HAS(FIELD_VOLUME))
 		at = m->volume;
-	for (unsigned int i = 0; i < HEAD_WINDOW && m->slot + i < RING_SLOTS; i++)
-		if (heads_complete(n, m->slot + i))
-			have[i / 8] |= (uint8_t)(1u << i % 8);
-	out.have = (struct wire_slice){ have, sizeof(have) };
 	for (any = c->rows(c, ROW_HEAD, &at, &at); any && ring_slot(&at) < m->slot + HEAD_WINDOW; any = c->rows(c, ROW_HEAD, &at, &at)) {
 		struct head_row row;
 		struct chunk *bytes = heads_row(n, ROW_HEAD, &at, &row);
@@ -282,6 +278,11 @@ void heads_serve_pull(struct node *n, struct served *s, const struct message *m)
 			break;
 		}
 	}
+	/* Last: a row may have turned out to be damaged. */
+	for (unsigned int i = 0; i < HEAD_WINDOW && m->slot + i < RING_SLOTS; i++)
+		if (heads_complete(n, m->slot + i))
+			have[i / 8] |= (uint8_t)(1u << i % 8);
+	out.have = (struct wire_slice){ have, sizeof(have) };
 	out.blobs = (struct wire_slice){ blobs, len };
 	serve_answer(n, s, &out, NULL);
 }

@@ -9,6 +9,7 @@
  *	COUNTS	a table with others, we among them		heads_pull_table WAITS, ${before}
  *	WAITS	any other table					heads_pull_table WAITS
  *	WAITS	enough nodes have told what they have		slots_judge	COUNTS
+ *	COUNTS	a row of it is damaged				heads_lost	WAITS
  *	any	a table takes it away				heads_pull_table -
  */
 #include "dht/net/heads_slots.h"
@@ -26,7 +27,7 @@ static const struct catalogue_row_key row_key = { .table = ROW_HEADS };
 
 /* ---- the row ---- */
 
-static void save_later(struct node *n, uint64_t us)
+void slots_save(struct node *n, uint64_t us)
 {
 	struct heads_pull *p = n->heads->pull;
 
@@ -43,7 +44,7 @@ static void save(struct node *n, struct timer *t)
 
 	e.chunk = chunk_new(ROW_LEN, &b);
 	if (!e.chunk) {
-		save_later(n, SAVE_AGAIN);
+		slots_save(n, SAVE_AGAIN);
 		return;
 	}
 	b[0] = ROW_FORMAT;
@@ -60,7 +61,9 @@ static void saved(struct node *n, struct work *w, const struct event *e)
 	struct heads_pull *p = list_item(w, struct heads_pull, saving);
 
 	if (e->result || p->unsaved)
-		save_later(n, e->result ? SAVE_AGAIN : COMPLETE_GATHER);
+		slots_save(n, e->result ? SAVE_AGAIN : COMPLETE_GATHER);
+	else if (p->losing)
+		heads_lost_saved(n);
 }
 
 /* What counted when the row was written, if that was under the table of now. */
@@ -306,7 +309,8 @@ void slots_judge(struct node *n)
 	for (unsigned int slot = 0; asked && slot < RING_SLOTS; slot++) {
 		if (!waits(n, slot))
 			continue;
-		if (!enough(n, asked, slot)) {
+		/* What was told while a row was damaged may not have been taken. */
+		if ((p->losing && slot == ring_slot(&p->lost)) || !enough(n, asked, slot)) {
 			p->waiting++;
 			continue;
 		}
@@ -321,7 +325,7 @@ void slots_judge(struct node *n)
 		news = true;
 	}
 	if (news)
-		save_later(n, COMPLETE_GATHER);
+		slots_save(n, COMPLETE_GATHER);
 }
 
 bool heads_complete(struct node *n, unsigned int slot)
@@ -356,7 +360,7 @@ static void first_table(struct node *n)
 		memset(&p->count, 0xff, sizeof(p->count));
 	p->fresh = p->fresh && !p->founder;
 	if (p->founder)
-		save_later(n, 0);
+		slots_save(n, 0);
 }
 
 static void next_table(struct node *n)
@@ -378,10 +382,10 @@ static void next_table(struct node *n)
 			trie_slots_add(&p->before, slot);
 	}
 	p->founder = false;
-	save_later(n, COMPLETE_GATHER);
+	slots_save(n, COMPLETE_GATHER);
 }
 
-void heads_pull_table(struct node *n)
+void slots_anew(struct node *n)
 {
 	struct heads_pull *p = n->heads->pull;
 
@@ -392,16 +396,21 @@ void heads_pull_table(struct node *n)
 	}
 	p->number++;
 	slots_forget(p);
-	if (p->first)
-		first_table(n);
-	else
-		next_table(n);
 	p->round = p->wide = false;
 	p->noted = 0;
 	p->wait = AGAIN_MIN;
 	slots_judge(n);
 	if (p->waiting > 0)
 		timer_set(n, &p->timer, n->now);
+}
+
+void heads_pull_table(struct node *n)
+{
+	if (n->heads->pull->first)
+		first_table(n);
+	else
+		next_table(n);
+	slots_anew(n);
 }
 
 void heads_pull_peer(struct node *n, const struct peer *peer)
@@ -443,6 +452,7 @@ void heads_pull_end(struct node *n)
 	timer_stop(n, &p->timer);
 	timer_stop(n, &p->save_timer);
 	work_stop(n, &p->saving);
+	work_stop(n, &p->wiping);
 	slots_forget(p);
 	free(p);
 	n->heads->pull = NULL;

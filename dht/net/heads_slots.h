@@ -38,15 +38,25 @@ struct heads_pull {
 	struct timer timer, save_timer;
 	struct work saving;
 	bool unsaved;
+	bool losing;			/* a row is lost, and is not yet removed (heads_lost.c): */
+	struct address lost;		/* of this volume, */
+	struct work wiping;		/* by this */
 };
 
 /* ---- heads_slots.c ---- */
 
 /** slots_want(n): notes for each node that may know what it is still to be asked for.  slots_judge(n): some may be known well
- * enough now.  slots_forget(p): all that was told is void. */
+ * enough now.  slots_forget(p): all that was told is void.  slots_anew(n): and is asked anew.  slots_save(n, us): the row, by then. */
 void slots_want(struct node *n);
 void slots_judge(struct node *n);
 void slots_forget(struct heads_pull *p);
+void slots_anew(struct node *n);
+void slots_save(struct node *n, uint64_t us);
+
+/* ---- heads_lost.c ---- */
+
+/** heads_lost_saved(n): that the slot does not count is durable. */
+void heads_lost_saved(struct node *n);
 
 /* ---- heads_pull.c ---- */
 

@@ -34,6 +34,8 @@ struct chunk *heads_row(struct node *n, enum catalogue_table table, const struct
 	row->count = 0;
 	row->forked = true;
 	row->fork[0] = row->fork[1] = (struct head_item){ .seq = 0 };
+	if (table == ROW_HEAD)
+		heads_lost(n, volume);
 	return bytes;
 }
 
