@@ -19,7 +19,8 @@
  *	WRITING	 all are through, some know a newer one	write_over	over: -ESTALE; READING, of COMMAND_HEAD
  *	WRITING	 all are through, fewer than a majority	write_over	WAITING
  *	WAITING	 it is time				again		READING; WRITING
- *	WARNING	 all owners know, or can't be told	warned		over
+ *	WARNING	 all owners know			warned_one	the reply, if there was none; over
+ *	WARNING	 some can't be told now			warned_one	likewise; WARNING, and again in a while, as one of HEAD_LINGER
  *	any	 the command's time is up		expired		over, but from WARNING, which goes on
  */
 #include "dht/net/heads_ask.h"
@@ -94,7 +95,9 @@ static void again(struct node *n, struct timer *t)
 {
 	struct asking *a = list_item(t, struct asking, timer);
 
-	if (a->swap)
+	if (a->state == WARNING)
+		ask_warn(n, a);
+	else if (a->swap)
 		ask_write(n, a);
 	else
 		ask_read(n, a);

@@ -68,6 +68,7 @@ void ask_distrust(struct node *n, const struct lane *l, const char *what);
 void ask_read(struct node *n, struct asking *a);
 void ask_keep(struct node *n, struct asking *a);
 void ask_write(struct node *n, struct asking *a);
+void ask_warn(struct node *n, struct asking *a);
 
 static inline struct wire_slice head_slice(const struct chunk *c)
 {

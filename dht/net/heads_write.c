@@ -5,18 +5,45 @@
 
 /* ---- WARNING ---- */
 
+/* Another one of this volume goes on telling, or too many do. */
+static bool needless(struct node *n, const struct asking *a)
+{
+	for (struct list *l = n->heads->asks.next; l != &n->heads->asks; l = l->next) {
+		const struct asking *other = list_item(l, const struct asking, link);
+
+		if (other != a && other->state == WARNING && other->ticket == 0 && address_equal(&other->volume, &a->volume))
+			return true;
+	}
+	return n->heads->ask_count > HEAD_LINGER;
+}
+
+/* Who could not be told now is told later: by himself he would take one more head of one of the two. */
 static void warned_one(struct node *n, struct asking *a)
 {
-	if (!ask_busy(a) && !a->changing[0])
-		ask_over(n, a, -EUCLEAN);
+	bool all = placement(n) != NULL;
+
+	if (ask_busy(a) || a->changing[0])
+		return;
+	ask_answer(n, a, -EUCLEAN);
+	for (unsigned int i = 0; i < a->lanes; i++)
+		all = all && a->lane[i].told;
+	if (all && placement_mine(n, ring_slot(&a->volume)))
+		all = a->self_told;
+	if (all || needless(n, a)) {
+		ask_free(n, a);
+		return;
+	}
+	timer_set(n, &a->timer, n->now + node_jitter(n, a->wait));
+	a->wait = a->wait < HEADS_AGAIN_MAX / 2 ? 2 * a->wait : HEADS_AGAIN_MAX;
 }
 
 static void warned(struct node *n, struct call *c, int result, const struct message *m, struct chunk *body)
 {
-	(void)result;
-	(void)m;
+	struct lane *l = list_item(c, struct lane, call);
+
 	(void)body;
-	warned_one(n, list_item(c, struct lane, call)->of);
+	l->told = !result && (m->status == WIRE_CONFLICT || m->status == WIRE_ENDED || m->status == WIRE_BAD);
+	warned_one(n, l->of);
 }
 
 static void warned_self(struct node *n, struct head_change *c)
@@ -24,6 +51,7 @@ static void warned_self(struct node *n, struct head_change *c)
 	struct asking *a = c->user;
 
 	a->changing[1] = NULL;
+	a->self_told = c->status == WIRE_CONFLICT || c->status == WIRE_ENDED;
 	warned_one(n, a);
 }
 
@@ -49,7 +77,7 @@ static struct head_change *change_new(struct asking *a, enum catalogue_table tab
 }
 
 /* Both heads go to all owners: whoever writes next will meet one of them. */
-static void warn_all(struct node *n, struct asking *a)
+void ask_warn(struct node *n, struct asking *a)
 {
 	struct wire_slice head = head_slice(a->head);
 	struct head_change *c;
@@ -99,7 +127,8 @@ static void kept(struct node *n, struct head_change *c)
 	a->changing[0] = NULL;
 	/* Also where the disk refused: the owners keep it. */
 	if (a->evidence) {
-		warn_all(n, a);
+		a->wait = AGAIN_MIN;
+		ask_warn(n, a);
 		return;
 	}
 	if (c->status == WIRE_CONFLICT && c->row->forked) {

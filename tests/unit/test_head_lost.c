@@ -1,4 +1,4 @@
-/* A row of heads that is damaged is taken anew from the other owners. */
+/* What an owner lacks comes to him later: a row of heads that is damaged, the proof of two of one number. */
 #include <string.h>
 
 #include <errno.h>
@@ -138,12 +138,59 @@ static void a_row_that_is_nobody_elses_goes(void **state)
 	netkit_free(k);
 }
 
+static bool has_proof(struct netkit *k, unsigned int at, const struct volumekit *v)
+{
+	struct catalogue *c = &k->node[at].disk.catalogue;
+	struct catalogue_row_key key = row_key(v);
+	struct chunk *row = c->row(c, &key);
+	struct head_row r;
+	bool forked = head_row_read(row, &r) == 0 && r.forked;
+
+	chunk_drop(row);
+	return forked;
+}
+
+static void an_owner_that_was_away_is_told_of_two_writers_later(void **state)
+{
+	struct netkit *k = netkit_ring(5, 4);
+	unsigned int away, writer;
+	struct volumekit v;
+	struct chunk *a[2], *b;
+
+	(void)state;
+	volumekit_make(k, 4, &v);
+	volumekit_chain(&v, a, 2, NULL, 1);
+	b = volumekit_head(&v, 2, a[0], 2);
+	away = netkit_nth(k, ring_slot(&v.id), true, 1);
+	writer = netkit_nth(k, ring_slot(&v.id), false, 0);
+	assert_int_equal(swap(k, writer, &v, a[0], NULL), 0);
+	netkit_run(k, 5 * S);
+	netkit_cut_off(k, away, true);
+	netkit_run(k, 30 * S);
+	assert_int_equal(swap(k, writer, &v, a[1], a[0]), 0);
+	assert_int_equal(swap(k, netkit_nth(k, ring_slot(&v.id), false, 1), &v, b, a[0]), -EUCLEAN);
+	/* Those who ask meanwhile don't all go on telling. */
+	for (unsigned int i = 0; i < 5; i++)
+		assert_int_equal(ask(k, writer, &v, NULL), -EUCLEAN);
+	assert_true(k->node[writer].node->heads->ask_count <= 1);
+	assert_false(has_proof(k, away, &v));
+	netkit_cut_off(k, away, false);
+	netkit_run(k, 90 * S);
+	assert_true(has_proof(k, away, &v));
+	for (unsigned int i = 0; i < 5; i++)
+		assert_int_equal(k->node[i].node->heads->ask_count, 0);
+	volumekit_drop(a, 2);
+	chunk_drop(b);
+	netkit_free(k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_damaged_row_is_taken_anew_from_the_other_owners),
 		cmocka_unit_test(a_damaged_row_counts_for_nothing_until_the_others_have_told),
 		cmocka_unit_test(a_row_that_is_nobody_elses_goes),
+		cmocka_unit_test(an_owner_that_was_away_is_told_of_two_writers_later),
 	};
 
 	return suite_run(tests);
