@@ -315,7 +315,7 @@ static void a_disk_that_hangs_is_not_given_more_and_more(void **state)
 	begin(5, 3, false);
 	k->hold_disk = true;
 	insert(2, 1 * S);
-	bound = (COMMANDS_MAX + INSERT_LINGER) * insert_machine.memory(k->node);
+	bound = INSERTS_MAX * insert_machine.memory(k->node);
 	for (unsigned int i = 0; i < 2 * COMMANDS_MAX; i++) {
 		t = insert(2, 100 * MS);
 		kit_run(k, 1 * MS);
