@@ -125,9 +125,9 @@ void head_change_forget(struct head_change *c);
 bool heads_serve(struct node *n, struct served *s, const struct message *m);
 void heads_store_end(struct node *n);
 
-/** heads_lost(n, volume): its row here is damaged: its slot counts no more, until all that counted before has come from the other
+/** heads_row_lost(n, volume): its row here is damaged: its slot counts no more, until all that counted before has come from the other
  * owners (heads_lost.c).  Where there are none it stays as it is. */
-void heads_lost(struct node *n, const struct address *volume);
+void heads_row_lost(struct node *n, const struct address *volume);
 
 /* ---- heads_slots.c, heads_pull.c: slots that have become ours ---- */
 

@@ -3,7 +3,7 @@
  * no more, as that of one who lost its disk, and what counted before is asked of the other owners.
  *
  *	state	event						function		next state
- *	-	a row of a slot that counts can't be read	heads_lost		LOSING: the slot WAITS (heads_slots.c)
+ *	-	a row of a slot that counts can't be read	heads_row_lost	LOSING: the slot WAITS (heads_slots.c)
  *	LOSING	that it waits is durable			heads_lost_saved	WIPING
  *	WIPING	the row is gone					wiped			-: all are asked anew
  *	WIPING	the disk failed					wiped			LOSING
@@ -16,7 +16,7 @@
 #include <string.h>
 #include <syslog.h>
 
-void heads_lost(struct node *n, const struct address *volume)
+void heads_row_lost(struct node *n, const struct address *volume)
 {
 	struct heads_pull *p = n->heads->pull;
 	unsigned int slot = ring_slot(volume);

@@ -9,7 +9,7 @@
  *	COUNTS	a table with others, we among them		heads_pull_table WAITS, ${before}
  *	WAITS	any other table					heads_pull_table WAITS
  *	WAITS	enough nodes have told what they have		slots_judge	COUNTS
- *	COUNTS	a row of it is damaged				heads_lost	WAITS
+ *	COUNTS	a row of it is damaged				heads_row_lost	WAITS
  *	any	a table takes it away				heads_pull_table -
  */
 #include "dht/net/heads_slots.h"

@@ -35,7 +35,7 @@ struct chunk *heads_row(struct node *n, enum catalogue_table table, const struct
 	row->forked = true;
 	row->fork[0] = row->fork[1] = (struct head_item){ .seq = 0 };
 	if (table == ROW_HEAD)
-		heads_lost(n, volume);
+		heads_row_lost(n, volume);
 	return bytes;
 }
 
