@@ -13,7 +13,7 @@ CHUNKER := \
 	entry directory_node directory directory_update xattrs snapshot children directory_diff
 DHT := \
 	io record scan segment ledger ledger_rows ledger_write marks recent format lock \
-	append tail sync commit recover pace check gc dead clean listing get put store open work dht
+	append tail sync commit recover pace check gc dead clean remove listing get put store open work dht
 NET := \
 	ring ring_token noise door link link_frames link_hello link_credit \
 	wire wire_items domain member member_table signed ringfile \

@@ -26,8 +26,9 @@ struct dht_gc {
 
 bool gc_condemns(struct store *s, const struct address *a)
 {
-	return s->gc && s->gc->condemned && !recents_find(&s->recents, a) &&
-	    !marks_has(s->gc->marks, a);
+	if (recents_find(&s->recents, a))
+		return false;
+	return removed_has(s, a) || (s->gc && s->gc->condemned && !marks_has(s->gc->marks, a));
 }
 
 void gc_keep(struct store *s, const struct address *a)

@@ -1,8 +1,10 @@
 /* Finding chunks and reading them: nothing leaves here that was not verified. */
 #include "dht/store_impl.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "chunker/bytes.h"
 
@@ -70,11 +72,11 @@ int store_find(struct store *s, const struct address *a, struct found *out)
 }
 
 /* Of a long record: the blocks that it lies in, past the page cache, which would cost more than its hash
- * and hold what the reader's file is going to hold as well. */
-static ssize_t read_blocks(struct store *s, struct segment *g, const struct record *r,
+ * and hold what the reader's file is going to hold as well.  Its header is where the room goes. */
+static ssize_t read_blocks(struct store *s, struct segment *g, const struct record *r, size_t room,
     struct chunk **out)
 {
-	uint32_t off = r->offset + RECORD_HEADER, from = off / SEGMENT_BLOCK * SEGMENT_BLOCK;
+	uint32_t off = r->offset + RECORD_HEADER, from = r->offset / SEGMENT_BLOCK * SEGMENT_BLOCK;
 	size_t len = segment_block_up(off + r->stored_len) - from;
 	void *bytes = aligned_alloc(SEGMENT_BLOCK, len);
 	struct chunk *blocks = bytes ? chunk_adopt(bytes, len, free) : NULL;
@@ -84,7 +86,7 @@ static ssize_t read_blocks(struct store *s, struct segment *g, const struct reco
 		free(bytes);
 		return -ENOMEM;
 	}
-	*out = chunk_slice(blocks, off - from, r->stored_len);
+	*out = chunk_slice(blocks, off - room - from, room + r->stored_len);
 	chunk_drop(blocks);
 	if (!*out)
 		return -ENOMEM;
@@ -92,18 +94,18 @@ static ssize_t read_blocks(struct store *s, struct segment *g, const struct reco
 	return n < (ssize_t)(off - from) ? (n < 0 ? n : 0) : n - (ssize_t)(off - from);
 }
 
-static ssize_t read_bytes(struct store *s, int fd, const struct record *r, struct chunk **out)
+static ssize_t read_bytes(struct store *s, int fd, const struct record *r, size_t room, struct chunk **out)
 {
 	uint8_t *data;
 
-	*out = chunk_new(r->stored_len, &data);
+	*out = chunk_new(room + r->stored_len, &data);
 	if (!*out)
 		return -ENOMEM;
-	return s->io->pread(s->io->ctx, fd, data, r->stored_len, (uint64_t)r->offset + RECORD_HEADER);
+	return s->io->pread(s->io->ctx, fd, data + room, r->stored_len, (uint64_t)r->offset + RECORD_HEADER);
 }
 
-/* The stored bytes of ${r}, as a chunk; unverified. */
-static int read_stored(struct store *s, const struct record *r, struct chunk **out)
+/* The stored bytes of ${r} behind ${room} others, as a chunk; unverified. */
+static int read_stored(struct store *s, const struct record *r, size_t room, struct chunk **out)
 {
 	struct segment *g = segments_find(s->segments, r->segment);
 	struct chunk *c = NULL;
@@ -115,7 +117,7 @@ static int read_stored(struct store *s, const struct record *r, struct chunk **o
 	fd = segment_hold(s->segments, g);
 	if (fd < 0)
 		return fd == -ENOENT ? -ENXIO : fd;
-	n = r->stored_len >= LONG_RECORD ? read_blocks(s, g, r, &c) : read_bytes(s, fd, r, &c);
+	n = r->stored_len >= LONG_RECORD ? read_blocks(s, g, r, room, &c) : read_bytes(s, fd, r, room, &c);
 	segment_drop(s->segments, g);
 	if (n < (ssize_t)r->stored_len) {
 		chunk_drop(c);
@@ -125,12 +127,43 @@ static int read_stored(struct store *s, const struct record *r, struct chunk **o
 	return 0;
 }
 
+/* What is to be handed out as it lies, and with what before it; NULL: raw. */
+struct packing {
+	size_t room;
+	struct store_packed *out;
+};
+
+static int read_packed(struct store *s, const struct record *r, enum kind kind, const struct packing *p, struct chunk **out)
+{
+	struct scratch *x = NULL;
+	int rc = read_stored(s, r, p->room, out);
+
+	if (rc < 0)
+		return rc;
+	if (r->codec != CODEC_RAW)
+		x = scratch_borrow(s);
+	rc = x || r->codec == CODEC_RAW ? record_verify(r, kind, (*out)->data + p->room, x ? x->codec : NULL, x ? x->bytes : NULL) : -ENOMEM;
+	if (x)
+		scratch_return(s, x);
+	if (rc < 0) {
+		chunk_drop(*out);
+		*out = NULL;
+	}
+	*p->out = (struct store_packed){ .codec = r->codec, .raw_len = r->raw_len };
+	return rc;
+}
+
+static int read_any(struct store *s, const struct record *r, enum kind kind, const struct packing *p, struct chunk **out)
+{
+	return p ? read_packed(s, r, kind, p, out) : store_read(s, r, kind, out);
+}
+
 int store_read(struct store *s, const struct record *r, enum kind kind, struct chunk **out)
 {
 	struct chunk *stored = NULL, *c;
 	struct scratch *x;
 	uint8_t *raw;
-	int rc = read_stored(s, r, &stored);
+	int rc = read_stored(s, r, 0, &stored);
 
 	if (rc < 0)
 		return rc;
@@ -213,7 +246,7 @@ static bool moved(struct store *s, const struct record *r)
  * where it names the chunk, either the bytes are rotten or the ledger was wrong about them;
  * where it does not, the chunk may lie elsewhere, and the segments are searched.
  */
-static int doubt(struct store *s, const struct record *r, enum kind *kind, struct chunk **out)
+static int doubt(struct store *s, const struct record *r, enum kind *kind, const struct packing *p, struct chunk **out)
 {
 	struct segment *g = segments_find(s->segments, r->segment);
 	uint8_t header[RECORD_HEADER];
@@ -238,7 +271,7 @@ static int doubt(struct store *s, const struct record *r, enum kind *kind, struc
 		store_set_aside(s, r, "it is not there");
 		return !moved(s, r) && mend_start(s) ? -EINPROGRESS : -EBADMSG;
 	}
-	rc = store_read(s, &really, really.kind, out);
+	rc = read_any(s, &really, really.kind, p, out);
 	if (rc == -EBADMSG || rc == -ENXIO) {
 		store_set_aside(s, r, "its bytes are not those of its address");
 		return -EBADMSG;
@@ -267,8 +300,24 @@ static bool leads(struct store *s, const struct record *r)
 	return yes;
 }
 
+static int get_held(struct chunk *held, const struct packing *p, struct chunk **out)
+{
+	uint8_t *bytes;
+
+	if (!p) {
+		*out = chunk_hold(held);
+		return 0;
+	}
+	*out = chunk_new(p->room + held->len, &bytes);
+	if (!*out)
+		return -ENOMEM;
+	memcpy(bytes + p->room, held->data, held->len);
+	*p->out = (struct store_packed){ .codec = CODEC_RAW, .raw_len = held->len };
+	return 0;
+}
+
 /* A chunk of another kind than was asked for is not the one that was asked for. */
-static int get_found(struct store *s, const struct found *f, enum kind *kind, struct chunk **out)
+static int get_found(struct store *s, const struct found *f, enum kind *kind, const struct packing *p, struct chunk **out)
 {
 	enum kind asked = *kind;
 	int rc;
@@ -279,10 +328,9 @@ static int get_found(struct store *s, const struct found *f, enum kind *kind, st
 		if (asked != KIND_ANY && asked != f->record.kind)
 			return -ENOENT;
 		*kind = f->record.kind;
-		*out = chunk_hold(f->held);
-		return 0;
+		return get_held(f->held, p, out);
 	}
-	rc = store_read(s, &f->record, f->record.kind, out);
+	rc = read_any(s, &f->record, f->record.kind, p, out);
 	if (rc < 0)
 		return rc;
 	if (asked != KIND_ANY && asked != f->record.kind) {
@@ -294,7 +342,7 @@ static int get_found(struct store *s, const struct found *f, enum kind *kind, st
 	return 0;
 }
 
-int store_get(struct store *s, enum kind *kind, const struct address *a, struct chunk **out)
+static int get(struct store *s, enum kind *kind, const struct address *a, const struct packing *p, struct chunk **out)
 {
 	struct record doubted = { .segment = 0 };
 	struct found f;
@@ -314,7 +362,7 @@ int store_get(struct store *s, enum kind *kind, const struct address *a, struct 
 		}
 		if (rc < 0)
 			return rc;
-		rc = get_found(s, &f, kind, out);
+		rc = get_found(s, &f, kind, p, out);
 		chunk_drop(f.held);
 		if (f.record.bad)
 			return store_mending(s) ? -EINPROGRESS : last;
@@ -327,11 +375,40 @@ int store_get(struct store *s, enum kind *kind, const struct address *a, struct 
 		if (record_same_place(&doubted, &f.record))
 			return last;
 		doubted = f.record;
-		last = doubt(s, &f.record, kind, out);
+		last = doubt(s, &f.record, kind, p, out);
 		if (last != -EBADMSG && last != -EINPROGRESS)
 			return last;
 	}
 	return -EIO;
+}
+
+int store_get(struct store *s, enum kind *kind, const struct address *a, struct chunk **out)
+{
+	return get(s, kind, a, NULL, out);
+}
+
+int store_get_packed(struct store *s, enum kind *kind, const struct address *a, size_t room, struct store_packed *out)
+{
+	struct packing p = { room, out };
+	struct chunk *bytes;
+	int rc;
+
+	assert(room <= STORE_ROOM);
+	rc = get(s, kind, a, &p, &bytes);
+	out->bytes = rc == 0 ? bytes : NULL;
+	return rc;
+}
+
+bool store_durable(struct store *s, const struct address *a)
+{
+	const struct recent *e;
+	bool durable;
+
+	pthread_mutex_lock(&s->lock);
+	e = recents_find(&s->recents, a);
+	durable = e && e->state == RECENT_DURABLE && !e->record.bad;
+	pthread_mutex_unlock(&s->lock);
+	return e ? durable : store_has(s, a, NULL, NULL);
 }
 
 bool store_has(struct store *s, const struct address *a, enum kind *kind, uint32_t *len)

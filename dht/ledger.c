@@ -299,6 +299,33 @@ int ledger_get(struct ledger *l, const struct address *a, struct record *out)
 	return rc;
 }
 
+int ledger_has(struct ledger *l, const struct address *addresses, size_t n, bool *has)
+{
+	MDB_cursor *cursor = NULL;
+	MDB_val key, value;
+	MDB_txn *txn;
+	struct record r;
+	int rc = ledger_reader(l, &txn);
+
+	if (rc < 0)
+		return rc;
+	rc = mdb_cursor_open(txn, l->table[TABLE_CHUNKS], &cursor);
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		if (has[i])
+			continue;
+		key = ledger_value(addresses[i].b, ADDRESS_LEN);
+		rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_KEY);
+		has[i] = rc == 0 && ledger_entry(&key, &value, &r) == 0 && !r.bad;
+		rc = rc == MDB_NOTFOUND ? 0 : rc;
+	}
+	if (cursor)
+		mdb_cursor_close(cursor);
+	ledger_reader_end(l, txn);
+	if (ledger_error(rc) == -EUCLEAN)
+		ledger_condemn(l);
+	return ledger_error(rc);
+}
+
 int ledger_each(struct ledger *l, const struct address *after,
     int (*each)(void *arg, const struct record *r), void *arg)
 {

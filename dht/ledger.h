@@ -5,7 +5,7 @@
  * them: only what is on stable storage in its segment is ever entered (invariant 4 of
  * DESIGN.md), and everything before a segment's `end` has been.
  *
- * ledger_get(), ledger_each(), ledger_live(), ledger_totals() and ledger_size() may be called from
+ * ledger_get(), ledger_has(), ledger_each(), ledger_live(), ledger_totals() and ledger_size() may be called from
  * any thread; the rest from one at a time.
  */
 #ifndef DHT_LEDGER_H
@@ -50,6 +50,10 @@ int ledger_remove(const char *dir);
 /** ledger_get(l, a, out): 0, -ENOENT, -EBADMSG (this entry is nonsense), -EUCLEAN (the file is
  * damaged: ledger_open() will say so the next time), -EIO, ... */
 int ledger_get(struct ledger *l, const struct address *a, struct record *out);
+
+/** ledger_has(l, addresses, n, has): has[i]: is there a good entry of addresses[i]?  Not asked where it is set already.  In the
+ * order of addresses: faster.  0, or as ledger_get(). */
+int ledger_has(struct ledger *l, const struct address *addresses, size_t n, bool *has);
 
 /**
  * ledger_commit(l, records, n, segments, m): enter ${n} records (sorted by address: faster) and

@@ -63,6 +63,34 @@ static int offer_ledger(void *arg, const struct record *r)
 	return ++h->seen == h->n;
 }
 
+#define FILTER 256	/* addresses looked at under one lock */
+
+size_t store_filter(struct store *s, struct address *addresses, size_t n)
+{
+	size_t kept = 0;
+
+	for (size_t from = 0, part; from < n; from += part) {
+		enum { ASK, HERE, GONE } word[FILTER];
+		bool has[FILTER];
+
+		part = n - from < FILTER ? n - from : FILTER;
+		pthread_mutex_lock(&s->lock);
+		for (size_t i = 0; i < part; i++) {
+			const struct recent *e = recents_find(&s->recents, &addresses[from + i]);
+
+			word[i] = e ? e->record.bad ? GONE : HERE : gc_condemns(s, &addresses[from + i]) ? GONE : ASK;
+			has[i] = word[i] != ASK;
+		}
+		pthread_mutex_unlock(&s->lock);
+		/* An entry leaves only after the commit that the ledger is asked behind. */
+		ledger_has(s->ledger, addresses + from, part, has);
+		for (size_t i = 0; i < part; i++)
+			if (word[i] != GONE && has[i])
+				addresses[kept++] = addresses[from + i];
+	}
+	return kept;
+}
+
 static int compare(const void *a, const void *b)
 {
 	return address_compare(a, b);

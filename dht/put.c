@@ -128,21 +128,31 @@ int put_moved(struct store *s, const struct record *from, struct record *r, stru
 	return put(s, r, from, from, c, stored);
 }
 
-static int put_once(struct store *s, enum kind kind, const struct address *a, struct chunk *c,
-    bool deflate)
+/* What is to be kept: raw, or as it lay elsewhere. */
+struct offered {
+	enum kind kind;
+	const struct address *address;
+	struct chunk *raw;
+	bool deflate;
+	const struct store_packed *packed;	/* NULL: raw */
+};
+
+/* 1: it was there. */
+static int put_raw(struct store *s, const struct offered *o)
 {
-	struct record r = { .address = *a, .raw_len = c->len, .stored_len = c->len,
-		.hash = HASH_BLAKE2B_256, .kind = (uint8_t)kind, .codec = CODEC_RAW };
+	struct chunk *c = o->raw;
+	struct record r = { .address = *o->address, .raw_len = c->len, .stored_len = c->len,
+		.hash = HASH_BLAKE2B_256, .kind = (uint8_t)o->kind, .codec = CODEC_RAW };
 	struct scratch *x = NULL;
 	struct record old = r;
 	bool in_ledger;
 	size_t len = 0;
 	int rc;
 
-	rc = known(s, kind, a, &old, &in_ledger);
+	rc = known(s, o->kind, o->address, &old, &in_ledger);
 	if (rc == 0) {
 		/* Without the memory to compress it is stored as it is. */
-		x = deflate ? scratch_borrow(s) : NULL;
+		x = o->deflate ? scratch_borrow(s) : NULL;
 		len = x ? codec_deflate(x->codec, c->data, c->len, x->bytes) : 0;
 		if (len > 0) {
 			r.stored_len = (uint32_t)len;
@@ -155,29 +165,95 @@ static int put_once(struct store *s, enum kind kind, const struct address *a, st
 	return rc;
 }
 
-int store_put(struct store *s, enum kind kind, const struct address *a, struct chunk *c,
-    bool deflate)
+/* Its raw bytes, held: those that must be there until it is durable. */
+static int unpack(struct store *s, const struct record *r, const struct store_packed *p, struct chunk **out)
+{
+	struct scratch *x = NULL;
+	struct chunk *c;
+	uint8_t *raw = NULL;
+	int rc = -ENOMEM;
+
+	c = p->codec == CODEC_RAW ? chunk_hold(p->bytes) : chunk_new(p->raw_len, &raw);
+	if (raw)
+		x = scratch_borrow(s);
+	if (c && (!raw || x))
+		rc = record_verify(r, r->kind, p->bytes->data, x ? x->codec : NULL, raw);
+	if (x)
+		scratch_return(s, x);
+	if (rc < 0)
+		chunk_drop(c);
+	else
+		*out = c;
+	return rc;
+}
+
+static int put_packed(struct store *s, const struct offered *o)
+{
+	const struct store_packed *p = o->packed;
+	struct record r = { .address = *o->address, .raw_len = p->raw_len, .stored_len = p->bytes->len,
+		.hash = HASH_BLAKE2B_256, .kind = (uint8_t)o->kind, .codec = (uint8_t)p->codec };
+	struct record old = r;
+	struct chunk *raw;
+	bool in_ledger;
+	int rc;
+
+	if (!record_valid(&r))
+		return -EBADMSG;
+	rc = known(s, o->kind, o->address, &old, &in_ledger);
+	if (rc != 0)
+		return rc;
+	rc = unpack(s, &r, p, &raw);
+	if (rc < 0)
+		return rc;
+	rc = put(s, &r, in_ledger ? &old : NULL, NULL, raw, p->bytes->data);
+	chunk_drop(raw);
+	return rc;
+}
+
+/* 1: it was there. */
+static int put_offered(struct store *s, const struct offered *o)
 {
 	uint64_t before;
 	bool condemned;
 	int rc;
 
-	assert(kind_valid(kind) && c->len <= CHUNK_MAX);
 	if (s->read_only)
 		return -EROFS;
 	do {
 		before = __atomic_load_n(&s->condemnations, __ATOMIC_RELAXED);
-		rc = put_once(s, kind, a, c, deflate);
+		rc = o->packed ? put_packed(s, o) : put_raw(s, o);
 		pthread_mutex_lock(&s->lock);
 		/* It may have been condemned since it was found to be known, and all of that be over: then
 		 * once more. */
 		condemned = rc >= 0 && s->condemnations != before;
 		if (rc >= 0 && !condemned)
-			gc_keep(s, a);
+			gc_keep(s, o->address);
 		s->counts.inserts += !condemned;
 		s->counts.inserts_known += rc > 0 && !condemned;
 		pthread_mutex_unlock(&s->lock);
 	} while (condemned);
+	return rc;
+}
+
+int store_put(struct store *s, enum kind kind, const struct address *a, struct chunk *c,
+    bool deflate)
+{
+	struct offered o = { .kind = kind, .address = a, .raw = c, .deflate = deflate };
+	int rc;
+
+	assert(kind_valid(kind) && c->len <= CHUNK_MAX);
+	rc = put_offered(s, &o);
 	return rc < 0 ? rc : 0;
 }
 
+int store_put_packed(struct store *s, enum kind kind, const struct address *a, const struct store_packed *p, bool *is_known)
+{
+	struct offered o = { .kind = kind, .address = a, .packed = p };
+	int rc;
+
+	if (!kind_valid(kind))
+		return -EBADMSG;
+	rc = put_offered(s, &o);
+	*is_known = rc > 0;
+	return rc < 0 ? rc : 0;
+}

@@ -7,6 +7,7 @@
 #ifndef DHT_STORE_H
 #define DHT_STORE_H
 
+#include "chunker/codec.h"
 #include "dht/dht.h"
 
 struct store;
@@ -37,6 +38,51 @@ int store_get(struct store *s, enum kind *kind, const struct address *a, struct 
 
 /** store_has(s, a, kind, len): as dht_has(). */
 bool store_has(struct store *s, const struct address *a, enum kind *kind, uint32_t *len);
+
+/** store_durable(s, a): is it here, and would it survive a crash? */
+bool store_durable(struct store *s, const struct address *a);
+
+/** store_filter(s, addresses, n): those that are here, in the same order, to the front; returns how many.  In the order of
+ * addresses faster than one by one. */
+size_t store_filter(struct store *s, struct address *addresses, size_t n);
+
+/*
+ * A chunk as it lies in a record, which others may have as it is: the bytes that the codec made of it, fewer than the raw ones;
+ * or those.
+ */
+struct store_packed {
+	enum codec_id codec;
+	uint32_t raw_len;
+	struct chunk *bytes;
+};
+
+#define STORE_ROOM 64u
+
+/**
+ * store_get_packed(s, kind, a, room, out): as store_get(): verified, but handed out as it lies.  Of out->bytes, held for the caller alone, the first
+ * ${room} bytes (STORE_ROOM at most) are his to write: what he sends goes out in one piece.  What is not durable yet is raw.
+ */
+int store_get_packed(struct store *s, enum kind *kind, const struct address *a, size_t room, struct store_packed *out);
+
+/**
+ * store_put_packed(s, kind, a, p, known): as store_put(), stored as it is; -EBADMSG where its address is another one.  *${known}: it was there
+ * already, and can be read: no byte of ${p} was looked at where that had been verified before.
+ */
+int store_put_packed(struct store *s, enum kind kind, const struct address *a, const struct store_packed *p, bool *known);
+
+/**
+ * store_remove(s, addresses, n): they are not here any more, durably; one that a put says 0 of meanwhile either went before that, and is
+ * stored anew, or stays.  Their space is store_clean()'s to give back.  -EROFS, -EIO, -ENOSPC, -ENOMEM: none was removed.
+ */
+int store_remove(struct store *s, const struct address *addresses, size_t n);
+
+/* What has changed since when?  Two marks of one store are equal where nothing was put or removed between. */
+struct store_mark {
+	uint64_t id;			/* of the store; never changes */
+	uint64_t chunks, stored_bytes;
+	uint64_t end;			/* where the next record goes; rises */
+};
+void store_mark(struct store *s, struct store_mark *out);
 
 /** store_list(s, after, n, out): as dht_list(). */
 size_t store_list(struct store *s, const struct address *after, size_t n, struct address *out);

@@ -1,8 +1,8 @@
 /*
  * store_impl: what the files of the store share: store.c (entries), put.c, get.c, listing.c,
  * append.c (segments, space), tail.c (what is not on disk yet), sync.c (fdatasync), commit.c (the
- * ledger), open.c, recover.c, check.c (check and mend), gc.c (collection), clean.c (space given
- * back).
+ * ledger), open.c, recover.c, check.c (check and mend), gc.c (collection), remove.c (single
+ * chunks that go), clean.c (space given back).
  *
  * Lock order: clean_lock, ledger_lock, store.lock, then the locks inside segments, ledger and codecs.  No lock is held
  * across an fdatasync, a read or write of chunks, or a ledger commit, but for ledger_lock.
@@ -98,6 +98,8 @@ struct store {
 	int commit_result;		/* of the last round */
 
 	struct dht_gc *gc;		/* the collection under way, or NULL */
+	const struct address *removed;	/* what store_remove() is about to remove, in order; or NULL */
+	size_t removed_count;
 	uint64_t condemnations;		/* so far; atomic for who reads it without the lock */
 
 	/* check.c */
@@ -251,6 +253,11 @@ void *commit_main(void *store);
 
 /** gc_condemns(s, a): is ${a}, whatever the ledger says of it, not there any more?  Under the lock. */
 bool gc_condemns(struct store *s, const struct address *a);
+
+/* remove.c */
+
+/** removed_has(s, a): is it about to be removed?  Under the lock; where it has no entry. */
+bool removed_has(const struct store *s, const struct address *a);
 
 /** gc_keep(s, a): it was inserted: a collection under way shall spare it.  Under the lock. */
 void gc_keep(struct store *s, const struct address *a);
