@@ -33,7 +33,8 @@ FS := \
 	view byhash byhash_list byhash_xattr \
 	control control_commands control_collect control_data control_diff fs
 PROGRAM := control/wire control/channel control/call control/server program/log program/size program/process program/home program/config
-PEER := settings
+PEER := \
+	settings shelf shelf_read shelf_write shelf_lease shelf_compare packed disk disk_work disk_commit disk_keep
 UNIT_CHUNKER := \
 	test_address test_cut test_codec test_xattrs test_snapshot test_entry test_directory test_directory_update \
 	test_directory_diff test_node test_index test_splice
@@ -48,8 +49,8 @@ UNIT_WHOLE := \
 UNIT_NET := \
 	test_ring test_wire test_wire_items test_member test_signed test_ringfile test_protocol test_trie test_noise \
 	test_door test_link test_link_frames test_timers $(UNIT_CORE) $(UNIT_MEMBERS) $(UNIT_WHOLE) test_insert \
-	test_fetch_net test_fetch_ask test_confirm test_audit test_chunkserve test_foreign test_limits_chunks
-UNIT_PEER    := test_settings
+	test_fetch_net test_fetch_ask test_confirm test_audit test_chunkserve test_foreign
+UNIT_PEER    := test_settings test_shelf
 FAULT        := test_power test_disk test_tail test_open test_heal test_collect test_crash
 UNIT_FS := \
 	test_options test_cache test_fetch test_jobs test_gate test_extents test_file test_file_memory test_files \

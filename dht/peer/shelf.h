@@ -4,7 +4,8 @@
  *
  * The store says what is here, the shelf what it is to the ring.  So a record that the shelf knows nothing of is FOREIGN, which
  * is never evicted and goes to its owners: a store that was filled before it joined a ring, a shelf that was lost, and
- * what a crash left behind are all that.  What the shelf notes of records that are not in the store is not seen, and removed.
+ * what a crash left behind are all that; lists have it from the next open on.  What the shelf notes of records that are not in
+ * the store is not seen, and removed.
  *
  * Its catalogue is read by one thread, the loop's; changes come from one other thread, the disk's, each
  * batch one transaction, durable when shelf_commit() returns, and seen by the reader from then on.
@@ -23,7 +24,8 @@ struct store;
 
 /**
  * shelf_open(dir, store, out, why, why_size): open ${dir}/shelf, or make it, for the records of ${store}, which outlives it.  After anything
- * but an orderly close it is compared with the store, record by record: some seconds for 10,000,000.
+ * but an orderly close, and where the store has been changed without it, it is compared with the store, record by record: some seconds
+ * for 10,000,000; then ${why} says so where it took a second or more, or is "".
  * -EUCLEAN: damaged (${why} says what to do: its rows - heads, leases - are nowhere else on this node), -EPROTO, -ENOSPC, -ENOMEM, ...
  */
 int shelf_open(const char *dir, struct store *store, struct shelf **out, char *why, size_t why_size);
@@ -40,10 +42,12 @@ struct shelf_change {
 	struct address address;		/* STATES: set; ADD: add ${states}, OWNED and FOREIGN end CACHED; FORGET: the record goes */
 	unsigned int states;
 	struct address volume;		/* ADD: on whose behalf, counted at the first one; zeros: nobody's */
+	uint32_t bytes;			/* ADD: stored ones */
+	bool known;			/* ADD: the record was here before: FOREIGN where the shelf has nothing of it */
 	struct catalogue_row_key row;	/* ROW */
 	struct chunk *chunk;		/* ROW: NULL removes; held by the caller until the commit returns */
 	const struct catalogue_lease *lease;	/* LEASE; likewise */
-	int result;			/* out: 0 or -errno of this one */
+	int result;			/* out: 0 or -errno of this one; -ENOENT: STATES, FORGET of what is not here */
 };
 
 /** shelf_commit(s, changes, n): all of them, durably, in order.  0, or -errno: then none was made (and each says so). */
@@ -57,8 +61,11 @@ struct shelf_totals {
 /** shelf_totals(s, out): any thread. */
 void shelf_totals(struct shelf *s, struct shelf_totals *out);
 
-/** shelf_evict(s, cursor, n, out): up to ${n} addresses of records that are CACHED alone, and in no lease made here, behind *${cursor}, which
- * moves on, and around.  Any thread. */
-size_t shelf_evict(struct shelf *s, struct address *cursor, size_t n, struct address *out);
+/** shelf_evict(s, cursor, leased, n, out): up to ${n} addresses of records that are CACHED, and ${leased} or not, from *${cursor} on,
+ * which moves behind them; 0: no more before the end, where it is the first again.  Any thread. */
+size_t shelf_evict(struct shelf *s, struct address *cursor, bool leased, size_t n, struct address *out);
+
+/** shelf_volume(s, a, out): on whose behalf ${a} was written first; zeros: nobody's.  Any thread. */
+void shelf_volume(struct shelf *s, const struct address *a, struct address *out);
 
 #endif

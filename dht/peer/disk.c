@@ -1,0 +1,252 @@
+/* Operations on the disk, in their order; opening and closing. */
+#include "dht/peer/disk_impl.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "chunker/bytes.h"
+
+enum { KEY_NONE, KEY_ADDRESS, KEY_ROW, KEY_LEASE };
+
+void op_key_address(struct op *op, const struct address *a)
+{
+	op->key[0] = KEY_ADDRESS;
+	memcpy(op->key + 1, a->b, ADDRESS_LEN);
+}
+
+static void set_key(struct op *op)
+{
+	const struct effect *e = &op->effect;
+
+	switch (e->kind) {
+	case EFFECT_SAVE:
+		op->key[0] = KEY_ROW;
+		op->key[1] = e->row.table;
+		memcpy(op->key + 2, e->row.key.b, ADDRESS_LEN);
+		break;
+	case EFFECT_LEASE:
+		op->key[0] = KEY_LEASE;
+		put_le16(op->key + 1, e->lease->slot);
+		memcpy(op->key + 3, e->lease->volume.b, ADDRESS_LEN);
+		break;
+	case EFFECT_CHECK:	/* of bytes alone */
+		op->key[0] = KEY_NONE;
+		break;
+	default:
+		op_key_address(op, &e->address);
+	}
+}
+
+static struct op **place(struct disk *d, const struct op *op)
+{
+	/* Slot and table, or the middle of an address: as good as random. */
+	struct op **at = &d->table[(get_le32(op->key + 16) ^ get_le16(op->key + 1)) % DISK_TABLE];
+
+	while (*at && memcmp((*at)->key, op->key, KEY_LEN) != 0)
+		at = &(*at)->hash_next;
+	return at;
+}
+
+bool op_busy(const struct disk *d, const struct op *op)
+{
+	return *place((struct disk *)(uintptr_t)d, op) != NULL;
+}
+
+void op_commit(struct disk *d, struct op *op)
+{
+	if (list_empty(&d->commits))
+		pthread_cond_signal(&d->commit_wanted);
+	list_append(&d->commits, &op->link);
+}
+
+/* Under the lock: nothing of the same thing is before it. */
+static void go(struct disk *d, struct op *op)
+{
+	switch (op->effect.kind) {
+	case EFFECT_READ:
+	case EFFECT_PROVE:
+		list_append(&d->queue[QUEUE_READ], &op->link);
+		break;
+	case EFFECT_WRITE:
+	case EFFECT_CHECK:
+		list_append(&d->queue[QUEUE_WRITE], &op->link);
+		break;
+	default:
+		op_commit(d, op);
+		return;
+	}
+	pthread_cond_signal(&d->work_wanted);
+}
+
+void op_start(struct disk *d, struct op *op)
+{
+	struct op **at;
+
+	d->under_way++;
+	list_init(&op->link);
+	op->last = op;
+	if (op->key[0] == KEY_NONE) {
+		go(d, op);
+		return;
+	}
+	at = place(d, op);
+	if (*at) {
+		(*at)->last->behind = op;
+		(*at)->last = op;
+		return;
+	}
+	*at = op;
+	go(d, op);
+}
+
+static void tell(struct disk *d, struct op *op)
+{
+	if (op->evict)
+		return;
+	op->done.kind = EVENT_DONE;
+	op->done.ticket = op->effect.ticket;
+	d->o.done(d->o.arg, &op->done);
+}
+
+void op_end(struct disk *d, struct op *op)
+{
+	/* The next of the same thing begins when this one has been told. */
+	tell(d, op);
+	pthread_mutex_lock(&d->lock);
+	if (op->key[0] != KEY_NONE) {
+		struct op **at = place(d, op), *next = op->behind;
+
+		assert(*at == op);
+		if (next) {
+			next->last = op->last == op ? next : op->last;
+			next->hash_next = op->hash_next;
+			*at = next;
+			go(d, next);
+		} else {
+			*at = op->hash_next;
+		}
+	}
+	if (op->evict)
+		keep_ended(d, op);
+	d->under_way--;
+	if (d->under_way == 0)
+		pthread_cond_broadcast(&d->changed);
+	pthread_mutex_unlock(&d->lock);
+	chunk_drop(op->effect.chunk);
+	free(op);
+}
+
+void disk_start(struct disk *d, const struct effect *e)
+{
+	struct op *op = calloc(1, sizeof(*op));
+
+	if (!op) {
+		struct event none = { .kind = EVENT_DONE, .ticket = e->ticket, .result = -ENOMEM };
+
+		d->o.done(d->o.arg, &none);
+		return;
+	}
+	assert((e->kind >= EFFECT_READ && e->kind <= EFFECT_LEASE));
+	op->effect = *e;
+	if (e->chunk)
+		chunk_hold(e->chunk);
+	set_key(op);
+	pthread_mutex_lock(&d->lock);
+	assert(!d->closing);
+	op_start(d, op);
+	pthread_mutex_unlock(&d->lock);
+}
+
+/* ---- opening and closing ---- */
+
+/* The threads that there are; what was started has ended. */
+static void stop(struct disk *d, unsigned int workers, bool committer, bool keeper)
+{
+	pthread_mutex_lock(&d->lock);
+	d->closing = d->stopping = true;
+	pthread_cond_broadcast(&d->work_wanted);
+	pthread_cond_broadcast(&d->commit_wanted);
+	pthread_cond_broadcast(&d->keep_wanted);
+	pthread_cond_broadcast(&d->changed);
+	pthread_mutex_unlock(&d->lock);
+	for (unsigned int i = 0; i < workers; i++)
+		pthread_join(d->worker[i], NULL);
+	if (committer)
+		pthread_join(d->committer, NULL);
+	if (keeper)
+		pthread_join(d->keeper, NULL);
+}
+
+static void destroy(struct disk *d)
+{
+	pthread_cond_destroy(&d->work_wanted);
+	pthread_cond_destroy(&d->commit_wanted);
+	pthread_cond_destroy(&d->keep_wanted);
+	pthread_cond_destroy(&d->changed);
+	pthread_mutex_destroy(&d->lock);
+	free(d->batch);
+	free(d);
+}
+
+static unsigned int workers_of(const struct disk_options *o)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned int n = o->workers;
+
+	if (n == 0)
+		n = cores < 2 ? 2 : cores > (long)DISK_WORKERS ? DISK_WORKERS : (unsigned int)cores;
+	return n < DISK_WORKERS ? n : DISK_WORKERS;
+}
+
+int disk_open(const struct disk_options *o, struct disk **out)
+{
+	struct disk *d = calloc(1, sizeof(*d));
+	bool committer, keeper;
+	unsigned int n = 0;
+
+	*out = NULL;
+	if (d)
+		d->batch = batch_new(d);
+	if (!d || !d->batch) {
+		free(d);
+		return -ENOMEM;
+	}
+	d->o = *o;
+	d->workers = workers_of(o);
+	pthread_mutex_init(&d->lock, NULL);
+	pthread_cond_init(&d->work_wanted, NULL);
+	pthread_cond_init(&d->commit_wanted, NULL);
+	pthread_cond_init(&d->keep_wanted, NULL);
+	pthread_cond_init(&d->changed, NULL);
+	list_init(&d->queue[QUEUE_READ]);
+	list_init(&d->queue[QUEUE_WRITE]);
+	list_init(&d->commits);
+	committer = pthread_create(&d->committer, NULL, commit_main, d) == 0;
+	keeper = pthread_create(&d->keeper, NULL, keep_main, d) == 0;
+	while (n < d->workers && pthread_create(&d->worker[n], NULL, work_main, d) == 0)
+		n++;
+	if (n < d->workers || !committer || !keeper) {
+		stop(d, n, committer, keeper);
+		destroy(d);
+		return -EAGAIN;
+	}
+	*out = d;
+	return 0;
+}
+
+void disk_close(struct disk *d)
+{
+	if (!d)
+		return;
+	pthread_mutex_lock(&d->lock);
+	d->closing = true;
+	pthread_cond_broadcast(&d->changed);
+	while (d->under_way > 0)
+		pthread_cond_wait(&d->changed, &d->lock);
+	pthread_mutex_unlock(&d->lock);
+	stop(d, d->workers, true, true);
+	destroy(d);
+}

@@ -1,0 +1,183 @@
+/*
+ * The committer: what has been written is made durable, and then noted, for all at once who have come meanwhile.
+ *
+ * The order is that of DESIGN.md, section 18: records first, then the shelf; so a crash leaves records of which it knows too
+ * little, and never one that it knows and that is not there.  What is removed leaves the store first, too.
+ */
+#include "dht/peer/disk_impl.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct batch {
+	struct disk *d;
+	struct op *ops[DISK_BATCH];
+	struct shelf_change changes[DISK_BATCH];
+	struct op *of[DISK_BATCH];	/* of each change */
+	struct address removed[DISK_BATCH];
+	size_t count, change_count, removed_count;
+	uint64_t removed_bytes;
+};
+
+static bool writes(const struct op *op)
+{
+	return op->effect.kind == EFFECT_WRITE;
+}
+
+static bool removes(const struct op *op)
+{
+	return op->effect.kind == EFFECT_STATES && !(op->effect.states & STATE_ANY);
+}
+
+/* A sync that fails has written again elsewhere what it could: the next may succeed. */
+static void sync_writes(struct batch *b)
+{
+	struct store *s = b->d->o.store;
+	bool any = false;
+	int rc;
+
+	for (size_t i = 0; i < b->count; i++)
+		any |= writes(b->ops[i]);
+	if (!any)
+		return;
+	rc = store_sync_wait(s, store_sync_start(s));
+	if (rc < 0)
+		rc = store_sync_wait(s, store_sync_start(s));
+	for (size_t i = 0; i < b->count && rc < 0; i++)
+		if (writes(b->ops[i]))
+			b->ops[i]->done.result = rc;
+}
+
+/* What became something else before its turn stays. */
+static bool may_go(struct batch *b, struct op *op)
+{
+	struct catalogue *c = shelf_catalogue(b->d->o.shelf);
+
+	return !op->evict || (c->state(c, &op->effect.address) & STATE_ANY) == STATE_CACHED;
+}
+
+static void remove_records(struct batch *b)
+{
+	struct store *s = b->d->o.store;
+	uint32_t len;
+	int rc;
+
+	for (size_t i = 0; i < b->count; i++) {
+		struct op *op = b->ops[i];
+
+		if (!removes(op))
+			continue;
+		op->bytes = 0;
+		if (!store_has(s, &op->effect.address, NULL, &len) || !may_go(b, op)) {
+			op->done.result = -ENOENT;
+			continue;
+		}
+		op->bytes = len;
+		b->removed[b->removed_count++] = op->effect.address;
+		b->removed_bytes += len;
+	}
+	rc = store_remove(s, b->removed, b->removed_count);
+	for (size_t i = 0; i < b->count && rc < 0; i++)
+		if (removes(b->ops[i]) && b->ops[i]->done.result == 0)
+			b->ops[i]->done.result = rc;
+	if (rc < 0)
+		b->removed_bytes = 0;
+}
+
+static void note(struct batch *b, struct op *op)
+{
+	struct shelf_change *c = &b->changes[b->change_count];
+	const struct effect *e = &op->effect;
+
+	if (op->done.result < 0)
+		return;
+	*c = (struct shelf_change){ .address = e->address, .states = e->states & STATE_ANY };
+	switch (e->kind) {
+	case EFFECT_WRITE:
+		c->kind = SHELF_ADD;
+		c->volume = e->hash;
+		c->bytes = op->bytes;
+		c->known = op->known;
+		break;
+	case EFFECT_SAVE:
+		c->kind = SHELF_ROW;
+		c->row = e->row;
+		c->chunk = e->chunk;
+		break;
+	case EFFECT_LEASE:
+		c->kind = SHELF_LEASE;
+		c->lease = e->lease;
+		break;
+	default:
+		c->kind = removes(op) ? SHELF_FORGET : SHELF_STATES;
+	}
+	b->of[b->change_count++] = op;
+}
+
+static void commit(struct batch *b)
+{
+	for (size_t i = 0; i < b->count; i++)
+		note(b, b->ops[i]);
+	if (b->change_count > 0)
+		shelf_commit(b->d->o.shelf, b->changes, b->change_count);
+	for (size_t i = 0; i < b->change_count; i++) {
+		/* A record without a row is removed all the same. */
+		if (b->changes[i].kind == SHELF_FORGET && b->changes[i].result == -ENOENT)
+			continue;
+		b->of[i]->done.result = b->changes[i].result;
+	}
+}
+
+static void commit_batch(struct batch *b)
+{
+	struct disk *d = b->d;
+
+	sync_writes(b);
+	remove_records(b);
+	commit(b);
+	for (size_t i = 0; i < b->count; i++)
+		op_end(d, b->ops[i]);
+	keep_look(d, b->removed_bytes);
+}
+
+struct batch *batch_new(struct disk *d)
+{
+	struct batch *b = calloc(1, sizeof(*b));
+
+	if (b)
+		b->d = d;
+	return b;
+}
+
+/* Under the lock: all that have come, up to as many as fit.  False: none, and none will come. */
+static bool gather(struct batch *b)
+{
+	struct disk *d = b->d;
+
+	while (list_empty(&d->commits) && !d->stopping)
+		pthread_cond_wait(&d->commit_wanted, &d->lock);
+	b->count = b->change_count = b->removed_count = 0;
+	b->removed_bytes = 0;
+	while (!list_empty(&d->commits) && b->count < DISK_BATCH) {
+		struct op *op = list_item(d->commits.next, struct op, link);
+
+		list_remove(&op->link);
+		b->ops[b->count++] = op;
+	}
+	return b->count > 0;
+}
+
+void *commit_main(void *disk)
+{
+	struct disk *d = disk;
+	struct batch *b = d->batch;
+
+	pthread_mutex_lock(&d->lock);
+	while (gather(b)) {
+		pthread_mutex_unlock(&d->lock);
+		commit_batch(b);
+		pthread_mutex_lock(&d->lock);
+	}
+	pthread_mutex_unlock(&d->lock);
+	return NULL;
+}

@@ -1,0 +1,106 @@
+/*
+ * disk_impl: what the files of the disk share: disk.c (operations, their order), disk_work.c (workers), disk_commit.c (the
+ * committer), disk_keep.c (eviction, space given back).
+ *
+ * An operation's states, and who moves it:
+ *
+ *	state   | what                                        | function       | next
+ *	WAITS   | another of the same thing is before it      | op_end()       | WORK or COMMIT, when that has ended
+ *	WORK    | in a queue of the workers, or with one      | work_one()     | ended; COMMIT: a write that is in the store
+ *	COMMIT  | in the committer's queue, or in its batch   | commit_batch() | ended
+ */
+#ifndef DHT_PEER_DISK_IMPL_H
+#define DHT_PEER_DISK_IMPL_H
+
+#include <pthread.h>
+
+#include "chunker/codec.h"
+#include "chunker/list.h"
+#include "dht/peer/disk.h"
+
+#define DISK_TABLE   4096u	/* places of the table of operations: as many as the core has under way */
+#define DISK_BATCH   1024u	/* operations of one commit: beyond, waiting costs more than is saved */
+#define DISK_WORKERS 64u
+
+enum { KEY_LEN = 36 };
+
+struct op {
+	struct list link;		/* in a queue */
+	struct op *hash_next;
+	struct op *behind, *last;	/* the next of the same thing; of the first, the last one */
+	uint8_t key[KEY_LEN];		/* what it concerns; the first byte 0: nothing that others do */
+	struct effect effect;
+	struct event done;
+	bool evict;			/* ours: told to the keeper, not to the core */
+	bool known;			/* of a write: it was in the store */
+	uint32_t bytes;			/* of a write: stored ones */
+};
+
+enum { QUEUE_READ, QUEUE_WRITE, QUEUES };
+
+struct batch;
+
+struct disk {
+	struct disk_options o;		/* constant */
+	struct batch *batch;		/* the committer's */
+	unsigned int workers;
+	pthread_t worker[DISK_WORKERS], committer, keeper;
+
+	pthread_mutex_t lock;		/* covers what follows */
+	pthread_cond_t work_wanted, commit_wanted, keep_wanted;
+	pthread_cond_t changed;		/* an operation, or a round of the keeper, has ended */
+	struct list queue[QUEUES];
+	unsigned int turn;
+	struct list commits;
+	struct op *table[DISK_TABLE];
+	unsigned int under_way;
+	bool closing;			/* no more is started; long work is given up */
+	bool stopping;			/* nothing is under way: the threads end */
+
+	/* The keeper's: */
+	bool short_of;			/* space is wanted */
+	uint64_t rounds;		/* so far, that looked for it ... */
+	bool vain;			/* ... and the last one found none */
+	uint64_t vain_until_ms;		/* no other before */
+	uint64_t removed_bytes;		/* in the store, whose space was not given back yet */
+	unsigned int evictions;		/* under way */
+	uint64_t evicted;		/* so far: bytes */
+};
+
+/* disk.c */
+
+/** op_start(d, op): under the lock: it goes on when all of the same thing that are before it have ended. */
+void op_start(struct disk *d, struct op *op);
+
+/** op_commit(d, op): to the committer.  Under the lock. */
+void op_commit(struct disk *d, struct op *op);
+
+/** op_end(d, op): its result is told, and it is gone. */
+void op_end(struct disk *d, struct op *op);
+
+/** op_key_address(op, a): it concerns this address.  op_busy(d, op): does another one concern the same?  Under the lock. */
+void op_key_address(struct op *op, const struct address *a);
+bool op_busy(const struct disk *d, const struct op *op);
+
+/* disk_work.c */
+void *work_main(void *disk);
+
+/* disk_commit.c */
+
+/** batch_new(d): NULL: no memory.  free() it. */
+struct batch *batch_new(struct disk *d);
+void *commit_main(void *disk);
+
+/* disk_keep.c */
+void *keep_main(void *disk);
+
+/** keep_room(d): after -ENOSPC: is there more room now?  Waits for a round of the keeper. */
+bool keep_room(struct disk *d);
+
+/** keep_look(d, removed): after a commit that removed so many bytes: is there work for the keeper? */
+void keep_look(struct disk *d, uint64_t removed);
+
+/** keep_ended(d, op): an eviction has ended.  Under the lock. */
+void keep_ended(struct disk *d, const struct op *op);
+
+#endif

@@ -1,0 +1,184 @@
+/*
+ * The keeper: what is cached goes when space is wanted, and what was removed is given back to the disk.
+ *
+ * Some space is kept free, for what the mount and other nodes write: when less is left, a round begins, which drops cached records
+ * until twice that is, or none is left: those that no lease here has first; then the others, which are with all their owners.
+ */
+#include "dht/peer/disk_impl.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define KEEP_PART  16			/* of all space, this part is kept free ... */
+#define KEEP_MAX   ((uint64_t)1 << 30)	/* ... but no more than that */
+#define EVICT_STEP 256u			/* evictions under way: a quarter of a batch */
+#define CLEAN_BYTES ((uint64_t)64 << 20)	/* removed, so many are worth a look at the segments */
+#define VAIN_MS	   10000		/* after a round that found nothing */
+
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* Bytes that are missing to ${times} what is to be kept free. */
+static uint64_t missing(struct disk *d, unsigned int times)
+{
+	struct dht_space space;
+	uint64_t keep;
+
+	store_space(d->o.store, &space);
+	keep = space.limit / KEEP_PART < KEEP_MAX ? space.limit / KEEP_PART : KEEP_MAX;
+	keep *= times;
+	return space.available < keep ? keep - space.available : 0;
+}
+
+void keep_look(struct disk *d, uint64_t removed)
+{
+	bool wanted = missing(d, 1) > 0;
+
+	pthread_mutex_lock(&d->lock);
+	d->removed_bytes += removed;
+	if (wanted && now_ms() >= d->vain_until_ms)
+		d->short_of = true;
+	if (d->short_of || d->removed_bytes >= CLEAN_BYTES)
+		pthread_cond_signal(&d->keep_wanted);
+	pthread_mutex_unlock(&d->lock);
+}
+
+bool keep_room(struct disk *d)
+{
+	uint64_t round;
+	bool found;
+
+	pthread_mutex_lock(&d->lock);
+	if (d->vain && now_ms() < d->vain_until_ms) {
+		pthread_mutex_unlock(&d->lock);
+		return false;
+	}
+	/* The one that runs may have looked before we came to want: the next one counts. */
+	round = d->rounds + (d->short_of ? 2 : 1);
+	while (d->rounds < round && !d->closing) {
+		d->short_of = true;
+		pthread_cond_signal(&d->keep_wanted);
+		pthread_cond_wait(&d->changed, &d->lock);
+	}
+	found = !d->closing && !d->vain;
+	pthread_mutex_unlock(&d->lock);
+	return found;
+}
+
+void keep_ended(struct disk *d, const struct op *op)
+{
+	if (op->done.result == 0)
+		d->evicted += op->bytes;
+	if (--d->evictions == 0)
+		pthread_cond_broadcast(&d->changed);
+}
+
+/* Under the lock: an operation as those of the core are, unless one is under way. */
+static int evict(struct disk *d, const struct address *a)
+{
+	struct op *op = calloc(1, sizeof(*op));
+
+	if (!op)
+		return -ENOMEM;
+	op->effect = (struct effect){ .kind = EFFECT_STATES, .address = *a };
+	op->evict = true;
+	op_key_address(op, a);
+	if (op_busy(d, op)) {
+		free(op);
+		return 0;
+	}
+	d->evictions++;
+	op_start(d, op);
+	return 0;
+}
+
+/* Until so many bytes have gone, or no record is left. */
+static void evict_some(struct disk *d, bool leased, uint64_t from, uint64_t bytes)
+{
+	struct address cursor = { { 0 } }, some[EVICT_STEP];
+	bool more = true;
+
+	pthread_mutex_lock(&d->lock);
+	while (more && !d->closing && d->evicted - from < bytes) {
+		size_t n;
+
+		pthread_mutex_unlock(&d->lock);
+		n = shelf_evict(d->o.shelf, &cursor, leased, EVICT_STEP, some);
+		pthread_mutex_lock(&d->lock);
+		more = n == EVICT_STEP;
+		for (size_t i = 0; i < n; i++)
+			if (evict(d, &some[i]) < 0)
+				more = false;
+		while (d->evictions > 0)
+			pthread_cond_wait(&d->changed, &d->lock);
+	}
+	pthread_mutex_unlock(&d->lock);
+}
+
+static bool go_on(void *disk, const struct dht_progress *p)
+{
+	struct disk *d = disk;
+	bool closing;
+
+	(void)p;
+	pthread_mutex_lock(&d->lock);
+	closing = d->closing;
+	pthread_mutex_unlock(&d->lock);
+	return !closing;
+}
+
+static void round_for_space(struct disk *d)
+{
+	uint64_t from = d->evicted, wanted = missing(d, 2);
+	struct dht_gc_count given;
+	bool vain;
+
+	evict_some(d, false, from, wanted);
+	evict_some(d, true, from, wanted);
+	if (store_clean(d->o.store, true, go_on, d, &given) < 0)
+		given.bytes = 0;
+	vain = given.bytes == 0;
+	pthread_mutex_lock(&d->lock);
+	d->vain = vain;
+	d->vain_until_ms = vain ? now_ms() + VAIN_MS : 0;
+	d->removed_bytes = 0;
+	pthread_mutex_unlock(&d->lock);
+}
+
+void *keep_main(void *disk)
+{
+	struct disk *d = disk;
+
+	pthread_mutex_lock(&d->lock);
+	for (;;) {
+		struct dht_gc_count given;
+		bool wanted;
+
+		while (!d->short_of && d->removed_bytes < CLEAN_BYTES && !d->stopping)
+			pthread_cond_wait(&d->keep_wanted, &d->lock);
+		if (d->stopping)
+			break;
+		wanted = d->short_of;
+		if (!wanted)
+			d->removed_bytes = 0;
+		pthread_mutex_unlock(&d->lock);
+		if (wanted)
+			round_for_space(d);
+		else
+			store_clean(d->o.store, false, go_on, d, &given);
+		pthread_mutex_lock(&d->lock);
+		if (wanted) {
+			d->short_of = false;
+			d->rounds++;
+			pthread_cond_broadcast(&d->changed);
+		}
+	}
+	pthread_mutex_unlock(&d->lock);
+	return NULL;
+}

@@ -1,0 +1,116 @@
+/* After a crash: the store and the shelf side by side, in the order of addresses. */
+#include "dht/peer/shelf_impl.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STEP 4096	/* records of the store, or rows, that are looked at in one go */
+
+struct comparison {
+	struct shelf *s;
+	struct address here[STEP];	/* of the store */
+	struct shelf_change changes[STEP];
+	size_t count;			/* of changes */
+};
+
+static struct shelf_change *change(struct comparison *c, const struct address *a)
+{
+	struct shelf_change *new = &c->changes[c->count++];
+
+	*new = (struct shelf_change){ .address = *a };
+	return new;
+}
+
+static void forget(struct comparison *c, const struct address *a)
+{
+	change(c, a)->kind = SHELF_FORGET;
+}
+
+static void take_in(struct comparison *c, const struct address *a)
+{
+	uint32_t len = 0;
+	struct shelf_change *new;
+
+	/* It may have been given up meanwhile: then lists leave it out. */
+	store_has(c->s->store, a, NULL, &len);
+	new = change(c, a);
+	new->kind = SHELF_ADD;
+	new->states = STATE_FOREIGN;
+	new->bytes = len;
+}
+
+/*
+ * From *${i}, where the next of c->here is, and from the row at or behind ${from}, as far as one batch of changes goes.  Sets
+ * ${from} to where to go on; false: both are at their ends, or at the last of c->here where there are ${more}.
+ */
+static int step(struct comparison *c, size_t *i, size_t n, bool more, struct address *from, bool *done)
+{
+	struct shelf_walk w;
+	MDB_txn *txn;
+	int rc = shelf_reader(c->s, &txn);
+
+	if (rc < 0)
+		return rc;
+	c->count = 0;
+	*done = false;
+	rc = shelf_walk(&w, c->s, txn, STATE_ANY);
+	if (rc == 0)
+		rc = shelf_walk_to(&w, from);
+	while (rc == 0 && c->count < STEP) {
+		const struct address *row = shelf_walk_at(&w);
+		int order;
+
+		if (*i == n && (more || !row)) {
+			*done = true;
+			break;
+		}
+		order = *i == n ? 1 : !row ? -1 : memcmp(&c->here[*i], row, ADDRESS_LEN);
+		if (order < 0)
+			take_in(c, &c->here[*i]);
+		if (order > 0) {
+			struct address gone;
+
+			memcpy(&gone, row, sizeof(gone));
+			forget(c, &gone);
+		}
+		*i += order <= 0;
+		if (order >= 0)
+			rc = shelf_walk_next(&w);
+	}
+	if (shelf_walk_at(&w))
+		memcpy(from, shelf_walk_at(&w), sizeof(*from));
+	else
+		memset(from, 0xff, sizeof(*from));
+	shelf_walk_end(&w);
+	shelf_reader_end(c->s, txn);
+	if (rc == 0 && c->count > 0)
+		rc = shelf_commit(c->s, c->changes, c->count);
+	return rc;
+}
+
+int shelf_compare(struct shelf *s, uint64_t *records)
+{
+	struct comparison *c = malloc(sizeof(*c));
+	struct address from = { { 0 } }, after;
+	size_t n = STEP;
+	int rc = 0;
+
+	if (!c)
+		return -ENOMEM;
+	c->s = s;
+	*records = 0;
+	while (rc == 0 && n == STEP) {
+		bool done = false;
+		size_t i = 0;
+
+		n = store_list(s->store, *records > 0 ? &after : NULL, STEP, c->here);
+		while (rc == 0 && !done)
+			rc = step(c, &i, n, n == STEP, &from, &done);
+		if (n > 0)
+			after = c->here[n - 1];
+		*records += n;
+	}
+	free(c);
+	return rc;
+}
