@@ -224,9 +224,9 @@ int disk_open(const struct disk_options *o, struct disk **out)
 	list_init(&d->queue[QUEUE_READ]);
 	list_init(&d->queue[QUEUE_WRITE]);
 	list_init(&d->commits);
-	committer = pthread_create(&d->committer, NULL, commit_main, d) == 0;
-	keeper = pthread_create(&d->keeper, NULL, keep_main, d) == 0;
-	while (n < d->workers && pthread_create(&d->worker[n], NULL, work_main, d) == 0)
+	committer = pthread_create(&d->committer, NULL, disk_commit_main, d) == 0;
+	keeper = pthread_create(&d->keeper, NULL, disk_keep_main, d) == 0;
+	while (n < d->workers && pthread_create(&d->worker[n], NULL, disk_work_main, d) == 0)
 		n++;
 	if (n < d->workers || !committer || !keeper) {
 		stop(d, n, committer, keeper);

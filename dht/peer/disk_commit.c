@@ -167,7 +167,7 @@ static bool gather(struct batch *b)
 	return b->count > 0;
 }
 
-void *commit_main(void *disk)
+void *disk_commit_main(void *disk)
 {
 	struct disk *d = disk;
 	struct batch *b = d->batch;

@@ -83,16 +83,16 @@ void op_key_address(struct op *op, const struct address *a);
 bool op_busy(const struct disk *d, const struct op *op);
 
 /* disk_work.c */
-void *work_main(void *disk);
+void *disk_work_main(void *disk);
 
 /* disk_commit.c */
 
 /** batch_new(d): NULL: no memory.  free() it. */
 struct batch *batch_new(struct disk *d);
-void *commit_main(void *disk);
+void *disk_commit_main(void *disk);
 
 /* disk_keep.c */
-void *keep_main(void *disk);
+void *disk_keep_main(void *disk);
 
 /** keep_room(d): after -ENOSPC: is there more room now?  Waits for a round of the keeper. */
 bool keep_room(struct disk *d);

@@ -151,7 +151,7 @@ static void round_for_space(struct disk *d)
 	pthread_mutex_unlock(&d->lock);
 }
 
-void *keep_main(void *disk)
+void *disk_keep_main(void *disk)
 {
 	struct disk *d = disk;
 

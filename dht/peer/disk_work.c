@@ -108,7 +108,7 @@ static struct op *next(struct disk *d)
 	return NULL;
 }
 
-void *work_main(void *disk)
+void *disk_work_main(void *disk)
 {
 	struct codec *codec = codec_new();
 	struct disk *d = disk;
