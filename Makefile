@@ -34,6 +34,7 @@ FS := \
 	control control_commands control_collect control_data control_diff fs
 PROGRAM := control/wire control/channel control/call control/server program/log program/size program/process program/home program/config
 PEER := \
+	identity keyfile bridge endpoint lookup conn dial listen tables ask loop peer \
 	settings shelf shelf_read shelf_write shelf_lease shelf_compare packed disk disk_work disk_commit disk_keep
 UNIT_CHUNKER := \
 	test_address test_cut test_codec test_xattrs test_snapshot test_entry test_directory test_directory_update \
@@ -50,7 +51,8 @@ UNIT_NET := \
 	test_ring test_wire test_wire_items test_member test_signed test_ringfile test_protocol test_trie test_noise \
 	test_door test_link test_link_frames test_timers $(UNIT_CORE) $(UNIT_MEMBERS) $(UNIT_WHOLE) test_insert \
 	test_fetch_net test_fetch_ask test_confirm test_audit test_chunkserve test_foreign
-UNIT_PEER    := test_settings test_shelf
+UNIT_LOOP    := test_peer
+UNIT_PEER    := test_settings test_shelf $(UNIT_LOOP)
 FAULT        := test_power test_disk test_tail test_open test_heal test_collect test_crash
 UNIT_FS := \
 	test_options test_cache test_fetch test_jobs test_gate test_extents test_file test_file_memory test_files \
@@ -83,7 +85,7 @@ ALL_LDFLAGS = -pthread $(LDFLAGS) $(SAN_FLAGS)
 DEFLATE  := $(shell pkg-config --exists libdeflate 2>/dev/null && echo 1)
 LIBS_CHUNKER := -lsodium -lz $(if $(DEFLATE),-ldeflate)
 LIBS_DHT := $(LIBS_CHUNKER) -llmdb
-LIBS_PEER := $(LIBS_DHT) -linih
+LIBS_PEER := $(LIBS_DHT) -linih -luv
 LIBS_FS  := $(LIBS_PEER) -lfuse3
 FUSE_CFLAGS := -isystem /usr/include/fuse3
 CPPFLAGS += $(if $(DEFLATE),-DHAVE_LIBDEFLATE)
@@ -154,6 +156,7 @@ $(addprefix $(B)/tests/unit/,$(UNIT_WHOLE)): $(call objs,tests/lib,netkit volume
 $(addprefix $(B)/tests/unit/,$(UNIT_MEMBERS)): $(call objs,tests/lib,no_machines swarm netkit memory_catalogue) $(B)/libnet.a
 $(TESTS): $(B)/libtest.a
 $(addprefix $(B)/tests/unit/,$(UNIT_FS)) $(B)/tests/fault/test_crash: $(B)/libfs.a
+$(addprefix $(B)/tests/unit/,$(UNIT_LOOP)): $(call objs,tests/lib,peerkit memory_disk memory_catalogue)
 $(addprefix $(B)/tests/unit/,$(UNIT_FS) $(UNIT_PEER)): $(B)/libpeer.a $(B)/libnet.a
 $(addprefix $(B)/tests/unit/,$(UNIT_DHT) $(UNIT_FS) $(UNIT_PEER)) $(addprefix $(B)/tests/fault/,$(FAULT)): $(B)/libdht.a
 $(addprefix $(B)/tests/unit/,$(UNIT_NET)): $(B)/libnet.a

@@ -241,6 +241,15 @@ uint64_t node_deadline(const struct node *n)
 	return n->stopped ? UINT64_MAX : timers_next(n);
 }
 
+bool node_alone(const struct node *n)
+{
+	struct node_status s = { .members = 0 };
+
+	if (n->running)
+		membership_status((struct node *)(uintptr_t)n, &s);
+	return !n->options.seeds[0] && s.members <= 1;
+}
+
 static size_t memory(struct node *n)
 {
 	return sizeof(*n) + effects_memory(n) + works_memory(n) + commands_memory(n) + peers_memory(n) +

@@ -171,6 +171,9 @@ void effect_done(struct effect *e);
 /** node_deadline(n): when EVENT_TIME is due; UINT64_MAX: never. */
 uint64_t node_deadline(const struct node *n);
 
+/** node_alone(n): it founded its ring, and knows no other member. */
+bool node_alone(const struct node *n);
+
 struct node_status {
 	struct address placement;
 	unsigned int members, down, links;

@@ -15,6 +15,7 @@
 
 #include "chunker/list.h"
 #include "dht/net/node.h"
+#include "dht/peer/bridge.h"
 #include "dht/peer/shelf.h"
 #include "dht/store.h"
 
@@ -44,7 +45,8 @@ struct peer_options {
  */
 int peer_open(const struct peer_options *o, struct peer **out, char *why, size_t why_size);
 
-/** peer_close(p): what is asked is answered with -ECANCELED; all is made durable; the loop ends.  What the shelf said. */
+/** peer_close(p): what is asked is answered with -ECANCELED; all is made durable; the loop ends.  Waits for the disk, but for no peer and no
+ * name server.  Not from the loop's thread.  What the shelf said. */
 int peer_close(struct peer *p);
 
 /*
@@ -60,18 +62,23 @@ struct peer_ask {
 	enum kind chunk_kind;
 	uint32_t count;
 	/* private */
+	struct bridge_job job;
 	struct list link;
 	struct peer *peer;
-	int state;
+	void *waiter;
+	int state;			/* under the peer's lock, as is: */
+	bool cancelled;
 };
 
-/** peer_ask(p, a): any thread; never blocks; done() is not called from inside. */
+/** peer_ask(p, a): any thread; never blocks; done() is not called from inside.  -EBUSY: COMMANDS_MAX wait already; -ESHUTDOWN: the core has
+ * stopped; else as its command says. */
 void peer_ask(struct peer *p, struct peer_ask *a);
 
-/** peer_cancel(a): the caller lost interest: done() comes soon, with -ECANCELED unless the answer was there already. */
+/** peer_cancel(a): the caller lost interest: done() comes soon, with -ECANCELED unless the answer was there already.  Any thread, as
+ * long as ${a} is there; more than once is fine.  What it began goes on, unanswered. */
 void peer_cancel(struct peer_ask *a);
 
-/** peer_ask_now(p, a): the same, waited for; ${done} is not used.  Returns a->result. */
+/** peer_ask_now(p, a): the same, waited for, in any thread but the loop's; ${done} is not used.  Returns a->result. */
 int peer_ask_now(struct peer *p, struct peer_ask *a);
 
 /** peer_look(p, look, arg): look(arg, node) is called in the loop's thread, between two events, and waited for: what status, metrics and
@@ -92,7 +99,10 @@ void peer_status(struct peer *p, struct peer_status *out);
 const struct address *peer_id(const struct peer *p);
 const struct ring_file *peer_ring(const struct peer *p);
 
-/** peer_alone(p): no other member is known (any thread): then writes need nobody. */
+/** peer_address(p, i): where others reach us, as our record says it: "host:port"; NULL behind the last. */
+const char *peer_address(const struct peer *p, unsigned int i);
+
+/** peer_alone(p): no other member is known, and none was named by --join (any thread): then writes need nobody. */
 bool peer_alone(struct peer *p);
 
 #endif
