@@ -116,19 +116,37 @@ static int insane(struct link *l)
 	return link_fail(l, -EPROTO, "a length that nothing has at this point");
 }
 
-static int take(struct link *l, const uint8_t *bytes, size_t len)
+/* ${plain}: room for ${len} bytes, malloc'ed or on the stack (then ${own} is NULL).  It may be where ${bytes} are. */
+static int take_frame(struct link *l, const uint8_t *bytes, size_t len, uint8_t *plain, uint8_t **own)
 {
-	uint8_t plain[LINK_FRAME_PLAIN];
-	int n;
+	int n = link_open(l, bytes, len, plain);
 
-	if (l->handshake && !l->handshake->ready)
-		return link_handshake_read(l, bytes, len);
-	n = link_open(l, bytes, len, plain);
 	if (n < 0)
 		return link_fail(l, n, "a frame that is forged, torn or out of order");
 	if (l->handshake && !l->handshake->seen)
 		return link_hello_read(l, plain, (size_t)n);
-	return link_frame_read(l, plain, (size_t)n);
+	return link_frame_read(l, plain, (size_t)n, own);
+}
+
+/* What is decrypted becomes the message's body where it lies, unless it is short.  ${*in}: where ${bytes} are, if they are ours;
+ * NULL afterwards, if it was taken over. */
+static int take(struct link *l, const uint8_t *bytes, size_t len, uint8_t **in)
+{
+	uint8_t brief[LINK_BRIEF], *own = NULL;
+	int rc;
+
+	if (l->handshake && !l->handshake->ready)
+		return link_handshake_read(l, bytes, len);
+	if (in)
+		return take_frame(l, bytes, len, *in, in);
+	if (len <= sizeof(brief))
+		return take_frame(l, bytes, len, brief, NULL);
+	own = malloc(len);
+	if (!own)
+		return link_fail(l, -ENOMEM, "no memory");
+	rc = take_frame(l, bytes, len, own, &own);
+	free(own);
+	return rc;
 }
 
 /* Keep the beginning of a frame until its rest comes.  How many bytes were used, or an error. */
@@ -160,7 +178,7 @@ static int keep(struct link *l, const uint8_t *bytes, size_t len)
 	in = l->in;
 	l->in = NULL;
 	l->in_have = 0;
-	rc = take(l, in, whole);
+	rc = take(l, in, whole, &in);
 	free(in);
 	return rc < 0 ? rc : (int)n;
 }
@@ -174,7 +192,7 @@ int link_input(struct link *l, const uint8_t *bytes, size_t len)
 
 		if (whole && !length_is_sane(l, n - 2))
 			return insane(l);
-		rc = whole ? take(l, bytes + 2, n - 2) : keep(l, bytes, len);
+		rc = whole ? take(l, bytes + 2, n - 2, NULL) : keep(l, bytes, len);
 		if (rc < 0)
 			return rc;
 		if (!whole)
@@ -207,12 +225,12 @@ bool link_receive(struct link *l, struct link_message *out)
 
 uint8_t *link_room(struct link *l, size_t n)
 {
-	size_t size = l->out_size ? l->out_size : 256;
+	size_t size = l->out_size, need = l->out_len + n;
 	uint8_t *out;
 
-	while (size < l->out_len + n)
-		size *= 2;
-	if (size > l->out_size) {
+	/* Twice what a frame takes would be a mapping of its own each time, and pages that are new. */
+	if (size < need) {
+		size = 2 * size > need ? 2 * size : need > 256 ? need : 256;
 		out = realloc(l->out, size);
 		if (!out)
 			return NULL;

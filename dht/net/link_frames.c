@@ -39,7 +39,7 @@ size_t link_seal(struct link *l, uint8_t *frame, size_t len)
 int link_open(struct link *l, const uint8_t *sealed, size_t len, uint8_t *plain)
 {
 	if (l->kind == LINK_PLAIN) {
-		memcpy(plain, sealed, len);
+		memmove(plain, sealed, len);
 		return (int)len;
 	}
 	if (noise_open(&l->receive, sealed, len, plain) < 0)
@@ -241,27 +241,43 @@ static int append(struct link *l, struct partial *p, const uint8_t *body, size_t
 	if (size > p->size) {
 		if (size < 2 * (size_t)p->size)
 			size = 2 * (size_t)p->size < most ? 2 * (size_t)p->size : most;
-		bytes = realloc(p->bytes, size);
+		bytes = realloc(p->bytes, p->from + size);
 		if (!bytes)
 			return link_fail(l, -ENOMEM, "no memory");
 		p->bytes = bytes;
 		p->size = (uint32_t)size;
 	}
-	memcpy(p->bytes + p->len, body, n);
+	memcpy(p->bytes + p->from + p->len, body, n);
 	p->len += (uint32_t)n;
 	return 0;
+}
+
+/* The frame's own memory, with ${n} bytes of body in it, is where the message begins.  False: it is to be copied. */
+static bool adopt(struct partial *p, uint8_t **own, size_t n)
+{
+	if (!own || !*own || p->bytes || n < LINK_BRIEF)
+		return false;
+	p->bytes = *own;
+	p->from = LINK_FRAME_HEAD;
+	p->len = p->size = (uint32_t)n;
+	*own = NULL;
+	return true;
 }
 
 /* The parts, as one chunk, without the slack behind them. */
 static struct chunk *whole(struct partial *p)
 {
-	uint8_t *bytes = p->len > 0 ? realloc(p->bytes, p->len) : p->bytes;
-	struct chunk *c;
+	uint8_t *bytes = p->len > 0 ? realloc(p->bytes, p->from + p->len) : p->bytes;
+	struct chunk *all, *c;
 
 	if (bytes)
 		p->bytes = bytes;
-	c = chunk_adopt(p->bytes, p->len, free);
-	if (c)
+	all = c = chunk_adopt(p->bytes, p->from + p->len, free);
+	if (all && p->from > 0) {
+		c = chunk_slice(all, p->from, p->len);
+		chunk_drop(all);
+	}
+	if (all)
 		*p = (struct partial){ 0 };
 	return c;
 }
@@ -276,10 +292,10 @@ static int read_grant(struct link *l, const uint8_t *body, size_t len)
 	return 0;
 }
 
-int link_frame_read(struct link *l, const uint8_t *plain, size_t len)
+int link_frame_read(struct link *l, const uint8_t *plain, size_t len, uint8_t **own)
 {
 	unsigned int type = plain[0], priority = FRAME_PRIORITY(plain[1]);
-	bool more = plain[1] & FRAME_MORE;
+	bool more = plain[1] & FRAME_MORE, adopted;
 	uint32_t request = get_le32(plain + 2);
 	const uint8_t *body = plain + LINK_FRAME_HEAD;
 	struct partial *p = &l->partial[priority];
@@ -296,12 +312,13 @@ int link_frame_read(struct link *l, const uint8_t *plain, size_t len)
 		return link_fail(l, -EPROTO, "a message inside another one");
 	if (priority != LINK_CONTROL && !link_credit_came(l, len))
 		return link_fail(l, -EPROTO, "more than it was granted");
-	if (!more && !p->open)
+	adopted = !p->open && adopt(p, own, len);
+	if (!more && !p->open && !adopted)
 		return deliver(l, type, request, priority, chunk_copy(body, len));
 	p->open = true;
 	p->type = (uint8_t)type;
 	p->request = request;
-	rc = append(l, p, body, len, priority == LINK_CONTROL ? LINK_CONTROL_MAX : WIRE_MESSAGE_MAX);
+	rc = adopted ? 0 : append(l, p, body, len, priority == LINK_CONTROL ? LINK_CONTROL_MAX : WIRE_MESSAGE_MAX);
 	if (rc < 0 || more)
 		return rc;
 	return deliver(l, type, request, priority, whole(p));

@@ -9,6 +9,7 @@
 #define LINK_CREDIT_PART 16u		/* a link takes this part of what the pool has left, so that the next finds some */
 #define LINK_CREDIT_SANE (1u << 30)	/* a peer that grants more breaks the protocol */
 #define LINK_HELLO_MAX	 1024u		/* plaintext of a hello: it may have fields that we don't know */
+#define LINK_BRIEF	 4096u		/* a frame that is shorter is copied: the memory that it came in is not worth keeping */
 #define LINK_READY_KEEP	 8u		/* places for received messages that stay allocated */
 
 #define LINK_PROOF	 16u
@@ -29,6 +30,7 @@ struct outgoing {
 /* A message of which some frames have come. */
 struct partial {
 	uint8_t *bytes;
+	uint32_t from;			/* where it begins in ${bytes}: behind the head of the frame that these were */
 	uint32_t len, size, request;
 	uint8_t type;
 	bool open;
@@ -115,10 +117,11 @@ void link_handshake_end(struct link *l);
 /* link_frames.c */
 /** link_frame_write(l): cut and encrypt the next frame; false: none may go, or no memory. */
 bool link_frame_write(struct link *l);
-int link_frame_read(struct link *l, const uint8_t *plain, size_t len);
+/** link_frame_read(l, plain, len, own): ${*own}: ${plain}, if it is malloc'ed; NULL afterwards: it was taken over. */
+int link_frame_read(struct link *l, const uint8_t *plain, size_t len, uint8_t **own);
 /** link_seal(l, frame, len): in place: ${len} bytes of plaintext at ${frame} + 2 become a frame.  Its length. */
 size_t link_seal(struct link *l, uint8_t *frame, size_t len);
-/** link_open(l, sealed, len, plain): the length of the plaintext; -EBADMSG. */
+/** link_open(l, sealed, len, plain): may be in place; the length of the plaintext; -EBADMSG. */
 int link_open(struct link *l, const uint8_t *sealed, size_t len, uint8_t *plain);
 void link_frame_head(uint8_t *out, unsigned int type, enum link_priority priority, bool more, uint32_t request);
 

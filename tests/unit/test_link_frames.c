@@ -106,6 +106,32 @@ static void messages_of_every_length_arrive_whole(void **state)
 	}
 }
 
+/* In the memory that it came in, or was decrypted to: a slice of that. */
+static void a_long_frame_is_not_copied(void **state)
+{
+	static const struct { size_t len; bool slice; } cases[] = {
+		{ LINK_BRIEF / 2, false }, { 2 * LINK_BRIEF, true }, { LINK_FRAME_PLAIN - LINK_FRAME_HEAD, true }, { 100000, true },
+	};
+
+	(void)state;
+	for (int kind = LINK_NOISE; kind <= LINK_PLAIN; kind++) {
+		for (uint32_t i = 0; i < 2 * sizeof(cases) / sizeof(*cases); i++) {
+			struct link_message m;
+			struct pair p;
+
+			pair_connect(&p, (enum link_kind)kind);
+			p.piece = i % 2 ? 1000 : 0;
+			assert_int_equal(send_one(&p, 0, 1, LINK_WRITE, cases[i / 2].len), 0);
+			carry_all(&p);
+			assert_true(link_receive(p.end[1].link, &m));
+			assert_int_equal(m.body->len, cases[i / 2].len);
+			assert_int_equal(m.body->parent != NULL, cases[i / 2].slice);
+			chunk_drop(m.body);
+			pair_close(&p);
+		}
+	}
+}
+
 static void byte_by_byte_is_the_same_as_all_at_once(void **state)
 {
 	static const size_t pieces[] = { 0, 1, 2, 7, 65537 };
@@ -679,6 +705,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(messages_of_every_length_arrive_whole),
+		cmocka_unit_test(a_long_frame_is_not_copied),
 		cmocka_unit_test(byte_by_byte_is_the_same_as_all_at_once),
 		cmocka_unit_test(what_is_urgent_waits_for_no_more_than_a_frame_or_two),
 		cmocka_unit_test(repair_has_its_share_and_no_more),
