@@ -50,7 +50,7 @@ UNIT_WHOLE := \
 UNIT_NET := \
 	test_ring test_wire test_wire_items test_member test_signed test_ringfile test_protocol test_trie test_noise \
 	test_door test_link test_link_frames test_timers $(UNIT_CORE) $(UNIT_MEMBERS) $(UNIT_WHOLE) test_insert \
-	test_fetch_net test_fetch_ask test_confirm test_audit test_chunkserve test_foreign
+	test_fetch_net test_fetch_ask test_confirm test_audit test_chunkserve test_foreign test_limits_chunks
 UNIT_LOOP    := test_peer
 UNIT_PEER    := test_settings test_shelf $(UNIT_LOOP)
 FAULT        := test_power test_disk test_tail test_open test_heal test_collect test_crash
@@ -156,7 +156,7 @@ $(addprefix $(B)/tests/unit/,$(UNIT_WHOLE)): $(call objs,tests/lib,netkit volume
 $(addprefix $(B)/tests/unit/,$(UNIT_MEMBERS)): $(call objs,tests/lib,no_machines swarm netkit memory_catalogue) $(B)/libnet.a
 $(TESTS): $(B)/libtest.a
 $(addprefix $(B)/tests/unit/,$(UNIT_FS)) $(B)/tests/fault/test_crash: $(B)/libfs.a
-$(addprefix $(B)/tests/unit/,$(UNIT_LOOP)): $(call objs,tests/lib,peerkit memory_disk memory_catalogue)
+$(addprefix $(B)/tests/unit/,$(UNIT_LOOP)): $(call objs,tests/lib,peerkit)
 $(addprefix $(B)/tests/unit/,$(UNIT_FS) $(UNIT_PEER)): $(B)/libpeer.a $(B)/libnet.a
 $(addprefix $(B)/tests/unit/,$(UNIT_DHT) $(UNIT_FS) $(UNIT_PEER)) $(addprefix $(B)/tests/fault/,$(FAULT)): $(B)/libdht.a
 $(addprefix $(B)/tests/unit/,$(UNIT_NET)): $(B)/libnet.a

@@ -50,7 +50,7 @@ int peer_open(const struct peer_options *o, struct peer **out, char *why, size_t
 int peer_close(struct peer *p);
 
 /*
- * A command on its way.  The caller owns it, fills in ${command} (its ticket is the peer's own) and ${done}, and leaves it alone until done() is
+ * A command on its way.  Its chunks are in the form of packed.h.  The caller owns it, fills in ${command} (its ticket is the peer's own) and ${done}, and leaves it alone until done() is
  * called, exactly once, from the loop's thread, which must not be held up.
  */
 struct peer_ask {

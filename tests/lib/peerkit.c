@@ -15,6 +15,7 @@
 
 #include "chunker/bytes.h"
 #include "dht/net/ringfile.h"
+#include "dht/peer/packed.h"
 
 static uint64_t now_ms(void)
 {
@@ -251,12 +252,16 @@ struct chunk *peerkit_chunk(uint64_t seed, size_t len)
 
 int peerkit_insert(struct peerkit *k, unsigned int i, struct chunk *c, unsigned int acks, struct address *out)
 {
-	struct peer_ask a = { .command = { .kind = COMMAND_INSERT, .chunk = c, .chunk_kind = KIND_DATA, .acks = (uint8_t)acks,
-		.timeout = PEERKIT_WAIT_MS * 1000 } };
+	struct peer_ask a = { .command = { .kind = COMMAND_INSERT, .chunk = packed_make(NULL, c), .chunk_kind = KIND_DATA,
+		.acks = (uint8_t)acks, .timeout = PEERKIT_WAIT_MS * 1000 } };
+	int rc;
 
+	assert(a.command.chunk);
 	address_of(KIND_DATA, c->data, c->len, &a.command.address);
 	*out = a.command.address;
-	return peer_ask_now(k->peer[i].peer, &a);
+	rc = peer_ask_now(k->peer[i].peer, &a);
+	chunk_drop(a.command.chunk);
+	return rc;
 }
 
 int peerkit_fetch(struct peerkit *k, unsigned int i, const struct address *a, struct chunk **out)
@@ -264,6 +269,9 @@ int peerkit_fetch(struct peerkit *k, unsigned int i, const struct address *a, st
 	struct peer_ask ask = { .command = { .kind = COMMAND_FETCH, .address = *a, .timeout = PEERKIT_WAIT_MS * 1000 } };
 	int rc = peer_ask_now(k->peer[i].peer, &ask);
 
-	*out = ask.chunk;
+	*out = NULL;
+	if (rc == 0)
+		rc = packed_raw(NULL, ask.chunk_kind, a, ask.chunk, out);
+	chunk_drop(ask.chunk);
 	return rc;
 }

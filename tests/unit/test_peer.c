@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tests/lib/memory_disk.h"
 #include "tests/lib/peerkit.h"
 
 static struct peerkit kit;
@@ -20,7 +19,6 @@ static int teardown(void **state)
 {
 	(void)state;
 	peerkit_end(&kit);
-	memory_disk_forget();
 	return 0;
 }
 
