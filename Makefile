@@ -46,7 +46,8 @@ UNIT_MEMBERS := \
 	test_swarm
 UNIT_WHOLE := \
 	test_netnode test_hung test_heads test_head_row test_head_lost test_lease test_volume_limits test_touches test_deletion test_tail \
-	test_limits_slots test_ring_of_chunks test_complete test_repair test_rebalance test_leave test_limits_repair
+	test_ring_of_chunks test_complete test_repair test_rebalance test_leave test_limits_repair test_limits_rounds \
+	test_limits_slots
 UNIT_NET := \
 	test_ring test_wire test_wire_items test_member test_signed test_ringfile test_protocol test_trie test_noise \
 	test_door test_link test_link_frames test_timers $(UNIT_CORE) $(UNIT_MEMBERS) $(UNIT_WHOLE) test_insert \
