@@ -10,6 +10,7 @@
  *        | an answer fails                        | fetch_advance()     | the next is asked
  *        | slower than 95 of a hundred are        | fetch_hedge()       | a second is asked, as far as HEDGE_SHARE goes
  *        | nobody is left: every owner missed it  | fetch_round_over()  | OVER: -ENOENT
+ *        | ... and somebody came since it began   | again_for_late()    | LOCAL, ASKING: all of them anew, for him
  *        | ... some may answer yet                | fetch_round_over()  | PAUSED
  *        | ... none will                          | fetch_round_over()  | OVER: -EIO
  * PAUSED | a while later; a new table             | round_begin()       | LOCAL, ASKING: all of them anew
@@ -30,6 +31,7 @@ struct waiter {
 	struct list link;
 	struct fetch *fetch;
 	struct pending pending;
+	bool late;			/* it came when this round had begun: a miss may be older than its question */
 };
 
 struct fetches {
@@ -97,15 +99,18 @@ static void over(struct node *n, struct fetch *f)
 	n->fetches->lingering++;
 }
 
+static void reply_one(struct node *n, struct waiter *w, int result, struct chunk *chunk, enum kind kind)
+{
+	struct effect e = { .result = result, .chunk_kind = kind, .chunk = chunk ? chunk_hold(chunk) : NULL };
+
+	command_reply(n, w->pending.ticket, &e);
+	waiter_free(n, w);
+}
+
 static void reply(struct node *n, struct fetch *f, int result, struct chunk *chunk, enum kind kind)
 {
-	while (!list_empty(&f->waiters)) {
-		struct waiter *w = list_item(f->waiters.next, struct waiter, link);
-		struct effect e = { .result = result, .chunk_kind = kind, .chunk = chunk ? chunk_hold(chunk) : NULL };
-
-		command_reply(n, w->pending.ticket, &e);
-		waiter_free(n, w);
-	}
+	while (!list_empty(&f->waiters))
+		reply_one(n, list_item(f->waiters.next, struct waiter, link), result, chunk, kind);
 }
 
 static void kept(struct node *n, struct work *w, const struct event *e)
@@ -202,6 +207,8 @@ static void round_begin(struct node *n, struct fetch *f)
 {
 	struct effect e = { .kind = EFFECT_READ, .address = f->address };
 
+	for (struct list *l = f->waiters.next; l != &f->waiters; l = l->next)
+		list_item(l, struct waiter, link)->late = false;
 	if (!f->bad && chunk_state(n, &f->address) & STATE_ANY) {
 		f->state = LOCAL;
 		f->work.done = local;
@@ -244,6 +251,24 @@ static bool may_find(struct node *n, struct fetch *f)
 	return false;
 }
 
+/* All owners missed it: who had asked by then is told so; for those who joined later another round begins.  False: nobody did. */
+static bool again_for_late(struct node *n, struct fetch *f)
+{
+	bool any = false;
+
+	for (struct list *l = f->waiters.next, *next; l != &f->waiters; l = next) {
+		struct waiter *w = list_item(l, struct waiter, link);
+
+		next = l->next;
+		any = any || w->late;
+		if (!w->late)
+			reply_one(n, w, -ENOENT, NULL, KIND_ANY);
+	}
+	if (any)
+		round_begin(n, f);
+	return any;
+}
+
 void fetch_round_over(struct node *n, struct fetch *f)
 {
 	uint64_t pause = AGAIN_MIN << (f->rounds < 4 ? f->rounds : 4);
@@ -251,7 +276,8 @@ void fetch_round_over(struct node *n, struct fetch *f)
 
 	timer_stop(n, &f->hedge);
 	if (all_missed(n, f) && !moved) {
-		give_up(n, f, -ENOENT);
+		if (!again_for_late(n, f))
+			give_up(n, f, -ENOENT);
 		return;
 	}
 	/* Again, too, where it came here by another way meanwhile, or where the owners are others now. */
@@ -342,6 +368,7 @@ void fetch_command(struct node *n, const struct command *c)
 		return;
 	}
 	w->fetch = f;
+	w->late = !fresh;
 	w->pending.expired = expired;
 	list_append(&f->waiters, &w->link);
 	n->fetches->waiters++;

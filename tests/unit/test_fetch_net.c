@@ -127,6 +127,26 @@ static void a_spare_that_may_have_it_is_asked_again(void **state)
 	finish();
 }
 
+/* An owner that missed it has it by the time that somebody else wants it, who joins. */
+static void a_miss_of_before_one_asked_is_none_for_him(void **state)
+{
+	uint64_t first, second;
+
+	(void)state;
+	begin(12, false);
+	for (unsigned int i = 0; i < 3; i++)
+		owner[i]->latency = owner[i]->peer.latency = i == 0 ? 1 * MS : 300 * MS;
+	first = fetch(5 * S);
+	kit_run(k, 10 * MS);
+	assert_int_equal(owner[0]->gets, 1);
+	kit_give(owner[0], &a, c);
+	second = fetch(5 * S);
+	kit_run(k, 3 * S);
+	assert_replied(first, -ENOENT);
+	assert_bytes(second, c);
+	finish();
+}
+
 static void our_own_miss_counts_when_our_slot_is_complete(void **state)
 {
 	uint64_t t;
@@ -513,6 +533,7 @@ int main(void)
 		cmocka_unit_test(it_is_not_there_when_every_owner_says_so),
 		cmocka_unit_test(anything_less_is_an_error),
 		cmocka_unit_test(a_spare_that_may_have_it_is_asked_again),
+		cmocka_unit_test(a_miss_of_before_one_asked_is_none_for_him),
 		cmocka_unit_test(our_own_miss_counts_when_our_slot_is_complete),
 		cmocka_unit_test(misses_under_another_table_do_not_count),
 		cmocka_unit_test(it_is_asked_again_until_its_time_is_up),
