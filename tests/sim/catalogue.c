@@ -63,7 +63,7 @@ static struct chunk *row(struct catalogue *c, const struct catalogue_row_key *ke
 
 	catalogue_row_key(key->table, &key->key, k);
 	r = sorted_find(&disk_of(c)->rows, k);
-	return r ? chunk_hold(r->chunk) : NULL;
+	return r && !r->bad ? chunk_hold(r->chunk) : NULL;
 }
 
 static bool rows(struct catalogue *c, uint8_t table, const struct address *after, struct address *out)

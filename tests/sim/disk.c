@@ -8,12 +8,14 @@
 #include <sodium.h>
 
 #include "tests/sim/disk_impl.h"
+#include "tests/sim/faults.h"
 #include "tests/sim/host.h"
 #include "tests/sim/plants.h"
 #include "tests/sim/trace.h"
 
 #define READ_US	 150u			/* the usual: a solid-state disk ... */
 #define SYNC_US	 1500u			/* ... and its fdatasync */
+#define TORN	 40u			/* of 100 rows that were being written when the power went */
 
 struct operation {
 	struct list link;
@@ -35,34 +37,17 @@ static void release_record(void *item)
 	free(r);
 }
 
-static void release_row(void *item)
-{
-	struct row *r = item;
-
-	chunk_drop(r->chunk);
-	free(r);
-}
-
-static void release_lease(void *item)
-{
-	struct lease_row *l = item;
-
-	chunk_drop(l->blob);
-	free(l->addresses);
-	free(l);
-}
-
-static bool is_kept(const struct record *r)
+bool disk_keeps(const struct record *r)
 {
 	return r->states & (STATE_OWNED | STATE_FOREIGN);
 }
 
-static void forget_record(struct disk *d, struct record *r, enum loss how)
+void disk_forget(struct disk *d, struct record *r, enum loss how)
 {
 	sorted_take(&d->records, r->address.b);
 	d->used -= r->chunk->len;
 	if (!r->rotten)
-		books_lost(d->host->world, d->host, &r->address, how, is_kept(r));
+		books_lost(d->host->world, d->host, &r->address, how, disk_keeps(r));
 	release_record(r);
 }
 
@@ -99,10 +84,10 @@ void disk_drop(struct disk *d, const struct address *a, enum loss how)
 	struct record *r = disk_find(d, a);
 
 	if (r)
-		forget_record(d, r, how);
+		disk_forget(d, r, how);
 }
 
-static bool make_room(struct disk *d, size_t len)
+bool disk_make_room(struct disk *d, size_t len)
 {
 	struct sorted_place p;
 	struct record *r;
@@ -113,7 +98,7 @@ static bool make_room(struct disk *d, size_t len)
 			;
 		if (!r)
 			return false;
-		forget_record(d, r, LOST_BY_SPACE);
+		disk_forget(d, r, LOST_BY_SPACE);
 	}
 	return true;
 }
@@ -148,7 +133,7 @@ static int do_write(struct disk *d, const struct effect *e)
 		return 0;
 	}
 	new = !disk_find(d, &e->address);
-	if (new && !make_room(d, e->chunk->len))
+	if (new && !disk_make_room(d, e->chunk->len))
 		return -ENOSPC;
 	disk_put(d, &e->address, e->chunk_kind, e->chunk, e->states);
 	if (new)
@@ -164,7 +149,7 @@ static int do_read(struct disk *d, const struct effect *e, struct event *done)
 		return -ENOENT;
 	if (r->rotten) {
 		/* Set aside: not there from now on. */
-		forget_record(d, r, LOST_BY_FAULT);
+		disk_forget(d, r, LOST_BY_FAULT);
 		return -EBADMSG;
 	}
 	done->chunk = plant_read(d, r->chunk);
@@ -188,7 +173,7 @@ static int do_states(struct disk *d, const struct effect *e)
 	} else if (planted(d->host->world, PLANT_KEEP_UNLEASED)) {
 		return 0;
 	} else if (disk_find(d, &e->address)) {
-		forget_record(d, r, LOST_BY_NODE);
+		disk_forget(d, r, LOST_BY_NODE);
 	} else {
 		free(sorted_take(&d->forgotten, e->address.b));
 	}
@@ -212,119 +197,6 @@ static int do_prove(struct disk *d, const struct effect *e, struct event *done)
 	return 0;
 }
 
-/* The record of a member lies on all disks: the same bytes, once for all of them. */
-struct shared_row {
-	struct address id;		/* first: the key */
-	struct chunk *chunk;
-};
-
-static struct chunk *share(struct world *w, const struct address *id, const uint8_t *bytes, size_t len)
-{
-	struct shared_row *s = sorted_find(&w->rows, id->b);
-
-	if (s && s->chunk->len == len && memcmp(s->chunk->data, bytes, len) == 0)
-		return chunk_hold(s->chunk);
-	if (!s) {
-		s = must(calloc(1, sizeof(*s)));
-		s->id = *id;
-		sorted_add(&w->rows, s);
-	}
-	chunk_drop(s->chunk);
-	s->chunk = must(chunk_copy(bytes, len));
-	return chunk_hold(s->chunk);
-}
-
-static void free_shared(void *row)
-{
-	chunk_drop(((struct shared_row *)row)->chunk);
-	free(row);
-}
-
-void disks_open(struct world *w)
-{
-	sorted_init(&w->rows, ADDRESS_LEN);
-}
-
-void disks_close(struct world *w)
-{
-	sorted_free(&w->rows, free_shared);
-}
-
-void disk_row(struct disk *d, uint8_t table, const struct address *key, const uint8_t *bytes, size_t len)
-{
-	uint8_t k[ROW_KEY];
-	struct row *r;
-
-	catalogue_row_key(table, key, k);
-	r = sorted_find(&d->rows, k);
-	if (!r) {
-		r = must(calloc(1, sizeof(*r)));
-		memcpy(r->key, k, ROW_KEY);
-		sorted_add(&d->rows, r);
-	}
-	chunk_drop(r->chunk);
-	/* A copy: a row may be a slice of a large message. */
-	r->chunk = table == ROW_MEMBER ? share(d->host->world, key, bytes, len) : must(chunk_copy(bytes, len));
-}
-
-static void do_save(struct disk *d, const struct effect *e)
-{
-	uint8_t k[ROW_KEY];
-	struct row *r;
-
-	if (plant_save(d, e))
-		return;
-	if (e->chunk) {
-		disk_row(d, e->row.table, &e->row.key, e->chunk->data, e->chunk->len);
-		return;
-	}
-	catalogue_row_key(e->row.table, &e->row.key, k);
-	r = sorted_take(&d->rows, k);
-	if (r)
-		release_row(r);
-}
-
-static void count_lease(struct disk *d, const struct lease_row *l, bool more)
-{
-	for (uint32_t i = 0; i < l->count; i++) {
-		struct leased *a = sorted_find(&d->leased, l->addresses[i].b);
-
-		if (!a) {
-			assert(more);
-			a = must(calloc(1, sizeof(*a)));
-			a->address = l->addresses[i];
-			sorted_add(&d->leased, a);
-		}
-		a->leases += more ? 1 : -1u;
-		if (a->leases == 0)
-			free(sorted_take(&d->leased, l->addresses[i].b));
-	}
-}
-
-void disk_lease(struct disk *d, const struct catalogue_lease *new)
-{
-	uint8_t k[LEASE_KEY];
-	struct lease_row *l, *old;
-
-	catalogue_lease_key(new->slot, &new->volume, k);
-	old = sorted_take(&d->leases, k);
-	if (new->blob) {
-		l = must(calloc(1, sizeof(*l)));
-		memcpy(l->key, k, LEASE_KEY);
-		l->blob = must(chunk_copy(new->blob->data, new->blob->len));
-		l->count = new->count;
-		l->addresses = must(malloc((new->count + 1) * sizeof(*l->addresses)));
-		if (new->count > 0)
-			memcpy(l->addresses, new->addresses, new->count * sizeof(*l->addresses));
-		sorted_add(&d->leases, l);
-		count_lease(d, l, true);
-	}
-	if (old) {
-		count_lease(d, old, false);
-		release_lease(old);
-	}
-}
-
 static int carry_out(struct operation *o, struct event *done)
 {
 	struct disk *d = o->disk;
@@ -343,9 +215,10 @@ static int carry_out(struct operation *o, struct event *done)
 	case EFFECT_PROVE:
 		return do_prove(d, e, done);
 	case EFFECT_SAVE:
-		do_save(d, e);
-		return 0;
+		return disk_save(d, e);
 	case EFFECT_LEASE:
+		if (o->lease.blob && !disk_make_room(d, o->lease.blob->len + o->lease.count * ADDRESS_LEN))
+			return -ENOSPC;
 		disk_lease(d, &o->lease);
 		return 0;
 	default:
@@ -422,6 +295,7 @@ void disk_start(struct disk *d, struct effect *e)
 		if (o->lease.count > 0)
 			memcpy(o->addresses, o->lease.addresses, o->lease.count * sizeof(*o->addresses));
 		o->lease.addresses = o->addresses;
+		o->effect.lease = &o->lease;
 	}
 	o->at = d->host->world->now + how_long(d, e);
 	/* What concerns the same thing goes in order. */
@@ -430,6 +304,10 @@ void disk_start(struct disk *d, struct effect *e)
 
 		if (!before->dead && before->at > o->at && same_thing(&before->effect, e))
 			o->at = before->at;
+	}
+	if (d->doomed && (e->kind == EFFECT_SAVE || e->kind == EFFECT_LEASE)) {
+		d->doomed = false;
+		faults_power(d->host, d->host->world->now + dice_below(&d->host->dice, o->at - d->host->world->now));
 	}
 	list_append(&d->operations, &o->link);
 	d->operation_count++;
@@ -447,45 +325,13 @@ void disk_crash(struct disk *d, bool power)
 		if (o->dead)
 			continue;
 		o->dead = true;
-		/* Torn is the same as lost: recovery verifies what lies behind the last sync. */
+		/* A torn chunk is the same as a lost one: recovery verifies what lies behind the last sync. */
 		if (o->effect.kind == EFFECT_READ || o->effect.kind == EFFECT_PROVE || dice_percent(dice, power ? 60 : 20))
 			continue;
-		carry_out(o, &done);
+		if (carry_out(o, &done) == 0 && power && dice_percent(dice, TORN))
+			disk_tear(d, &o->effect);
 		chunk_drop(done.chunk);
 	}
-}
-
-void disk_rot(struct disk *d, unsigned int n)
-{
-	while (n-- > 0 && d->records.count > 0) {
-		struct record *r = sorted_at(&d->records, dice_below(&d->host->dice, d->records.count));
-		struct world *w = d->host->world;
-		uint8_t *bytes;
-		struct chunk *bad;
-
-		if (r->rotten || r->chunk->len == 0)
-			continue;
-		bad = must(chunk_new(r->chunk->len, &bytes));
-		memcpy(bytes, r->chunk->data, r->chunk->len);
-		bytes[dice_below(&d->host->dice, r->chunk->len)] ^= (uint8_t)(1u << dice_below(&d->host->dice, 8));
-		chunk_drop(r->chunk);
-		r->chunk = bad;
-		r->rotten = true;
-		books_lost(w, d->host, &r->address, LOST_BY_FAULT, is_kept(r));
-		trace(w, d->host, TRACE_FAULT, 0, 0, "rot in %s", short_of(&r->address));
-	}
-}
-
-struct record *disk_next_rotten(const struct disk *d, const struct record *after)
-{
-	struct sorted_place p;
-	struct record *r;
-
-	sorted_from(&d->records, after ? after->address.b : NULL, &p);
-	while ((r = sorted_next(&d->records, &p)))
-		if (r->rotten && r != after)
-			return r;
-	return NULL;
 }
 
 void disk_honest(struct disk *d)
@@ -497,27 +343,11 @@ void disk_honest(struct disk *d)
 static void clear(struct disk *d)
 {
 	sorted_free(&d->records, release_record);
-	sorted_free(&d->rows, release_row);
-	sorted_free(&d->leases, release_lease);
+	sorted_free(&d->rows, disk_release_row);
+	sorted_free(&d->leases, disk_release_lease);
 	sorted_free(&d->leased, free);
 	sorted_free(&d->forgotten, free);
 	d->used = 0;
-}
-
-void disk_leases_lost(struct disk *d)
-{
-	struct sorted_place p;
-	struct leased *l;
-
-	sorted_from(&d->leased, NULL, &p);
-	while ((l = sorted_next(&d->leased, &p)))
-		books_lease_lost(d->host->world, d->host, &l->address);
-}
-
-void disk_forget_leases(struct disk *d)
-{
-	sorted_free(&d->leases, release_lease);
-	sorted_free(&d->leased, free);
 }
 
 void disk_wipe(struct disk *d)
@@ -528,7 +358,7 @@ void disk_wipe(struct disk *d)
 	sorted_from(&d->records, NULL, &p);
 	while ((r = sorted_next(&d->records, &p)))
 		if (!r->rotten)
-			books_lost(d->host->world, d->host, &r->address, LOST_BY_FAULT, is_kept(r));
+			books_lost(d->host->world, d->host, &r->address, LOST_BY_FAULT, disk_keeps(r));
 	disk_leases_lost(d);
 	clear(d);
 	d->host->founds = false;

@@ -29,6 +29,8 @@ struct disk {
 	uint64_t slow;			/* times the usual */
 	struct list operations;		/* under way */
 	unsigned int operation_count;
+	bool spoilt;			/* there are rows or leases that are not what was saved: found when it is opened */
+	bool doomed;			/* the power goes when it next writes a row or a lease */
 	bool forgets;			/* a liar's: says that it stored, and did not */
 	struct sorted forgotten;	/* what it says it has */
 };
@@ -50,9 +52,15 @@ void disk_leases_lost(struct disk *d);
 /** disk_forget_leases(d): a plant. */
 void disk_forget_leases(struct disk *d);
 
-/** disk_wipe(d): a new disk.  disk_rot(d, n): bits flip in ${n} records.  disk_honest(d): forgets no more. */
+/** disk_open(d): before a process starts: rows and leases that are rotten or torn are found, and set aside; where there are any,
+ * the store has a new generation. */
+void disk_open(struct disk *d);
+
+/** disk_wipe(d): a new disk.  disk_rot(d, n): bits flip in ${n} records; disk_rot_rows(d, n): in ${n} rows and leases, while no process
+ * runs.  disk_honest(d): forgets no more. */
 void disk_wipe(struct disk *d);
 void disk_rot(struct disk *d, unsigned int n);
+void disk_rot_rows(struct disk *d, unsigned int n);
 void disk_honest(struct disk *d);
 
 /** disk_drop(d, a, how): the copy is gone, and its node was not told. */

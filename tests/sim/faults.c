@@ -60,11 +60,38 @@ static void restart(struct world *w, struct host *h)
 	world_plan(w, a_while(w, 100 * MS, 20 * S), fire_start, h, 0);
 }
 
+static void fire_power(struct world *w, void *arg, uint64_t unused)
+{
+	struct host *h = arg;
+
+	(void)unused;
+	if (!h->node || !w->faults->running)
+		return;
+	host_stop(h, true);
+	world_plan(w, a_while(w, 5 * S, 60 * S), fire_start, h, 0);
+}
+
+void faults_power(struct host *h, uint64_t at)
+{
+	world_plan(h->world, at, fire_power, h, 0);
+}
+
+/* At any time; or in the middle of a write, which at any time is rare. */
 static void power(struct world *w, struct host *h)
+{
+	if (dice_percent(&w->faults->dice, 50))
+		h->disk->doomed = true;
+	else
+		fire_power(w, h, 0);
+}
+
+/* They are read when the store is opened: so it is shut first. */
+static void rot_rows(struct world *w, struct host *h)
 {
 	if (!h->node)
 		return;
 	host_stop(h, true);
+	disk_rot_rows(h->disk, (unsigned int)dice_between(&w->faults->dice, 1, 3));
 	world_plan(w, a_while(w, 5 * S, 60 * S), fire_start, h, 0);
 }
 
@@ -89,6 +116,7 @@ static void fire_usual(struct world *w, void *arg, uint64_t unused)
 	(void)unused;
 	h->disk->capacity = UINT64_MAX / 4;
 	h->disk->slow = 1;
+	h->disk->doomed = h->disk->doomed && w->faults->running;
 	h->cost = 0;
 	h->thawed = host_ready(h);
 	h->crawls = false;
@@ -306,7 +334,10 @@ static void strike(struct world *w, enum fault f, struct host *h)
 		power(w, h);
 		break;
 	case FAULT_ROT:
-		disk_rot(h->disk, (unsigned int)dice_between(d, 1, 3));
+		if (dice_percent(d, 70))
+			disk_rot(h->disk, (unsigned int)dice_between(d, 1, 3));
+		else
+			rot_rows(w, h);
 		break;
 	case FAULT_WIPE:
 		wipe(w, h);

@@ -624,6 +624,7 @@ void host_start(struct host *h)
 	bool founds = ring_lost(w);
 
 	assert(!h->node && !h->off && !h->gone);
+	disk_open(h->disk);
 	/* Who founds the ring, the first one, has nobody to ask.  Later it is told of others, as a machine that lost its disk is. */
 	h->founds |= founds;
 	/* Of a ring that is founded anew it is the only member, until the others come. */

@@ -183,6 +183,11 @@ void load_wiped(struct host *h)
 	writers_lost(h->world, h);
 }
 
+void load_row_lost(struct host *h, uint8_t table, const struct address *key)
+{
+	writers_row_lost(h->world, h, table, key);
+}
+
 unsigned int load_waiting(const struct world *w)
 {
 	return w->load->waiting;

@@ -22,6 +22,8 @@ void load_reply(struct host *h, const struct effect *e);
 void load_gone(struct host *h);
 /** load_wiped(h): its disk is about to be lost: who read there forgets what he saw. */
 void load_wiped(struct host *h);
+/** load_row_lost(h, table, key): a row of its disk is. */
+void load_row_lost(struct host *h, uint8_t table, const struct address *key);
 
 /** load_waiting(w): commands that were not answered yet. */
 unsigned int load_waiting(const struct world *w);

@@ -29,7 +29,7 @@ struct request {
 	bool agreed;			/* its host had the right table */
 	struct volume *volume;
 	struct slot_lease *slot;
-	uint64_t seq;
+	uint64_t seq, promised;
 	struct item **items;		/* of a lease */
 	unsigned int count;
 	struct writer *writer;
@@ -77,6 +77,7 @@ struct volume {
 	unsigned int writers;
 	struct version *versions;	/* the newest first */
 	uint64_t acked;			/* seq of the newest that was acknowledged */
+	uint64_t promised;		/* the same, while too few disks were lost for it to be forgotten; else 0 */
 	uint64_t *seen;			/* by host: the newest that its user was told */
 	unsigned int seen_size;
 	bool evidence;			/* somebody was told of two heads */
@@ -126,5 +127,6 @@ void swap_reply(struct world *w, struct request *r, const struct effect *e);
 void writer_gone(struct request *r);
 void writers_wiped(struct world *w, const struct host *h);
 void writers_lost(struct world *w, const struct host *h);	/* the disk of ${h} is about to be */
+void writers_row_lost(struct world *w, const struct host *h, uint8_t table, const struct address *volume);	/* so is a row of it */
 
 #endif

@@ -15,7 +15,7 @@ const char *const plant_names[PLANTS] = {
 	"nothing", "lose-chunk", "false-ack", "wrong-byte", "delete-leased", "keep-unleased", "resurrect", "deaf-owner",
 	"split-view", "waste", "head-back", "two-heads", "stall-command", "greedy", "nondeterminism",
 	"lose-one-more", "false-proof", "delete-young", "forget-leases", "resurrect-one", "overwrite",
-	"false-miss", "wrong-owner", "go-on",
+	"false-miss", "wrong-owner", "go-on", "small-ring", "slow-disk", "twice", "same-store", "forgery",
 };
 
 void options_of_seed(uint64_t seed, struct options *o)

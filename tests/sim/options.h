@@ -14,10 +14,10 @@ enum part {
 /* What the nemesis does.  Each seed has a subset of its own ("swarm testing", Groce et al. 2012). */
 enum fault {
 	FAULT_RESTART = 1 << 0,		/* a process ends and starts; its disk is as it was synced */
-	FAULT_POWER = 1 << 1,		/* a machine dies: what was not synced is lost or torn */
-	FAULT_ROT = 1 << 2,		/* bits flip on a disk */
+	FAULT_POWER = 1 << 1,		/* a machine dies: what was not synced is lost or torn, rows and leases too */
+	FAULT_ROT = 1 << 2,		/* bits flip on a disk: in chunks, or in rows and leases */
 	FAULT_WIPE = 1 << 3,		/* a disk is lost: a new, empty one */
-	FAULT_FULL = 1 << 4,		/* a disk is full for a while */
+	FAULT_FULL = 1 << 4,		/* a disk is full for a while: nor can rows and leases be written */
 	FAULT_DISK_SLOW = 1 << 5,
 	FAULT_FREEZE = 1 << 6,		/* a process stands still for seconds, and goes on */
 	FAULT_CRAWL = 1 << 7,		/* each of its events takes long */
@@ -37,7 +37,8 @@ enum plant {
 	PLANT_RESURRECT, PLANT_DEAF_OWNER, PLANT_SPLIT_VIEW, PLANT_WASTE, PLANT_HEAD_BACK, PLANT_TWO_HEADS,
 	PLANT_STALL_COMMAND, PLANT_GREEDY, PLANT_NONDETERMINISM,
 	PLANT_LOSE_ONE_MORE, PLANT_FALSE_PROOF, PLANT_DELETE_YOUNG, PLANT_FORGET_LEASES, PLANT_RESURRECT_ONE, PLANT_OVERWRITE,
-	PLANT_FALSE_MISS, PLANT_WRONG_OWNER, PLANT_GO_ON, PLANTS,
+	PLANT_FALSE_MISS, PLANT_WRONG_OWNER, PLANT_GO_ON, PLANT_SMALL_RING, PLANT_SLOW_DISK, PLANT_TWICE, PLANT_SAME_STORE,
+	PLANT_FORGERY, PLANTS,
 };
 
 struct options {

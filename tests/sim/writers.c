@@ -83,6 +83,7 @@ static void ask_head(struct world *w, struct host *h, struct volume *v, struct w
 	r->volume = v;
 	r->writer = by;
 	r->seq = v->acked;
+	r->promised = v->promised;
 	r->final = final;
 	if (by)
 		by->busy = true;
@@ -145,39 +146,39 @@ void reader_head(struct world *w, struct volume *v, bool final)
 }
 
 /* What a reader had seen was on his disk. */
+static void forget_seen(struct volume *v, const struct host *h)
+{
+	if (h->index < v->seen_size)
+		v->seen[h->index] = 0;
+}
+
 void writers_wiped(struct world *w, const struct host *h)
 {
 	for (unsigned int i = 0; i < w->load->volumes; i++)
-		if (h->index < w->load->volume[i].seen_size)
-			w->load->volume[i].seen[h->index] = 0;
+		forget_seen(&w->load->volume[i], h);
 }
 
-/* What its disk has of a volume, as an owner's: both heads of a seq?  The newest head's seq, or 0? */
-static bool has_evidence(const struct host *h, const struct volume *v, uint64_t *seq)
+/* Has its disk, as an owner's, both heads of a seq (0), or a head of ${seq} or newer? */
+static bool has_head(const struct host *h, const struct volume *v, uint64_t seq)
 {
 	struct catalogue *c = &h->disk->catalogue;
 	struct chunk *row = c->row(c, &(struct catalogue_row_key){ .table = ROW_HEAD, .key = v->id });
 	struct head_row read;
-	bool read_well = head_row_read(row, &read) == 0, has = read_well && read.forked;
-	const struct head_item *newest = read_well ? head_row_newest(&read) : NULL;
+	const struct head_item *newest = head_row_read(row, &read) == 0 ? head_row_newest(&read) : NULL;
+	bool has = seq == 0 ? row && read.forked : newest && newest->seq >= seq;
 
-	if (seq)
-		*seq = newest ? newest->seq : 0;
 	chunk_drop(row);
 	return has;
 }
 
 static bool has_newest(const struct host *h, const struct volume *v)
 {
-	uint64_t seq;
-
-	has_evidence(h, v, &seq);
-	return seq >= v->acked;
+	return !v->acked || has_head(h, v, v->acked);
 }
 
 /* A head counts while a majority of the owners have it.  With more than R/2 of their disks, or with liars that said that they had it, it is
  * gone: whoever comes after them knows of no head, and a writer on a new machine begins anew. */
-static void heads_lost(struct volume *v, struct world *w, const struct ring *table, const struct host *lost)
+static void newest_lost(struct world *w, struct volume *v, const struct ring *table, const struct host *lost)
 {
 	unsigned int have = 0, left = 0;
 	bool owner = false;
@@ -202,22 +203,45 @@ static void heads_lost(struct volume *v, struct world *w, const struct ring *tab
 	v->acked = v->hits = 0;
 }
 
-/* Evidence is as safe as a head that counts: while a majority of the owners' disks that have it are there. */
-void writers_lost(struct world *w, const struct host *h)
+/* Does a majority of the owners' disks have it, without that of ${lost}? */
+static bool is_safe(struct world *w, const struct volume *v, const struct ring *table, uint64_t seq, const struct host *lost)
+{
+	unsigned int have = 0;
+
+	for (unsigned int k = 0; k < w->hosts; k++)
+		have += w->host[k] != lost && w->host[k]->member && !w->host[k]->liar && has_head(w->host[k], v, seq);
+	return have >= table->replicas / 2 + 1;
+}
+
+/* The disk of ${h}, or its row of heads: evidence, and a head that was accepted, are safe while a majority has them. */
+static void heads_lost(struct world *w, struct volume *v, const struct host *h)
 {
 	const struct ring *table = books_table(w);
 
-	for (unsigned int i = 0; table && i < w->load->volumes; i++) {
-		struct volume *v = &w->load->volume[i];
-		unsigned int have = 0;
+	if (!table)
+		return;
+	newest_lost(w, v, table, h);
+	if (v->evidence && has_head(h, v, 0))
+		v->evidence = is_safe(w, v, table, 0, h);
+	if (v->promised && has_head(h, v, v->promised) && !is_safe(w, v, table, v->promised, h))
+		v->promised = 0;
+}
 
-		heads_lost(v, w, table, h);
-		if (!v->evidence || !has_evidence(h, v, NULL))
-			continue;
-		for (unsigned int k = 0; k < w->hosts; k++)
-			have += w->host[k] != h && w->host[k]->member && !w->host[k]->liar &&
-			    has_evidence(w->host[k], v, NULL);
-		v->evidence = have >= table->replicas / 2 + 1;
+void writers_lost(struct world *w, const struct host *h)
+{
+	for (unsigned int i = 0; i < w->load->volumes; i++)
+		heads_lost(w, &w->load->volume[i], h);
+}
+
+void writers_row_lost(struct world *w, const struct host *h, uint8_t table, const struct address *volume)
+{
+	for (unsigned int i = 0; i < w->load->volumes; i++) {
+		struct volume *v = &w->load->volume[i];
+
+		if (table == ROW_HEAD_SEEN && address_equal(&v->id, volume))
+			forget_seen(v, h);
+		if (table == ROW_HEAD && address_equal(&v->id, volume))
+			heads_lost(w, v, h);
 	}
 }
 
@@ -242,6 +266,16 @@ static void check_seen(struct world *w, struct volume *v, struct host *h, uint64
 	v->seen[h->index] = seq;
 }
 
+/* What was accepted before he asked, he is told, or something newer; liars who are owners may have forgotten it. */
+static void check_promised(struct world *w, const struct request *r, uint64_t seq)
+{
+	const struct volume *v = r->volume;
+
+	if (seq < r->promised && v->promised && !v->evidence && !(w->options.faults & FAULT_LIARS))
+		world_fail(w, "heads", "%s is told that head %llu of volume %u is the newest; %llu was accepted", r->host->name,
+		    (unsigned long long)seq, v->number, (unsigned long long)r->promised);
+}
+
 void head_reply(struct world *w, struct request *r, const struct effect *e)
 {
 	struct volume *v = r->volume;
@@ -254,6 +288,8 @@ void head_reply(struct world *w, struct request *r, const struct effect *e)
 		writer_gone(r);
 	if (e->result == -EUCLEAN)
 		v->evidence = true;
+	if (e->result == -ENOENT)
+		check_promised(w, r, 0);
 	if (e->result != 0) {
 		w->load->figures.heads_failed++;
 		if (e->result == -ENOENT && r->writer && r->seq == 0) {
@@ -270,6 +306,7 @@ void head_reply(struct world *w, struct request *r, const struct effect *e)
 		return;
 	}
 	check_seen(w, v, r->host, h.seq);
+	check_promised(w, r, h.seq);
 	if (r->writer) {
 		r->writer->known = true;
 		r->writer->seq = x->seq;
@@ -293,7 +330,7 @@ static void accept(struct world *w, struct request *r)
 	x->acked = true;
 	/* A disk that was lost meanwhile may be one that had acknowledged it. */
 	if (x->seq > v->acked) {
-		v->acked = x->seq;
+		v->acked = v->promised = x->seq;
 		v->hits = v->losses - r->losses;
 	}
 	r->writer->seq = x->seq;
