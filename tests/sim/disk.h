@@ -49,8 +49,9 @@ void disk_crash(struct disk *d, bool power);
 /** disk_leases_lost(d): it is about to be lost, or not to be asked any more: the books are told of the leases on it. */
 void disk_leases_lost(struct disk *d);
 
-/** disk_forget_leases(d): a plant. */
+/** disk_forget_leases(d), disk_forget_rows(d, table): plants. */
 void disk_forget_leases(struct disk *d);
+void disk_forget_rows(struct disk *d, uint8_t table);
 
 /** disk_open(d): before a process starts: rows and leases that are rotten or torn are found, and set aside; where there are any,
  * the store has a new generation. */

@@ -155,6 +155,16 @@ void disk_leases_lost(struct disk *d)
 		books_lease_lost(d->host->world, d->host, &l->address);
 }
 
+void disk_forget_rows(struct disk *d, uint8_t table)
+{
+	for (size_t i = d->rows.count; i-- > 0;) {
+		struct row *r = sorted_at(&d->rows, i);
+
+		if (r->key[0] == table)
+			disk_release_row(sorted_take(&d->rows, r->key));
+	}
+}
+
 void disk_forget_leases(struct disk *d)
 {
 	sorted_free(&d->leases, disk_release_lease);

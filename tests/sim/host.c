@@ -630,7 +630,7 @@ void host_start(struct host *h)
 	/* Of a ring that is founded anew it is the only member, until the others come. */
 	if (founds && w->now > 0)
 		books_changed(w);
-	for (unsigned int i = 0; i < SEEDS && i < w->hosts && !founds; i++)
+	for (unsigned int i = 0; i < SEEDS && i < w->hosts && !founds && !plant_alone(h); i++)
 		seeds[i] = w->host[i]->address;
 	memcpy(o.key, h->key, sizeof(o.key));
 	memcpy(o.secret, h->secret, sizeof(o.secret));

@@ -6,6 +6,7 @@
 #include <sodium.h>
 
 #include "tests/sim/books.h"
+#include "tests/sim/plants.h"
 #include "tests/sim/trace.h"
 
 #define SEEN	  8u		/* messages that are kept to be replayed */
@@ -228,6 +229,40 @@ static void replay(struct host *h, const struct effect *e)
 	chunk_drop(bad);
 }
 
+/*
+ * A record of somebody else, or the admin's word that he is evicted, signed by ${h} himself, who is neither: it would win, by its
+ * incarnation, if nobody looked at the signature.
+ */
+static void forge(struct host *h, const struct effect *e)
+{
+	struct world *w = h->world;
+	const struct host *victim = w->host[dice_below(&h->dice, w->hosts)];
+	struct member fields = {
+		.incarnation = UINT64_C(1) << 40, .instance = victim->boot, .generation = victim->disk->generation,
+		.state = dice_percent(&h->dice, 50) ? MEMBER_LEFT : MEMBER_HERE, .weight = 64,
+	}, *forged;
+	struct message m = { .type = WIRE_RECORDS, .has = WIRE_HAS(FIELD_RECORDS) };
+	uint8_t bytes[MEMBER_BLOB_MAX + 2], secret[MEMBER_SECRET];
+	bool real = planted(w, PLANT_FORGERY);
+	int rc, len;
+
+	/* Half of a secret is its public key: so the record names the victim, and the signature is the forger's. */
+	memcpy(secret, h->secret, MEMBER_SECRET);
+	memcpy(secret + MEMBER_SECRET - MEMBER_KEY, victim->key, MEMBER_KEY);
+	strcpy(fields.address[0], victim->address);
+	if (real || dice_percent(&h->dice, 50))
+		rc = member_evict(&w->file.id, &victim->id, real ? w->admin_secret : h->secret, &forged);
+	else
+		rc = member_sign(&fields, &w->file.id, secret, &forged);
+	if (rc != 0)
+		must(NULL);
+	len = wire_blob_put(forged->bytes, forged->len, bytes, sizeof(bytes));
+	m.records = (struct wire_slice){ bytes, (size_t)len };
+	trace(w, h, TRACE_LIE, forged->state, victim->index, "forges a word on %s", victim->name);
+	send_message(h, e, &m);
+	member_drop(forged);
+}
+
 void liar_send(struct host *h, const struct effect *e)
 {
 	struct chunk *body = whole(e), *held = NULL, *bad;
@@ -249,6 +284,8 @@ void liar_send(struct host *h, const struct effect *e)
 	}
 	if ((h->lies & LIE_MEMBERS) && dice_percent(&h->dice, 10))
 		replay(h, e);
+	if ((h->lies & LIE_MEMBERS) && dice_percent(&h->dice, 5))
+		forge(h, e);
 	for (unsigned int i = 0; (h->lies & LIE_FLOOD) && i < FLOOD; i++)
 		send_bytes(h, e, e->type, (uint32_t)dice_next(&h->dice), body);
 	chunk_drop(held);

@@ -114,6 +114,8 @@ void load_reply(struct host *h, const struct effect *e)
 		world_fail(w, "waiting", "%s answers a command twice, or one that was not given", h->name);
 		return;
 	}
+	if (planted(w, PLANT_SLOW_DISK) && h->disk->operation_count > 0)
+		return;
 	if (planted(w, PLANT_STALL_COMMAND) && l->tickets > 20 && r->kind == COMMAND_FETCH)
 		return;
 	if (host_clock(h) - r->clock > r->timeout + (h->crawls ? SLACK_CRAWL : SLACK) && w->now > h->thawed + SLACK)

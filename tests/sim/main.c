@@ -108,6 +108,8 @@ static void options_given(const struct arguments *a, struct options *o)
 		o->delete_us = strtoull(g[OPT_DELETE], NULL, 10) * S;
 	if (g[OPT_FAULTS])
 		o->faults = names_read(g[OPT_FAULTS], fault_names, FAULT_ALL, "no such fault");
+	if ((o->faults & FAULT_LIARS) && o->liars == 0)
+		o->liars = o->nodes / 3;
 	if (g[OPT_PARTS])
 		o->parts = names_read(g[OPT_PARTS], part_names, PART_ALL, "no such part");
 	if (g[OPT_PLANT])

@@ -5,9 +5,11 @@
 
 #include "tests/sim/books.h"
 #include "tests/sim/host.h"
+#include "tests/sim/liar.h"
 #include "tests/sim/trace.h"
 
 #define SICK 1u		/* the host that is told apart from the others */
+#define SLOW 10000u	/* times the usual */
 
 /* One that users want, and that was promised to them. */
 static struct item *somebodys(struct world *w, bool leased)
@@ -25,6 +27,33 @@ static void lose(struct world *w, struct item *i)
 {
 	while (i->holders > 0)
 		disk_drop(w->host[i->holder[0]]->disk, &i->address, LOST_BY_PLANT);
+}
+
+void plants_load(struct world *w)
+{
+	struct host *sick = w->host[SICK];
+
+	if (planted(w, PLANT_SMALL_RING)) {
+		host_stop(sick, false);
+		disk_forget_rows(sick->disk, ROW_MEMBER);
+		sick->founds = true;
+		host_start(sick);
+	}
+	if (planted(w, PLANT_FORGERY))
+		liar_begin(sick, LIE_MEMBERS);
+	if (planted(w, PLANT_SLOW_DISK))
+		sick->disk->slow = SLOW;
+}
+
+/* Most owners forget their heads, and count as those who know. */
+static void forget_heads(struct world *w)
+{
+	for (unsigned int k = 1; k < w->hosts; k++) {
+		host_stop(w->host[k], false);
+		disk_forget_rows(w->host[k]->disk, ROW_HEAD);
+		disk_forget_rows(w->host[k]->disk, ROW_HEAD_SEEN);
+		host_start(w->host[k]);
+	}
 }
 
 void plants_heal(struct world *w)
@@ -47,10 +76,12 @@ void plants_heal(struct world *w)
 		disk_put(w->host[k]->disk, &i->address, KIND_DATA, i->chunk, STATE_OWNED);
 	for (unsigned int k = 0; planted(w, PLANT_FORGET_LEASES) && k < w->hosts; k++)
 		disk_forget_leases(w->host[k]->disk);
+	if (planted(w, PLANT_SAME_STORE))
+		forget_heads(w);
 	/* Many bytes are to be moved, so that it shows when they are moved for nothing. */
-	for (unsigned int n = 0; planted(w, PLANT_WASTE) && n < books_count(w); n++) {
+	for (unsigned int n = 0; (planted(w, PLANT_WASTE) || planted(w, PLANT_TWICE)) && n < books_count(w); n++) {
 		i = books_item(w, n);
-		if (i->leased && i->holders > 1)
+		if (i->wanted && i->holders > 1)
 			disk_drop(w->host[i->holder[0]]->disk, &i->address, LOST_BY_FAULT);
 	}
 }
@@ -87,6 +118,8 @@ int plant_write(const struct disk *d, bool *skip)
 		return -EIO;
 	if (planted(w, PLANT_WASTE) && w->healing && dice_percent(&d->host->dice, 75))
 		return -EIO;
+	if (planted(w, PLANT_TWICE) && w->healing && dice_percent(&d->host->dice, 50))
+		return -EIO;
 	*skip = false;
 	return 0;
 }
@@ -112,8 +145,13 @@ bool plant_save(const struct disk *d, const struct effect *e)
 	    d->catalogue.row((struct catalogue *)(uintptr_t)&d->catalogue, &e->row);
 }
 
+bool plant_alone(const struct host *h)
+{
+	return planted(h->world, PLANT_SMALL_RING) && h->index == SICK && h->founds;
+}
+
 bool plant_deaf(const struct host *h, const struct link_message *m)
 {
-	return planted(h->world, PLANT_SPLIT_VIEW) && h->index == SICK &&
+	return (planted(h->world, PLANT_SPLIT_VIEW) || plant_alone(h)) && h->index == SICK &&
 	    (m->type == WIRE_RECORDS || m->type == WIRE_GOSSIP || m->type == WIRE_PING || m->type == WIRE_ACK);
 }

@@ -28,6 +28,11 @@
  * false-miss		who reads what owners have is told that it is nowhere		bytes
  * wrong-owner		a node keeps as an owner's what is not for it, and never looks	convergence
  * go-on		a writer goes on when there is evidence				heads
+ * small-ring		who knew all acknowledges by a ring of himself alone		loss
+ * slow-disk		who has a slow disk answers when that has nothing to do		waiting
+ * twice		each chunk that is to be moved is moved twice			convergence
+ * same-store		a store in which rows were bad does not count as a new one	heads
+ * forgery		others believe that a member was evicted by who may not		convergence
  */
 #ifndef TESTS_SIM_PLANTS_H
 #define TESTS_SIM_PLANTS_H
@@ -42,7 +47,9 @@ static inline bool planted(const struct world *w, enum plant p)
 	return w->options.plant == p;
 }
 
-/** plants_heal(w), plants_deleted(w): what goes wrong when all else is well again, or when what nobody leases has gone. */
+/** plants_load(w), plants_heal(w), plants_deleted(w): what goes wrong while users are at work, when all else is well again, or when
+ * what nobody leases has gone. */
+void plants_load(struct world *w);
 void plants_heal(struct world *w);
 void plants_deleted(struct world *w);
 
@@ -54,6 +61,9 @@ struct chunk *plant_read(const struct disk *d, const struct chunk *c);
 
 /** plant_save(d, e): a row is not written though it is said to be. */
 bool plant_save(const struct disk *d, const struct effect *e);
+
+/** plant_alone(h): ${h} knows nobody to ask when it starts. */
+bool plant_alone(const struct host *h);
 
 /** plant_deaf(h, m): what was sent to ${h} is lost within it. */
 bool plant_deaf(const struct host *h, const struct link_message *m);

@@ -20,7 +20,7 @@ caught() {
 	echo "not ok - $checker catches $plant: $out"
 }
 
-echo "1..24"
+echo "1..29"
 caught lose-chunk loss
 caught false-ack loss
 caught wrong-byte bytes
@@ -44,6 +44,11 @@ caught overwrite heads
 caught false-miss bytes
 caught wrong-owner convergence
 caught go-on heads
+caught small-ring loss --parts insert,lease
+caught slow-disk waiting
+caught twice convergence --chunks 300 --load 300
+caught same-store heads
+caught forgery convergence --parts none
 out=$("$B/sim" --seed 5 --quiet --nodes 3 --faults none --delete 180000)
 case $out in
 *": ok"*) echo "ok - where nothing is planted, nobody speaks up" ;;

@@ -133,6 +133,7 @@ static void live(struct world *w, struct outcome *out)
 	trace(w, NULL, TRACE_PHASE, 2, 0, "users and nemesis are at work");
 	load_start(w);
 	faults_start(w);
+	plants_load(w);
 	if (!world_run(w, w->now + w->options.load_us))
 		return;
 	healing = w->now;
