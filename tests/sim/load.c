@@ -15,6 +15,7 @@
 #define SLACK	 (1 * S)	/* beyond its timeout: a timer, a turn of the loop */
 #define SLACK_CRAWL (60 * S)	/* where each event takes long, those before it do, too */
 #define EVICT_AGAIN (2 * S)
+#define DROPS	 5u
 
 static void fire_look(struct world *w, void *arg, uint64_t unused);
 static void evict_again(struct world *w, struct host *whom);
@@ -322,6 +323,13 @@ bool load_lease_all(struct world *w)
 		while (w->load->waiting < w->load->requests / 4 && lease_some(w, &w->load->volume[i]))
 			done = false;
 	return done && w->load->waiting == 0;
+}
+
+void load_drop_some(struct world *w)
+{
+	for (unsigned int i = 0; i < w->load->volumes; i++)
+		for (unsigned int k = 0; k < DROPS; k++)
+			lease_drop(w, &w->load->volume[i]);
 }
 
 void load_read_all(struct world *w)

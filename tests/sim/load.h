@@ -39,6 +39,9 @@ void load_simple(struct world *w, struct host *h, enum command_kind kind, uint64
  * says.  True: nothing is left to do. */
 bool load_lease_all(struct world *w);
 
+/** load_drop_some(w): volumes want less than they did. */
+void load_drop_some(struct world *w);
+
 /** load_read_all(w): each item that should be there is fetched once, by somebody; and each volume's head. */
 void load_read_all(struct world *w);
 

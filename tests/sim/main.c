@@ -20,7 +20,7 @@ extern const char sim_commit[];
 
 enum option_key {
 	OPT_SEED = 1, OPT_SEEDS, OPT_TRACE, OPT_QUIET, OPT_NODES, OPT_FAULTS, OPT_PARTS, OPT_PLANT, OPT_TWICE, OPT_SCENARIO,
-	OPT_FIGURES, OPT_LOAD, OPT_SETTLE, OPT_DELETE, OPT_REPLICAS, OPT_ACKS, OPT_CHUNKS, OPT_COUNT,
+	OPT_FIGURES, OPT_LOAD, OPT_SETTLE, OPT_DELETE, OPT_REPLICAS, OPT_ACKS, OPT_CHUNKS, OPT_AWAY, OPT_COUNT,
 };
 
 static const struct option long_options[] = {
@@ -32,7 +32,7 @@ static const struct option long_options[] = {
 	{ "figures", no_argument, NULL, OPT_FIGURES }, { "load", required_argument, NULL, OPT_LOAD },
 	{ "settle", required_argument, NULL, OPT_SETTLE }, { "delete", required_argument, NULL, OPT_DELETE },
 	{ "replicas", required_argument, NULL, OPT_REPLICAS }, { "acks", required_argument, NULL, OPT_ACKS },
-	{ "chunks", required_argument, NULL, OPT_CHUNKS }, { NULL, 0, NULL, 0 },
+	{ "chunks", required_argument, NULL, OPT_CHUNKS }, { "away", required_argument, NULL, OPT_AWAY }, { NULL, 0, NULL, 0 },
 };
 
 struct arguments {
@@ -106,6 +106,8 @@ static void options_given(const struct arguments *a, struct options *o)
 		o->settle_us = strtoull(g[OPT_SETTLE], NULL, 10) * S;
 	if (g[OPT_DELETE])
 		o->delete_us = strtoull(g[OPT_DELETE], NULL, 10) * S;
+	if (g[OPT_AWAY])
+		o->away_us = strtoull(g[OPT_AWAY], NULL, 10) * S;
 	if (g[OPT_FAULTS])
 		o->faults = names_read(g[OPT_FAULTS], fault_names, FAULT_ALL, "no such fault");
 	if ((o->faults & FAULT_LIARS) && o->liars == 0)

@@ -59,5 +59,9 @@ void options_of_seed(uint64_t seed, struct options *o)
 		o->faults &= ~(unsigned int)(FAULT_LIARS | FAULT_MEMBERS);
 		o->liars = 0;
 		o->delete_us = 50 * 3600 * (uint64_t)S;
+		if (dice_percent(&d, 50)) {
+			o->away_us = 40 * 3600 * (uint64_t)S;
+			o->delete_us += o->away_us;
+		}
 	}
 }

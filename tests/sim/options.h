@@ -53,6 +53,7 @@ struct options {
 	uint64_t load_us;		/* how long users and nemesis are at work */
 	uint64_t settle_us;		/* how long the ring may take to heal */
 	uint64_t delete_us;		/* then: how long until what is not leased must have gone; 0: not looked at */
+	uint64_t away_us;		/* in this time one machine is away at first, with all that it has; 0: none is */
 	uint64_t latency_min, latency_max;	/* us, one way */
 	uint64_t bandwidth;		/* bytes a second of a node's uplink */
 	uint64_t fault_every;		/* us, on average */

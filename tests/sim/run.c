@@ -91,6 +91,15 @@ static void scrub(struct world *w)
 	}
 }
 
+/* All that volumes want now is leased, as far as that can be. */
+static bool leased(struct world *w)
+{
+	if (w->options.parts & PART_LEASE)
+		for (unsigned int i = 0; i < 60 && !load_lease_all(w) && answered(w); i++)
+			world_run(w, w->now + 1 * S);
+	return answered(w);
+}
+
 static bool healed(struct world *w)
 {
 	load_stop(w);
@@ -101,10 +110,24 @@ static bool healed(struct world *w)
 	awake(w);
 	check_traffic_start(w);
 	scrub(w);
-	if (w->options.parts & PART_LEASE)
-		for (unsigned int i = 0; i < 60 && !load_lease_all(w) && answered(w); i++)
-			world_run(w, w->now + 1 * S);
-	return answered(w) && run_settled(w, w->options.settle_us);
+	return leased(w) && run_settled(w, w->options.settle_us);
+}
+
+/* A machine misses what is dropped meanwhile, and brings its copies and leases of before when it comes back. */
+static bool away(struct world *w)
+{
+	struct host *h = w->host[0];
+
+	if (w->options.away_us == 0 || !h->node)
+		return true;
+	host_stop(h, true);
+	load_drop_some(w);
+	if (!leased(w) || !world_run(w, w->now + w->options.away_us))
+		return false;
+	host_power(h);
+	host_start(h);
+	/* Leases that had to wait for it. */
+	return world_run(w, w->now + 60 * S) && leased(w);
 }
 
 static bool deleted(struct world *w)
@@ -115,6 +138,8 @@ static bool deleted(struct world *w)
 	if (w->options.delete_us == 0)
 		return true;
 	trace(w, NULL, TRACE_PHASE, 4, 0, "what nobody leases is to go");
+	if (!away(w))
+		return false;
 	while (w->now < until && !w->verdict.failed && !check_deleted(w, why, sizeof(why)))
 		world_run(w, w->now + 600 * (uint64_t)S);
 	if (!check_deleted(w, why, sizeof(why)))
