@@ -98,7 +98,7 @@ PROGRAMS := $(B)/dhtfs $(B)/dhtctl $(B)/nullfs $(B)/benchio
 BENCHES := $(addprefix $(B)/,dhtbench chunkbench corebench filebench)
 
 .SECONDARY:
-.PHONY: all help ringstat deps deps-test deps-bench deps-fuzz mount sim sims test unit mount-helpers bench soak fuzz install clean
+.PHONY: always all help ringstat deps deps-test deps-bench deps-fuzz mount sim sims test unit mount-helpers bench soak fuzz install clean
 all: $(PROGRAMS)
 
 help:
@@ -169,10 +169,12 @@ $(TESTS): %: %.o
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
 
 # The simulator has no network and no mount: it links neither libuv nor libfuse.  Its program knows its commit.
-$(B)/sim: $(call objs,tests/sim,$(SIM)) $(B)/libnet.a $(B)/libchunker.a
-	$(Q)echo "const char sim_commit[] = \"$$(git describe --always --dirty 2>/dev/null)\";" | \
-	    $(CC) -x c -c -o $(B)/tests/sim/commit.o -
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(B)/tests/sim/commit.o $(LIBS_CHUNKER)
+$(B)/sim: $(call objs,tests/sim,$(SIM)) $(B)/tests/sim/commit.c $(B)/libnet.a $(B)/libchunker.a
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_CHUNKER)
+$(B)/tests/sim/commit.c: always
+	$(Q)mkdir -p $(@D)
+	$(Q)echo "const char sim_commit[] = \"$$(git describe --always --dirty 2>/dev/null)\";" >$@.new
+	$(Q)cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
 # The same without optimisation: its traces must be the same.
 sims: $(B)/sim

@@ -7,6 +7,7 @@
  *	sim --scenario NAME, sim --figures	runs that measure
  */
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,7 +131,7 @@ static void options_print(const struct options *o)
 	    (double)o->latency_min / MS, (double)o->latency_max / MS, (double)o->bandwidth / 1e6);
 }
 
-static void outcome_print(const struct options *o, const struct outcome *out)
+static void outcome_print(const struct outcome *out)
 {
 	const struct load_figures *f = &out->figures;
 	char hash[ADDRESS_TEXT_LEN + 1];
@@ -146,11 +147,6 @@ static void outcome_print(const struct options *o, const struct outcome *out)
 	    (unsigned long long)out->traffic_ideal, out->memory_max);
 	printf("  %llu s of virtual time, %llu events, %.2f s of processor time\n  trace %s\n",
 	    (unsigned long long)(out->virtual_us / S), (unsigned long long)out->events, (double)out->cpu_us / 1e6, hash);
-	if (out->verdict.failed)
-		printf("seed %llu, commit %s: FAILED: %s: %s (at %.6f s)\n", (unsigned long long)o->seed, sim_commit,
-		    out->verdict.checker, out->verdict.text, (double)out->verdict.at / S);
-	else
-		printf("seed %llu: ok\n", (unsigned long long)o->seed);
 }
 
 static void outcome_line(const struct options *o, const struct outcome *out)
@@ -164,6 +160,24 @@ static void outcome_line(const struct options *o, const struct outcome *out)
 	else
 		printf("seed %llu: ok, %.16s, %.2f s\n", (unsigned long long)o->seed, hash, (double)out->cpu_us / 1e6);
 	fflush(stdout);
+}
+
+/* An assertion in the core ends the process: who reads that must know which seed it was. */
+static char running[200];
+
+static void aborted(int signal)
+{
+	/* By the one thread, and not from within stdio: what is buffered of the trace is wanted, too. */
+	(void)signal;
+	fputs(running, stdout);
+	fflush(stdout);
+}
+
+static void note_running(const struct options *o)
+{
+	snprintf(running, sizeof(running), "seed %llu, commit %s: FAILED: aborted: an assertion does not hold\n",
+	    (unsigned long long)o->seed, sim_commit);
+	signal(SIGABRT, aborted);
 }
 
 /* 7: determinism. */
@@ -191,13 +205,13 @@ static unsigned int run_seeds(const struct arguments *a)
 		if (!a->quiet)
 			options_print(&o);
 		fflush(stdout);
+		note_running(&o);
 		run(&o, &out);
 		if (a->twice)
 			run_again(&o, &out);
-		if (a->quiet)
-			outcome_line(&o, &out);
-		else
-			outcome_print(&o, &out);
+		if (!a->quiet)
+			outcome_print(&out);
+		outcome_line(&o, &out);
 		failed += out.verdict.failed;
 	}
 	return failed;
