@@ -214,7 +214,7 @@ static bool is_safe(struct world *w, const struct volume *v, const struct ring *
 }
 
 /* The disk of ${h}, or its row of heads: evidence, and a head that was accepted, are safe while a majority has them. */
-static void heads_lost(struct world *w, struct volume *v, const struct host *h)
+static void volume_hit(struct world *w, struct volume *v, const struct host *h)
 {
 	const struct ring *table = books_table(w);
 
@@ -230,7 +230,7 @@ static void heads_lost(struct world *w, struct volume *v, const struct host *h)
 void writers_lost(struct world *w, const struct host *h)
 {
 	for (unsigned int i = 0; i < w->load->volumes; i++)
-		heads_lost(w, &w->load->volume[i], h);
+		volume_hit(w, &w->load->volume[i], h);
 }
 
 void writers_row_lost(struct world *w, const struct host *h, uint8_t table, const struct address *volume)
@@ -241,7 +241,7 @@ void writers_row_lost(struct world *w, const struct host *h, uint8_t table, cons
 		if (table == ROW_HEAD_SEEN && address_equal(&v->id, volume))
 			forget_seen(v, h);
 		if (table == ROW_HEAD && address_equal(&v->id, volume))
-			heads_lost(w, v, h);
+			volume_hit(w, v, h);
 	}
 }
 
