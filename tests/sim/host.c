@@ -1,5 +1,3 @@
-#include "tests/sim/host.h"
-
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
@@ -9,51 +7,14 @@
 #include <sodium.h>
 
 #include "tests/sim/books.h"
+#include "tests/sim/host_impl.h"
 #include "tests/sim/liar.h"
 #include "tests/sim/load.h"
 #include "tests/sim/plants.h"
 #include "tests/sim/tables.h"
 #include "tests/sim/trace.h"
 
-#define TABLE_US (50 * MS)	/* to build a table, off the loop */
-#define READ_BUFFER 65536u	/* what a shell reads into */
-#define SEEDS	 3u		/* hosts whose addresses all are given */
-
-struct hostlink {
-	struct list link, dirty;	/* dirty: a ring of its own when it is not */
-	struct hostlink *next;		/* in its bucket */
-	struct host *host;
-	uint32_t number;
-	struct link *core;		/* NULL until the connection is there */
-	struct connection *connection;	/* NULL: broken */
-	uint64_t ticket;		/* of the dial that waits for its answer; 0: none */
-	bool up, full, closing;
-};
-
-struct timed {			/* what is planned for one process */
-	struct list link;		/* of its host */
-	struct host *host;
-	uint64_t boot;
-	struct event event;
-};
-
-static void finish(struct host *h);
-
-static struct timed *timed_new(struct host *h)
-{
-	struct timed *t = must(calloc(1, sizeof(*t)));
-
-	t->host = h;
-	t->boot = h->boot;
-	list_append(&h->timed, &t->link);
-	return t;
-}
-
-static void timed_free(struct timed *t)
-{
-	list_remove(&t->link);
-	free(t);
-}
+#define SEEDS 3u	/* hosts whose addresses all are given */
 
 void hosts_open(struct world *w)
 {
@@ -129,8 +90,7 @@ uint64_t host_clock(const struct host *h)
 	return h->clock_base + (uint64_t)(dt + dt / 1000000 * h->skew_ppm + dt % 1000000 * h->skew_ppm / 1000000);
 }
 
-/* When the host's clock will show ${clock}, or a little later. */
-static uint64_t world_time(const struct host *h, uint64_t clock)
+uint64_t host_world_time(const struct host *h, uint64_t clock)
 {
 	uint64_t local = host_clock(h), dt;
 
@@ -146,7 +106,7 @@ void host_set_skew(struct host *h, int64_t ppm)
 	h->clock_origin = h->world->now;
 	h->skew_ppm = ppm;
 	if (h->node)
-		finish(h);
+		host_finish(h);
 }
 
 uint64_t host_ready(const struct host *h)
@@ -159,441 +119,6 @@ void host_freeze(struct host *h, uint64_t until)
 	if (until > h->busy_until)
 		h->busy_until = until;
 	h->thawed = h->busy_until;
-}
-
-/* ---- links ---- */
-
-static struct hostlink *find_link(struct host *h, uint32_t number)
-{
-	struct hostlink *l = h->bucket[number % HOST_BUCKETS];
-
-	while (l && l->number != number)
-		l = l->next;
-	return l;
-}
-
-static struct hostlink *new_link(struct host *h)
-{
-	struct hostlink *l = must(calloc(1, sizeof(*l)));
-
-	l->host = h;
-	l->number = ++h->next_link;
-	list_init(&l->dirty);
-	list_append(&h->links, &l->link);
-	l->next = h->bucket[l->number % HOST_BUCKETS];
-	h->bucket[l->number % HOST_BUCKETS] = l;
-	return l;
-}
-
-static void free_link(struct hostlink *l)
-{
-	struct hostlink **at = &l->host->bucket[l->number % HOST_BUCKETS];
-
-	while (*at != l)
-		at = &(*at)->next;
-	*at = l->next;
-	list_remove(&l->link);
-	list_remove(&l->dirty);
-	link_free(l->core);
-	free(l);
-}
-
-static void set_dirty(struct hostlink *l)
-{
-	list_remove(&l->dirty);
-	list_append(&l->host->dirty, &l->dirty);
-}
-
-static void input(struct host *h, const struct event *e)
-{
-	assert(h->node);
-	h->busy_until = host_ready(h) + h->cost;
-	node_input(h->node, e, host_clock(h));
-}
-
-/* The link is over: the node is told once, and whatever dialled it is answered. */
-static void end_link(struct hostlink *l, int why, enum hang_up how)
-{
-	struct host *h = l->host;
-	struct event down = { .kind = EVENT_LINK_DOWN, .link = l->number, .result = why };
-	struct event failed = { .kind = EVENT_DONE, .ticket = l->ticket, .result = why ? why : -ECONNRESET };
-	bool was_up = l->up, dialled = l->ticket != 0;
-
-	trace(h->world, h, TRACE_LINK, l->number, (uint64_t)(int64_t)why, "link %u down: %s %s", l->number,
-	    why ? strerror(-why) : "closed", l->core ? link_why(l->core) : "");
-	if (l->connection)
-		network_hang_up(l->connection, l, how);
-	free_link(l);
-	if (was_up)
-		input(h, &down);
-	else if (dialled)
-		input(h, &failed);
-}
-
-static void fire_link_deadline(struct world *w, void *arg, uint64_t number)
-{
-	struct timed *t = arg;
-	struct host *h = t->host;
-	struct hostlink *l = h->boot == t->boot && h->node ? find_link(h, (uint32_t)number) : NULL;
-
-	if (l && !l->up && host_ready(h) > w->now) {
-		world_plan(w, host_ready(h), fire_link_deadline, t, number);
-		return;
-	}
-	if (l && !l->up) {
-		end_link(l, -ETIMEDOUT, HANG_UP_CLOSE);
-		finish(h);
-	}
-	timed_free(t);
-}
-
-static void plan_deadline(struct hostlink *l, uint64_t in)
-{
-	struct timed *t = timed_new(l->host);
-
-	world_plan(l->host->world, l->host->world->now + in, fire_link_deadline, t, l->number);
-}
-
-static void open_core(struct hostlink *l, struct connection *c, bool initiator)
-{
-	static const uint8_t no_secret[NOISE_KEY];
-	struct host *h = l->host;
-	struct link_options o = {
-		.kind = LINK_PLAIN, .initiator = initiator, .file = &h->world->file, .key = h->key, .secret = h->secret,
-		.noise_secret = no_secret, .pool = &h->pool, .user = l, .instance = h->disk->generation + h->boot,
-		.now = host_clock(h),
-	};
-
-	dice_fill(&h->dice, o.random, sizeof(o.random));
-	l->connection = c;
-	if (link_new(&o, &l->core) != 0)
-		must(NULL);
-	set_dirty(l);
-}
-
-static void pump(struct hostlink *l)
-{
-	struct event e = { .link = l->number };
-	struct wire_slice out;
-	size_t taken;
-	bool full;
-
-	while (l->connection && link_output(l->core, &out)) {
-		taken = network_write(l->connection, l, out.data, out.len);
-		link_sent(l->core, taken);
-		if (taken < out.len)
-			break;
-	}
-	full = link_full(l->core);
-	if (l->up && full != l->full) {
-		l->full = full;
-		e.kind = full ? EVENT_LINK_FULL : EVENT_LINK_ROOM;
-		input(l->host, &e);
-	}
-}
-
-static void up(struct hostlink *l)
-{
-	struct event e = { .kind = EVENT_LINK_UP, .link = l->number, .ticket = l->ticket, .key = link_peer(l->core) };
-	struct address id;
-
-	l->up = true;
-	l->ticket = 0;
-	member_id(e.key, &id);
-	trace(l->host->world, l->host, TRACE_LINK, l->number, 1, "link %u up: %s", l->number, short_of(&id));
-	input(l->host, &e);
-}
-
-void host_received(struct hostlink *l, const uint8_t *bytes, size_t len)
-{
-	struct host *h = l->host;
-	struct event e = { .kind = EVENT_MESSAGE, .link = l->number };
-	uint32_t number = l->number;
-	struct wire_slice last;
-	int rc = link_input(l->core, bytes, len);
-
-	set_dirty(l);
-	if (rc == 0 && !l->up && link_peer(l->core))
-		up(l);
-	while (rc == 0 && link_receive(l->core, &e.message)) {
-		trace(h->world, h, TRACE_RECEIVE, (uint64_t)e.message.type << 32 | e.message.request, e.message.body->len,
-		    "<- link %u %s %u, %u bytes", number, wire_type_name(e.message.type), e.message.request,
-		    e.message.body->len);
-		h->messages++;
-		if (h->lies)
-			liar_sees(h, &e.message);
-		if (plant_deaf(h, &e.message)) {
-			chunk_drop(e.message.body);
-			continue;
-		}
-		if (planted(h->world, PLANT_GREEDY))
-			h->hoard += READ_BUFFER;
-		input(h, &e);
-	}
-	if (rc != 0) {
-		/* It may have a last word to the other side. */
-		if (link_output(l->core, &last))
-			network_write(l->connection, l, last.data, last.len);
-		end_link(l, rc, HANG_UP_CLOSE);
-	}
-	finish(h);
-}
-
-void host_connected(struct hostlink *l)
-{
-	open_core(l, l->connection, true);
-	plan_deadline(l, LINK_HANDSHAKE_US);
-	finish(l->host);
-}
-
-struct hostlink *host_accept(struct host *h, struct connection *c)
-{
-	struct hostlink *l;
-
-	if (h->gone)
-		return NULL;
-	l = new_link(h);
-	open_core(l, c, false);
-	plan_deadline(l, LINK_HANDSHAKE_US);
-	return l;
-}
-
-void host_room(struct hostlink *l)
-{
-	if (l->core)
-		set_dirty(l);
-	finish(l->host);
-}
-
-void host_broken(struct hostlink *l, int why)
-{
-	struct host *h = l->host;
-
-	l->connection = NULL;
-	end_link(l, why, HANG_UP_CLOSE);
-	finish(h);
-}
-
-/* ---- effects ---- */
-
-static void fire_timed(struct world *w, void *arg, uint64_t unused)
-{
-	struct timed *t = arg;
-	struct host *h = t->host;
-
-	(void)unused;
-	if (h->node && h->boot == t->boot && host_ready(h) > w->now) {
-		world_plan(w, host_ready(h), fire_timed, t, 0);
-		return;
-	}
-	if (!host_done(h, t->boot, &t->event) && t->event.table)
-		tables_put(w, t->event.table);
-	timed_free(t);
-}
-
-static void plan_done(struct host *h, uint64_t in, const struct event *e)
-{
-	struct timed *t = timed_new(h);
-
-	t->event = *e;
-	world_plan(h->world, h->world->now + in, fire_timed, t, 0);
-}
-
-static void dial(struct host *h, const struct effect *e)
-{
-	struct event failed = { .kind = EVENT_DONE, .ticket = e->ticket, .result = -EHOSTUNREACH };
-	struct hostlink *l;
-	unsigned int to;
-
-	if (sscanf(e->text, "n%u:1", &to) != 1 || to >= h->world->hosts) {
-		plan_done(h, 10 * MS, &failed);
-		return;
-	}
-	l = new_link(h);
-	l->ticket = e->ticket;
-	trace(h->world, h, TRACE_LINK, l->number, to, "link %u dials n%u", l->number, to);
-	plan_deadline(l, DIAL_TIMEOUT);
-	l->connection = network_dial(h->world, h, h->world->host[to], l);
-}
-
-static void build_table(struct host *h, const struct effect *e)
-{
-	struct event done = { .kind = EVENT_DONE, .ticket = e->ticket };
-
-	done.table = tables_get(h->world, e->members, e->count, h->world->file.replicas);
-	done.result = done.table ? 0 : -EINVAL;
-	plan_done(h, TABLE_US, &done);
-}
-
-static void keep_table(struct host *h, struct ring *r)
-{
-	if (h->tables == h->tables_size) {
-		h->tables_size = h->tables_size ? 2 * h->tables_size : 4;
-		h->table = must(realloc(h->table, h->tables_size * sizeof(struct ring *)));
-	}
-	h->table[h->tables++] = r;
-}
-
-static void give_back(struct host *h, struct ring *r)
-{
-	for (unsigned int i = 0; i < h->tables; i++)
-		if (h->table[i] == r) {
-			h->table[i] = h->table[--h->tables];
-			tables_put(h->world, r);
-			return;
-		}
-	world_fail(h->world, "memory", "%s gives back a table that it does not have", h->name);
-}
-
-void host_send(struct host *h, const struct effect *e)
-{
-	struct hostlink *l = find_link(h, e->link);
-
-	if (!l || !l->core)
-		return;
-	trace(h->world, h, TRACE_SEND, (uint64_t)e->type << 32 | e->request,
-	    (e->head ? e->head->len : 0) + (e->tail ? e->tail->len : 0), "-> link %u %s %u", e->link,
-	    wire_type_name(e->type), e->request);
-	h->sent_bytes[e->priority] += (e->head ? e->head->len : 0) + (e->tail ? e->tail->len : 0) + LINK_FRAME_HEAD + 2;
-	if (e->tail)
-		h->chunk_bytes[e->priority] += e->tail->len;
-	link_send(l->core, e->type, e->request, e->priority, e->head, e->tail);
-	set_dirty(l);
-}
-
-static void carry_out(struct host *h, struct effect *e)
-{
-	struct world *w = h->world;
-	struct hostlink *l;
-
-	switch (e->kind) {
-	case EFFECT_DIAL:
-		dial(h, e);
-		break;
-	case EFFECT_SEND:
-		if (h->lies)
-			liar_send(h, e);
-		else
-			host_send(h, e);
-		break;
-	case EFFECT_CONSUMED:
-		l = find_link(h, e->link);
-		if (l && l->core) {
-			link_consumed(l->core, e->count);
-			set_dirty(l);
-			while ((l = link_pool_next(&h->pool)))
-				set_dirty(l);
-		}
-		break;
-	case EFFECT_CLOSE:
-		l = find_link(h, e->link);
-		if (l)
-			end_link(l, -ECONNABORTED, HANG_UP_CLOSE);
-		break;
-	case EFFECT_TABLE:
-		build_table(h, e);
-		break;
-	case EFFECT_TABLE_FREE:
-		give_back(h, e->table);
-		break;
-	case EFFECT_REPLY:
-		load_reply(h, e);
-		break;
-	case EFFECT_LOG:
-		trace(w, h, TRACE_LOG, (uint64_t)e->level, 0, "log %d: %s", e->level, e->text);
-		break;
-	case EFFECT_STOP:
-		trace(w, h, TRACE_HOST, 9, 0, "stops: %s", e->text);
-		snprintf(h->stopped, sizeof(h->stopped), "%s", e->text);
-		h->gone = true;
-		break;
-	default:
-		disk_start(h->disk, e);
-	}
-}
-
-static void fire_wake(struct world *w, void *arg, uint64_t unused)
-{
-	struct host *h = arg;
-	struct event e = { .kind = EVENT_TIME };
-
-	(void)unused;
-	if (h->wake != w->now)
-		return;		/* there is an earlier one now, or no process */
-	h->wake = UINT64_MAX;
-	if (!h->node)
-		return;
-	if (host_ready(h) > w->now) {
-		h->wake = host_ready(h);
-		world_plan(w, h->wake, fire_wake, h, 0);
-		return;
-	}
-	if (node_deadline(h->node) <= host_clock(h))
-		input(h, &e);
-	finish(h);
-}
-
-static void fire_stopped(struct world *w, void *arg, uint64_t unused)
-{
-	struct host *h = arg;
-
-	(void)w;
-	(void)unused;
-	if (h->node && h->gone)
-		host_stop(h, false);
-}
-
-/* After each event: its effects, what its links have to write, and when it wants to be woken. */
-static void finish(struct host *h)
-{
-	struct world *w = h->world;
-	struct hostlink *l;
-	struct effect e;
-	uint64_t at;
-
-	do {
-		while (node_poll(h->node, &e)) {
-			carry_out(h, &e);
-			effect_done(&e);
-		}
-		while (!list_empty(&h->dirty)) {
-			l = list_item(h->dirty.next, struct hostlink, dirty);
-			list_remove(&l->dirty);
-			if (l->core)
-				pump(l);
-		}
-		/* A link that has become full was an event, too. */
-	} while (node_poll(h->node, &e) ? (carry_out(h, &e), effect_done(&e), true) : !list_empty(&h->dirty));
-	if (h->gone) {
-		world_plan(w, w->now, fire_stopped, h, 0);
-		return;
-	}
-	if (node_deadline(h->node) == UINT64_MAX)
-		return;
-	at = world_time(h, node_deadline(h->node));
-	if (at < h->wake) {
-		h->wake = at;
-		world_plan(w, at, fire_wake, h, 0);
-	}
-}
-
-bool host_done(struct host *h, uint64_t boot, struct event *e)
-{
-	if (!h->node || h->boot != boot)
-		return false;
-	if (e->table)
-		keep_table(h, e->table);
-	input(h, e);
-	finish(h);
-	return true;
-}
-
-void host_command(struct host *h, const struct command *c)
-{
-	struct event e = { .kind = EVENT_COMMAND, .command = c };
-
-	input(h, &e);
-	finish(h);
 }
 
 /* ---- processes ---- */
@@ -646,8 +171,8 @@ void host_start(struct host *h)
 	if (node_new(&o, &h->node) != 0)
 		must(NULL);
 	trace(w, h, TRACE_HOST, 1, h->boot, "starts, id %s", short_of(&h->id));
-	input(h, &start);
-	finish(h);
+	host_input(h, &start);
+	host_finish(h);
 }
 
 static void count_reads(struct host *h)
@@ -687,7 +212,7 @@ void host_stop(struct host *h, bool power)
 
 			if (l->connection)
 				network_hang_up(l->connection, l, power ? HANG_UP_SILENT : HANG_UP_RESET);
-			free_link(l);
+			hostlink_free(l);
 		}
 		node_free(h->node);
 		h->node = NULL;
