@@ -21,7 +21,7 @@ NET := \
 	view membership gossip swim suspicion exchange self placement \
 	proof chunkserve insert fetch fetch_ask confirm audit foreign foreign_touch move \
 	trie repair repair_slots reconcile reconcile_judge pull spare repair_serve rebalance leave \
-	heads heads_read heads_write heads_row heads_store heads_pull heads_slots heads_lost deletion touches \
+	heads heads_read heads_write heads_row heads_store heads_pull heads_slots heads_lost shares deletion touches \
 	lease lease_end lease_pull lease_push lease_send lease_serve lease_store lease_sweep
 FS := \
 	now options place remount jobs grace roots uploads lookups cache fetch \

@@ -292,6 +292,7 @@ static void end(struct node *n)
 		ask_free(n, list_item(h->asks.next, struct asking, link));
 	heads_store_end(n);
 	heads_pull_end(n);
+	shares_free(&h->brought);
 	free(h);
 	n->heads = NULL;
 }
@@ -301,7 +302,7 @@ static size_t memory(struct node *n)
 	const struct heads *h = n->heads;
 
 	return h ? sizeof(*h) + h->ask_count * sizeof(struct asking) + h->change_count * sizeof(struct head_change) +
-	    heads_pull_memory(n) : 0;
+	    shares_memory(&h->brought) + heads_pull_memory(n) : 0;
 }
 
 const struct machine heads_machine = {

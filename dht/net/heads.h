@@ -31,12 +31,13 @@
  *	- everyone has told who can know: all owners of now and before, and HEAD_WALK members on the walk.
  * Who may have been an owner before and lost its disk (a new store, see ${fresh}) needs k + 1 others.
  *
- * Bounds: HEAD_VOLUMES_MAX rows a slot, each HEAD_HISTORY heads.
+ * Bounds: HEAD_VOLUMES_MAX rows a slot, of those who swap by shares.h, each HEAD_HISTORY heads.
  */
 #ifndef DHT_NET_HEADS_H
 #define DHT_NET_HEADS_H
 
 #include "dht/net/node_impl.h"
+#include "dht/net/shares.h"
 #include "dht/net/signed.h"
 #include "dht/net/trie.h"
 
@@ -44,6 +45,7 @@ struct heads {
 	struct list changes;		/* of rows, oldest first (heads_store.c) */
 	unsigned int change_count;
 	uint32_t seen;			/* rows of ROW_HEAD_SEEN */
+	struct shares brought;		/* volumes, by slot, of those who swap */
 	struct list asks;		/* commands under way (heads.c) */
 	unsigned int ask_count;
 	struct heads_pull *pull;	/* (heads_pull.c) */
@@ -104,6 +106,7 @@ struct head_change {
 	struct wire_slice evidence;	/* another one of the seq of ${head}; .len 0: none */
 	struct wire_slice blobs;	/* heads before it, rising */
 	struct chunk *hold[3];		/* what the slices point into; NULL: the caller keeps it until ${done} */
+	struct address from;		/* the peer that brings it, which may bring a share of all volumes; zeros: it has no bound */
 	bool jump;			/* over a gap */
 	bool saved, added;		/* saved: the row was changed; added: it is a new one */
 	void *user;

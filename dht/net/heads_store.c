@@ -98,21 +98,38 @@ static unsigned int arriving(struct node *n, const struct head_change *c)
 	return count;
 }
 
-/* One more volume: is there room?  Rows of one slot lie together, because a volume's slot is that of its id. */
-static bool room(struct node *n, const struct head_change *c)
+/* How many more volumes there is room for.  Rows of one slot lie together, because a volume's slot is that of its id. */
+static uint32_t room(struct node *n, const struct head_change *c)
 {
 	struct catalogue *cat = n->options.catalogue;
 	struct address at, start;
-	unsigned int slot = ring_slot(&c->volume), count = arriving(n, c);
+	uint32_t slot = ring_slot(&c->volume), count = arriving(n, c), most = HEAD_VOLUMES_MAX;
 	bool more;
 
-	if (c->table == ROW_HEAD_SEEN)
-		return n->heads->seen + count < HEAD_SEEN_MAX;
-	memset(&start, 0, sizeof(start));
-	put_be64(start.b, (uint64_t)slot << (64 - RING_SLOT_BITS));
-	for (more = cat->rows(cat, ROW_HEAD, &start, &at); more && ring_slot(&at) == slot && count < HEAD_VOLUMES_MAX; count++)
-		more = cat->rows(cat, ROW_HEAD, &at, &at);
-	return count < HEAD_VOLUMES_MAX;
+	if (c->table == ROW_HEAD_SEEN) {
+		count += n->heads->seen;
+		most = HEAD_SEEN_MAX;
+	} else {
+		memset(&start, 0, sizeof(start));
+		put_be64(start.b, (uint64_t)slot << (64 - RING_SLOT_BITS));
+		for (more = cat->rows(cat, ROW_HEAD, &start, &at); more && ring_slot(&at) == slot && count < most; count++)
+			more = cat->rows(cat, ROW_HEAD, &at, &at);
+	}
+	return count < most ? most - count : 0;
+}
+
+/* One more volume: may it come? */
+static bool may_add(struct node *n, const struct head_change *c)
+{
+	static const struct address nobody;
+	uint32_t left = room(n, c);
+
+	if (address_equal(&c->from, &nobody) || !left)
+		return left > 0;
+	if (!shares_may(&n->heads->brought, &c->from, ring_slot(&c->volume), left))
+		return false;
+	shares_took(&n->heads->brought, &c->from, ring_slot(&c->volume));
+	return true;
 }
 
 static enum wire_status status_of(enum head_learned learned)
@@ -215,7 +232,7 @@ static void run(struct node *n, struct head_change *c)
 
 	c->added = !was;
 	c->status = end ? WIRE_ENDED : apply(n, c, &row);
-	if (c->saved && c->added && !room(n, c)) {
+	if (c->saved && c->added && !may_add(n, c)) {
 		c->status = WIRE_FULL;
 		c->saved = false;
 	}
@@ -372,6 +389,7 @@ static void serve_swap(struct node *n, struct served *s, const struct message *m
 	c->head = m->head;
 	c->evidence = m->evidence;
 	c->blobs = m->blobs;
+	c->from = s->peer->id;
 	c->user = s;
 	c->done = changed;
 	head_change_start(n, c);

@@ -237,6 +237,7 @@ static void end(struct node *n)
 	lease_end_end(n);
 	lease_store_end(n);
 	free(l->send);
+	shares_free(&l->brought);
 	free(l);
 	n->leases = NULL;
 }
@@ -246,7 +247,8 @@ static size_t memory(struct node *n)
 	const struct leases *l = n->leases;
 
 	return l ? sizeof(*l) + sizeof(*l->send) + l->send->count * sizeof(struct sending) +
-	    l->held * 2 * sizeof(struct address) + l->collected * LEASE_ADDRESSES_MAX * sizeof(struct address) : 0;
+	    l->held * 2 * sizeof(struct address) + l->collected * LEASE_ADDRESSES_MAX * sizeof(struct address) +
+	    shares_memory(&l->brought) : 0;
 }
 
 const struct machine lease_machine = {

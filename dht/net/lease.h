@@ -27,6 +27,9 @@
  * differ, a new owner does it with floor(R'/2)+1 of the owners before (so that it meets every lease that counts),
  * deletion before it deletes.  Where nothing changed nothing is asked.
  *
+ * Nobody fills a slot, or the room for ends, alone: what a peer sends counts as brought by it (shares.h), but for a co-owner of the slot: he
+ * hands over what others brought, and all that he has is fetched anyway.
+ *
  * A slot that is no longer ours, of a volume that is not: its leases are sent to all owners as above, and then removed.
  * One that was made here, of a slot that is not ours: once in DELETE_EPOCH an owner is asked for a newer one, which takes its place.
  */
@@ -34,6 +37,7 @@
 #define DHT_NET_LEASE_H
 
 #include "dht/net/node_impl.h"
+#include "dht/net/shares.h"
 #include "dht/net/signed.h"
 #include "dht/net/trie.h"
 
@@ -41,6 +45,7 @@ struct leases {
 	struct list storing;		/* on their way to the disk */
 	uint32_t held;			/* addresses in them */
 	struct trie_slots known, any;	/* slots whose leases were looked for; those of them that have some */
+	struct shares brought;		/* volumes, by slot, and ends (LEASE_SHARE_ENDS) */
 	struct list ending;		/* ends of volumes on their way to the disk */
 	unsigned int retired;		/* rows of ROW_RETIRED */
 	uint64_t warned;		/* when two of one number were last said to be here; 0: never */
@@ -53,6 +58,8 @@ struct leases {
 	struct lease_send *send;	/* (lease_send.h) */
 	struct lease_sweep *sweep;	/* (lease_sweep.c) */
 };
+
+#define LEASE_SHARE_ENDS RING_SLOTS	/* a key of shares, beside those of slots */
 
 /* ---- lease_store.c: on the disk ---- */
 
@@ -89,6 +96,8 @@ int lease_store(struct node *n, const struct lease *l, const struct wire_slice *
 /** lease_remove(n, volume, slot, ...): likewise, to have none.  -ENOENT: there is none. */
 int lease_remove(struct node *n, const struct address *volume, unsigned int slot,
     void (*done)(struct node *n, void *user, int result), void *user, struct lease_storing **out);
+/** lease_room(n, volume, slot): how many more volumes may have leases in it; UINT32_MAX: ${volume} has one. */
+uint32_t lease_room(struct node *n, const struct address *volume, unsigned int slot);
 /** lease_any(n, slot): is there any? */
 bool lease_any(struct node *n, unsigned int slot);
 void lease_store_forget(struct lease_storing *s);

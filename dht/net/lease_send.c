@@ -188,16 +188,19 @@ static void written(struct node *n, struct work *w, const struct event *e)
 static void settle(struct node *n, struct sending *s)
 {
 	bool self = placement(n) && placement_mine(n, s->slot);
-	unsigned int has = self, all = placement(n) ? placement(n)->replicas : 0, through = self;
+	unsigned int full = 0, has = self, all = placement(n) ? placement(n)->replicas : 0, through = self;
 
 	for (unsigned int i = 0; i < s->lanes; i++) {
 		if (s->lane[i].push.busy)
 			return;
 		has += s->lane[i].has;
 		through += s->lane[i].through;
+		full += s->lane[i].full;
 	}
 	if (all > 0 && has >= all / 2 + 1)
 		answer(n, s, 0);
+	else if (all > 0 && full > all - (all / 2 + 1))
+		answer(n, s, -ENOSPC);
 	if (s->ticket == 0) {
 		end_start(n, s, all > 0 && through == all);
 		return;
@@ -213,6 +216,7 @@ static void pushed(struct node *n, struct lease_push *p, int result)
 	struct sending *s = lane->of;
 
 	lane->has = result == 0;
+	lane->full = result == -ENOSPC;
 	lane->through = result == 0 || result == -ESTALE || result == -EEXIST || result == -EKEYREVOKED || result == -ENOENT;
 	if (lane->has && !sending_has(s, &p->id) && s->who_count < RING_REPLICAS_MAX)
 		s->who[s->who_count++] = p->id;
@@ -231,6 +235,7 @@ static void push_all(struct node *n, struct sending *s)
 	for (unsigned int i = 0; i < s->lanes; i++) {
 		struct lane *lane = &s->lane[i];
 
+		lane->full = false;
 		lane->has = lane->through = sending_has(s, &owner[i]->id);
 		lane->push.id = owner[i]->id;
 		lane->push.volume = s->volume;

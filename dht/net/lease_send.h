@@ -13,6 +13,7 @@ struct lane {				/* to one owner */
 	struct sending *of;
 	struct lease_push push;
 	bool has;			/* it is there */
+	bool full;			/* it has no room for one more volume */
 	bool through;			/* it is, or nothing will ever make it so */
 };
 

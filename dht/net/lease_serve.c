@@ -100,14 +100,39 @@ static void stored(struct node *n, void *user, int result)
 		answer_whole(n, s);
 }
 
+static bool owns(const struct ring *r, const struct address *id, unsigned int slot)
+{
+	int member = ring_find(r, id);
+
+	return member >= 0 && ring_owns(r, slot, (unsigned int)member);
+}
+
+/* Of a co-owner, now or before, all that he has is fetched anyway: what he sends is not counted as brought by him. */
+static bool hands_over(struct node *n, const struct address *id, unsigned int slot)
+{
+	const struct ring *r = placement(n);
+
+	for (unsigned int i = 0; r; r = placement_earlier(n, i++))
+		if (owns(r, id, slot))
+			return true;
+	return false;
+}
+
 /* A whole lease, its addresses malloc'ed and taken over. */
 static void take(struct node *n, struct served *s, const struct lease *l, const struct wire_slice *blob,
     struct address *addresses, uint32_t count)
 {
+	const struct address from = s->peer->id;
+	uint32_t room = lease_room(n, &l->volume, l->slot);
+	bool brings = room != UINT32_MAX && !hands_over(n, &from, l->slot);
 	int err = lease_check(l, addresses, count);
 
+	if (!err && brings && !shares_may(&n->leases->brought, &from, l->slot, room))
+		err = -ENOSPC;
 	if (!err)
 		err = lease_store(n, l, blob, &addresses, stored, s, NULL);
+	if (!err && brings)
+		shares_took(&n->leases->brought, &from, l->slot);
 	free(addresses);
 	if (err)
 		refuse(n, s, &l->volume, err);
@@ -258,10 +283,26 @@ static void retired(struct node *n, void *user, int result)
 	serve_status(n, user, result ? WIRE_FAULT : WIRE_OK);
 }
 
+/* May its peer bring one more end? */
+static bool may_end(struct node *n, const struct served *s)
+{
+	return shares_may(&n->leases->brought, &s->peer->id, LEASE_SHARE_ENDS, RETIRED_MAX - n->leases->retired);
+}
+
 static void serve_retire(struct node *n, struct served *s, const struct message *m)
 {
-	int err = lease_end(n, &m->statement, retired, s, NULL);
+	const struct address from = s->peer->id;
+	struct chunk *known = NULL;
+	struct retire r;
+	int err = retire_read(m->statement.data, m->statement.len, &n->file.id, &r);
 
+	if (!err && (known = lease_ended(n, &r.volume)))
+		err = -EALREADY;
+	else if (!err && !may_end(n, s))
+		err = -ENOSPC;
+	else if (!err && !(err = lease_end(n, &m->statement, retired, s, NULL)))
+		shares_took(&n->leases->brought, &from, LEASE_SHARE_ENDS);
+	chunk_drop(known);
 	if (err == -EALREADY)
 		serve_status(n, s, WIRE_OK);
 	else if (err)

@@ -214,14 +214,14 @@ static bool is_stored(struct node *n, const struct address *volume, unsigned int
 }
 
 /* All are counted only for the first lease of a volume in a slot; those on their way to the disk, too. */
-static bool has_room(struct node *n, const struct address *volume, unsigned int slot)
+uint32_t lease_room(struct node *n, const struct address *volume, unsigned int slot)
 {
 	struct catalogue *c = n->options.catalogue;
 	struct address at, *after = NULL;
-	unsigned int volumes = 0;
+	uint32_t volumes = 0;
 
 	if (is_stored(n, volume, slot))
-		return true;
+		return UINT32_MAX;
 	for (struct list *l = n->leases->storing.next; l != &n->leases->storing; l = l->next) {
 		const struct lease_storing *s = list_item(l, const struct lease_storing, link);
 
@@ -231,7 +231,7 @@ static bool has_room(struct node *n, const struct address *volume, unsigned int 
 		after = &at;
 		volumes++;
 	}
-	return volumes < LEASE_VOLUMES_MAX;
+	return volumes < LEASE_VOLUMES_MAX ? LEASE_VOLUMES_MAX - volumes : 0;
 }
 
 /* ${s} with row, addresses and call back: to the disk.  It is freed, but for its addresses, where that fails. */
@@ -268,7 +268,7 @@ int lease_store(struct node *n, const struct lease *l, const struct wire_slice *
 		return err;
 	if (is_storing(n, &l->volume, l->slot) || n->leases->held + l->count > LEASES_HELD_MAX)
 		return -EBUSY;
-	if (!has_room(n, &l->volume, l->slot))
+	if (!lease_room(n, &l->volume, l->slot))
 		return -ENOSPC;
 	s = calloc(1, sizeof(*s));
 	if (!s)

@@ -146,6 +146,7 @@
 #define LEASES_AGAIN_MAX     (600u * S)	/* ... up to this */
 #define LEASES_PULL_MAX	     (300u * S)	/* for those of one slot, of one peer: four of the greatest at 30 kB/s; what came stays */
 #define LEASES_SWEPT	     256u	/* slots a step, when a volume has ended or a table is new */
+#define SHARES_MAX	     32768u	/* who brought how many volumes of which slot: 1.3 MB */
 #define RETIRED_MAX	     65536u	/* ended volumes: tombstones, 200 bytes of disk each */
 #define RETIRE_ASKS	     16u	/* members that are told of an end at a time */
 #define HEAD_HISTORY	     64u	/* heads of a volume that are kept, to prove a fork: half an hour of steady writing; 16 KB */

@@ -137,6 +137,67 @@ static void so_many_ends_are_kept(void **state)
 	netkit_free(k);
 }
 
+/* ---- shares ---- */
+
+static bool has_end(struct netkit *k, unsigned int at, uint64_t number)
+{
+	struct volumekit v;
+	struct chunk *end;
+
+	volumekit_make(k, number, &v);
+	end = lease_ended(k->node[at].node, &v.id);
+	chunk_drop(end);
+	return end != NULL;
+}
+
+static void one_peer_does_not_bring_all_ends(void **state)
+{
+	struct netkit *k = netkit_ring(3, 12);
+
+	(void)state;
+	k->node[0].node->leases->retired = RETIRED_MAX - 2;
+	end_volume(k, 1, 1);
+	end_volume(k, 1, 2);
+	assert_true(has_end(k, 0, 1));
+	assert_false(has_end(k, 0, 2));
+	end_volume(k, 2, 3);
+	assert_true(has_end(k, 0, 3));
+	netkit_free(k);
+}
+
+static int lease_from(struct netkit *k, unsigned int at, uint64_t number)
+{
+	struct command c = { .kind = COMMAND_LEASE, .count = 1 };
+	struct volumekit v;
+	struct address a;
+	int result;
+
+	volumekit_make(k, number, &v);
+	volumekit_addresses(SLOT, 0, 1, &a);
+	c.addresses = &a;
+	c.blob = volumekit_lease(&v, SLOT, 1, &a, 1);
+	result = netkit_ask(k, at, &c)->result;
+	chunk_drop(c.blob);
+	return result;
+}
+
+static void one_peer_does_not_fill_a_slot(void **state)
+{
+	struct netkit *k = netkit_ring(5, 13);
+	unsigned int greedy = netkit_nth(k, SLOT, false, 0), other = netkit_nth(k, SLOT, false, 1);
+	uint64_t number = 1;
+
+	(void)state;
+	while (number <= LEASE_VOLUMES_MAX / 2)
+		assert_int_equal(lease_from(k, greedy, number++), 0);
+	assert_int_equal(lease_from(k, greedy, number++), -ENOSPC);
+	/* What it brought may change. */
+	assert_int_equal(lease_from(k, greedy, 1), 0);
+	assert_int_equal(lease_from(k, other, number++), 0);
+	assert_int_equal(lease_from(k, netkit_nth(k, SLOT, true, 0), number++), 0);
+	netkit_free(k);
+}
+
 struct losses {
 	enum wire_type type;
 	unsigned int from, to;		/* from or to k->count: anyone */
@@ -441,6 +502,8 @@ int main(void)
 		cmocka_unit_test(so_many_answered_heads_wait_for_their_last_owner),
 		cmocka_unit_test(so_many_are_asked_for_their_heads_at_a_time),
 		cmocka_unit_test(rounds_of_questions_come_ever_less_often_but_come),
+		cmocka_unit_test(one_peer_does_not_bring_all_ends),
+		cmocka_unit_test(one_peer_does_not_fill_a_slot),
 	};
 
 	return suite_run(tests);
