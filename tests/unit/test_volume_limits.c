@@ -416,6 +416,54 @@ static void so_many_answered_heads_wait_for_their_last_owner(void **state)
 	netkit_free(k);
 }
 
+static uint64_t *held;
+static unsigned int held_count;
+
+static bool holds_saves(struct netkit *k, unsigned int at, const struct effect *e)
+{
+	(void)k;
+	(void)at;
+	if (e->kind != EFFECT_SAVE)
+		return true;
+	assert_true(held_count < 2 * HEAD_CHANGES_MAX);
+	held[held_count++] = e->ticket;
+	return false;
+}
+
+static void so_many_rows_of_heads_wait_for_the_disk(void **state)
+{
+	struct netkit *k = netkit_ring(1, 12);
+	struct node *n = k->node[0].node;
+	uint64_t ticket;
+
+	(void)state;
+	held = calloc(2 * HEAD_CHANGES_MAX, sizeof(*held));
+	held_count = 0;
+	k->effect = holds_saves;
+	/* Those who wanted them written give up. */
+	for (unsigned int i = 0; i < HEAD_CHANGES_MAX; i++) {
+		ticket = start_swap(k, 1 + i);
+		if (i % 512 == 511)
+			netkit_run(k, 40 * S);
+	}
+	assert_int_equal(n->heads->change_count, HEAD_CHANGES_MAX);
+	ticket = start_swap(k, 1 + HEAD_CHANGES_MAX);
+	netkit_run(k, S);
+	assert_int_equal(result_of(k, ticket), -EBUSY);
+	assert_int_equal(n->heads->change_count, HEAD_CHANGES_MAX);
+	/* The disk goes on. */
+	k->effect = NULL;
+	for (unsigned int i = 0; i < held_count; i++)
+		node_input(n, &(struct event){ .kind = EVENT_DONE, .ticket = held[i] }, k->now);
+	netkit_run(k, 60 * S);
+	assert_int_equal(n->heads->change_count, 0);
+	ticket = start_swap(k, 1 + HEAD_CHANGES_MAX);
+	netkit_run(k, S);
+	assert_int_equal(result_of(k, ticket), 0);
+	free(held);
+	netkit_free(k);
+}
+
 /* The first node comes back with an empty disk: it asks all others what heads they have. */
 static void lose_disk(struct netkit *k)
 {
@@ -500,6 +548,7 @@ int main(void)
 		cmocka_unit_test(so_many_volumes_have_heads_in_a_slot),
 		cmocka_unit_test(so_many_volumes_heads_are_remembered),
 		cmocka_unit_test(so_many_answered_heads_wait_for_their_last_owner),
+		cmocka_unit_test(so_many_rows_of_heads_wait_for_the_disk),
 		cmocka_unit_test(so_many_are_asked_for_their_heads_at_a_time),
 		cmocka_unit_test(rounds_of_questions_come_ever_less_often_but_come),
 		cmocka_unit_test(one_peer_does_not_bring_all_ends),
