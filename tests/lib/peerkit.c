@@ -14,6 +14,7 @@
 #include <sodium.h>
 
 #include "chunker/bytes.h"
+#include "dht/net/limits.h"
 #include "dht/net/ringfile.h"
 #include "dht/peer/packed.h"
 
@@ -188,6 +189,11 @@ void peerkit_address(struct peerkit *k, unsigned int i, char out[64])
 	snprintf(out, 64, "%s", peer_address(k->peer[i].peer, 0));
 }
 
+void peerkit_stay(struct peerkit *k, unsigned int i)
+{
+	peerkit_address(k, i, k->peer[i].listen);
+}
+
 struct peer_status peerkit_status(struct peerkit *k, unsigned int i)
 {
 	struct peer_status s;
@@ -200,41 +206,54 @@ struct peer_status peerkit_status(struct peerkit *k, unsigned int i)
 
 struct settling {
 	struct peerkit *kit;
-	unsigned int count, members;
+	unsigned int members;
+	bool complete;
 };
 
 static bool settled(void *arg)
 {
 	struct settling *s = arg;
-	struct address placement = { { 0 } };
+	struct address placement;
+	bool first = true;
 
-	for (unsigned int i = 0; i < s->count; i++) {
+	for (unsigned int i = 0; i < PEERKIT_MAX; i++) {
 		struct peer_status status;
 
 		if (!s->kit->peer[i].peer)
 			continue;
 		status = peerkit_status(s->kit, i);
-		if (status.node.members != s->members || !status.node.complete)
+		if (status.node.members != s->members || (s->complete && !status.node.complete))
 			return false;
-		if (i > 0 && !address_equal(&placement, &status.node.placement))
+		/* One that has just come back may not have heard from anybody. */
+		if (status.node.down > 0 || (s->members > 1 && status.node.links == 0))
+			return false;
+		if (!first && !address_equal(&placement, &status.node.placement))
 			return false;
 		placement = status.node.placement;
+		first = false;
 	}
 	return true;
 }
 
-void peerkit_settle(struct peerkit *k, unsigned int n, unsigned int members)
+void peerkit_settle(struct peerkit *k, unsigned int members)
 {
-	struct settling s = { k, n, members };
+	struct settling s = { k, members, false };
 
 	peerkit_until(settled, &s, "one view of all peers");
+}
+
+void peerkit_complete(struct peerkit *k, unsigned int members)
+{
+	struct settling s = { k, members, true };
+
+	peerkit_until(settled, &s, "peers that have all that they should have");
 }
 
 void peerkit_ring(struct peerkit *k, unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++)
 		peerkit_must_open(k, i);
-	peerkit_settle(k, n, n);
+	peerkit_settle(k, n);
 }
 
 /* ---- chunks ---- */
@@ -253,7 +272,7 @@ struct chunk *peerkit_chunk(uint64_t seed, size_t len)
 int peerkit_insert(struct peerkit *k, unsigned int i, struct chunk *c, unsigned int acks, struct address *out)
 {
 	struct peer_ask a = { .command = { .kind = COMMAND_INSERT, .chunk = packed_make(NULL, c), .chunk_kind = KIND_DATA,
-		.acks = (uint8_t)acks, .timeout = PEERKIT_WAIT_MS * 1000 } };
+		.acks = (uint8_t)acks, .timeout = PEERKIT_WAIT_MS * MS } };
 	int rc;
 
 	assert(a.command.chunk);
@@ -266,7 +285,7 @@ int peerkit_insert(struct peerkit *k, unsigned int i, struct chunk *c, unsigned 
 
 int peerkit_fetch(struct peerkit *k, unsigned int i, const struct address *a, struct chunk **out)
 {
-	struct peer_ask ask = { .command = { .kind = COMMAND_FETCH, .address = *a, .timeout = PEERKIT_WAIT_MS * 1000 } };
+	struct peer_ask ask = { .command = { .kind = COMMAND_FETCH, .address = *a, .timeout = PEERKIT_WAIT_MS * MS } };
 	int rc = peer_ask_now(k->peer[i].peer, &ask);
 
 	*out = NULL;

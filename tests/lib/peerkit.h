@@ -6,7 +6,6 @@
 #define TESTS_PEERKIT_H
 
 #include <pthread.h>
-#include <stdatomic.h>
 
 #include "dht/peer/peer.h"
 
@@ -17,7 +16,6 @@ struct peerkit_peer {
 	struct peer *peer;		/* NULL: closed */
 	struct store *store;
 	char dir[256], listen[64], join[64];
-	atomic_bool stopped;
 	bool keeps_nothing;
 	const struct ring_file *file, *older;	/* NULL: the kit's; none */
 };
@@ -42,12 +40,15 @@ int peerkit_open(struct peerkit *k, unsigned int i);
 void peerkit_must_open(struct peerkit *k, unsigned int i);
 void peerkit_close(struct peerkit *k, unsigned int i);
 
-/** peerkit_address(k, i, out): what its record says: "host:port". */
+/** peerkit_address(k, i, out): what its record says: "host:port".  peerkit_stay(k, i): it listens there when it is opened again, too. */
 void peerkit_address(struct peerkit *k, unsigned int i, char out[64]);
+void peerkit_stay(struct peerkit *k, unsigned int i);
 
-/** peerkit_ring(k, n): ${n} peers, of which all have one view, and all their slots. */
+/** peerkit_ring(k, n): ${n} peers that know each other.  peerkit_settle(k, members): until all that run have one view, of so many.
+ * peerkit_complete(k, members): until they also have all that they should have. */
 void peerkit_ring(struct peerkit *k, unsigned int n);
-void peerkit_settle(struct peerkit *k, unsigned int n, unsigned int members);
+void peerkit_settle(struct peerkit *k, unsigned int members);
+void peerkit_complete(struct peerkit *k, unsigned int members);
 
 /** peerkit_until(k, over, arg): until over(arg) is true. */
 void peerkit_until(bool (*over)(void *arg), void *arg, const char *what);
@@ -56,7 +57,6 @@ void peerkit_until(bool (*over)(void *arg), void *arg, const char *what);
 bool peerkit_said(struct peerkit *k, const char *text);
 void peerkit_until_said(struct peerkit *k, const char *text);
 
-/** peerkit_status(k, i). */
 struct peer_status peerkit_status(struct peerkit *k, unsigned int i);
 
 /** peerkit_insert(k, i, c, acks, out), peerkit_fetch(k, i, a): as COMMAND_INSERT and _FETCH, waited for. */

@@ -1,10 +1,15 @@
+/* Several peers in one process: what a ring of them is for, and how their lives begin and end. */
 #include "tests/lib/suite.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "dht/net/limits.h"
+#include "dht/peer/packed.h"
 #include "tests/lib/peerkit.h"
+
+#define MANY 200u
 
 static struct peerkit kit;
 
@@ -32,6 +37,18 @@ static void fetch_and_compare(unsigned int i, const struct address *a, const str
 	chunk_drop(got);
 }
 
+static void insert_and_fetch(unsigned int from, unsigned int to, uint64_t seed)
+{
+	struct chunk *c = peerkit_chunk(seed, 20000);
+	struct address a;
+
+	assert_int_equal(peerkit_insert(&kit, from, c, 1, &a), 0);
+	fetch_and_compare(to, &a, c);
+	chunk_drop(c);
+}
+
+/* ---- sharing ---- */
+
 static void one_alone_needs_nobody(void **state)
 {
 	struct chunk *c = peerkit_chunk(1, 4000);
@@ -47,15 +64,12 @@ static void one_alone_needs_nobody(void **state)
 
 static void two_meet_and_share(void **state)
 {
-	struct chunk *c = peerkit_chunk(2, 65536);
-	struct address a;
-
 	(void)state;
 	peerkit_ring(&kit, 2);
 	assert_false(peer_alone(kit.peer[0].peer));
-	assert_int_equal(peerkit_insert(&kit, 0, c, 1, &a), 0);
-	fetch_and_compare(1, &a, c);
-	chunk_drop(c);
+	assert_false(peer_alone(kit.peer[1].peer));
+	insert_and_fetch(0, 1, 2);
+	insert_and_fetch(1, 0, 3);
 }
 
 static void what_three_have_survives_one(void **state)
@@ -83,7 +97,248 @@ static void what_nobody_has_is_nowhere(void **state)
 
 	(void)state;
 	peerkit_ring(&kit, 3);
+	peerkit_complete(&kit, 3);
 	assert_int_equal(peerkit_fetch(&kit, 1, &a, &got), -ENOENT);
+}
+
+/* ---- restarts ---- */
+
+static void who_restarts_remembers_the_others(void **state)
+{
+	(void)state;
+	peerkit_ring(&kit, 3);
+	for (unsigned int i = 0; i < 3; i++)
+		peerkit_stay(&kit, i);
+	strcpy(kit.peer[1].join, "-");
+	peerkit_close(&kit, 1);
+	peerkit_must_open(&kit, 1);
+	assert_false(peer_alone(kit.peer[1].peer));
+	peerkit_settle(&kit, 3);
+	insert_and_fetch(1, 2, 4);
+}
+
+static void all_restart_without_being_told_of_anybody(void **state)
+{
+	(void)state;
+	peerkit_ring(&kit, 3);
+	for (unsigned int i = 0; i < 3; i++) {
+		peerkit_stay(&kit, i);
+		strcpy(kit.peer[i].join, "-");
+	}
+	for (unsigned int i = 0; i < 3; i++)
+		peerkit_close(&kit, i);
+	for (unsigned int i = 0; i < 3; i++)
+		peerkit_must_open(&kit, i);
+	peerkit_settle(&kit, 3);
+	insert_and_fetch(2, 0, 5);
+}
+
+static void who_comes_back_elsewhere_is_found_there(void **state)
+{
+	char before[64], after[64];
+	struct address id;
+
+	(void)state;
+	peerkit_ring(&kit, 2);
+	peerkit_stay(&kit, 0);
+	peerkit_address(&kit, 1, before);
+	id = *peer_id(kit.peer[1].peer);
+	strcpy(kit.peer[1].join, "-");
+	strcpy(kit.peer[1].listen, "127.0.0.77:0");
+	peerkit_close(&kit, 1);
+	peerkit_must_open(&kit, 1);
+	peerkit_address(&kit, 1, after);
+	assert_string_not_equal(before, after);
+	assert_true(address_equal(&id, peer_id(kit.peer[1].peer)));
+	peerkit_settle(&kit, 2);
+	insert_and_fetch(0, 1, 6);
+	/* And by one who remembers its new address alone. */
+	peerkit_stay(&kit, 1);
+	strcpy(kit.peer[0].join, "-");
+	strcpy(kit.peer[0].listen, "-");
+	peerkit_close(&kit, 0);
+	peerkit_must_open(&kit, 0);
+	peerkit_settle(&kit, 2);
+	insert_and_fetch(0, 1, 7);
+}
+
+static bool owns_something(void *arg)
+{
+	return peerkit_status(&kit, *(unsigned int *)arg).shelf.owned > 0;
+}
+
+static void who_keeps_nothing_owns_nothing_and_may_change_his_mind(void **state)
+{
+	struct chunk *c = peerkit_chunk(8, 1000);
+	struct address a;
+	unsigned int one = 1;
+
+	(void)state;
+	kit.peer[1].keeps_nothing = true;
+	peerkit_ring(&kit, 2);
+	peerkit_stay(&kit, 0);
+	assert_int_equal(peerkit_insert(&kit, 0, c, 0, &a), 0);
+	fetch_and_compare(1, &a, c);
+	assert_int_equal(peerkit_status(&kit, 1).shelf.owned, 0);
+	/* Said once, it is remembered; said no more, it is undone. */
+	peerkit_close(&kit, 1);
+	peerkit_must_open(&kit, 1);
+	peerkit_settle(&kit, 2);
+	assert_int_equal(peerkit_status(&kit, 1).shelf.owned, 0);
+	peerkit_close(&kit, 1);
+	kit.peer[1].keeps_nothing = false;
+	peerkit_must_open(&kit, 1);
+	peerkit_until(owns_something, &one, "a copy at one who keeps things again");
+	chunk_drop(c);
+}
+
+/* ---- asking ---- */
+
+struct asking {
+	struct peer_ask ask[MANY];
+	struct chunk *chunk[MANY];
+	unsigned int done[MANY];	/* atomic: how often it was answered */
+};
+
+static void count(struct peer_ask *a)
+{
+	__atomic_fetch_add((unsigned int *)a->user, 1, __ATOMIC_RELEASE);
+}
+
+static bool all_answered(void *arg)
+{
+	struct asking *s = arg;
+
+	for (unsigned int i = 0; i < MANY; i++)
+		if (__atomic_load_n(&s->done[i], __ATOMIC_ACQUIRE) == 0)
+			return false;
+	return true;
+}
+
+static void ask_many(struct asking *s, size_t len)
+{
+	struct chunk *raw;
+
+	memset(s, 0, sizeof(*s));
+	for (unsigned int i = 0; i < MANY; i++) {
+		struct command *c = &s->ask[i].command;
+
+		raw = peerkit_chunk(1000 + i, len);
+		*c = (struct command){ .kind = i % 4 == 3 ? COMMAND_FETCH : COMMAND_INSERT, .chunk_kind = KIND_DATA, .acks = 1,
+			.timeout = 20 * S };
+		address_of(KIND_DATA, raw->data, raw->len, &c->address);
+		s->chunk[i] = packed_make(NULL, raw);
+		chunk_drop(raw);
+		if (c->kind == COMMAND_INSERT)
+			c->chunk = s->chunk[i];
+		s->ask[i].done = count;
+		s->ask[i].user = &s->done[i];
+		peer_ask(kit.peer[0].peer, &s->ask[i]);
+	}
+}
+
+static void forget_many(struct asking *s)
+{
+	for (unsigned int i = 0; i < MANY; i++) {
+		assert_int_equal(s->done[i], 1);
+		chunk_drop(s->ask[i].chunk);
+		chunk_drop(s->ask[i].blob);
+		chunk_drop(s->chunk[i]);
+	}
+}
+
+static void more_than_a_link_takes_is_taken_in_turn(void **state)
+{
+	static struct asking s;
+
+	(void)state;
+	peerkit_ring(&kit, 2);
+	ask_many(&s, CHUNK_MAX);
+	peerkit_until(all_answered, &s, "an answer to each");
+	for (unsigned int i = 0; i < MANY; i++)
+		if (s.ask[i].command.kind == COMMAND_INSERT)
+			assert_int_equal(s.ask[i].result, 0);
+	forget_many(&s);
+}
+
+static void what_is_cancelled_is_answered_once(void **state)
+{
+	static struct asking s;
+	unsigned int cancelled = 0;
+
+	(void)state;
+	peerkit_ring(&kit, 2);
+	ask_many(&s, 100000);
+	for (unsigned int i = 0; i < MANY; i++) {
+		peer_cancel(&s.ask[i]);
+		peer_cancel(&s.ask[i]);
+	}
+	peerkit_until(all_answered, &s, "an answer to each");
+	for (unsigned int i = 0; i < MANY; i++)
+		cancelled += s.ask[i].result == -ECANCELED;
+	assert_true(cancelled > 0);
+	forget_many(&s);
+	insert_and_fetch(0, 1, 9);
+}
+
+static void closing_answers_all_that_is_under_way(void **state)
+{
+	static struct asking s;
+
+	(void)state;
+	peerkit_ring(&kit, 3);
+	ask_many(&s, 100000);
+	peerkit_close(&kit, 0);
+	assert_true(all_answered(&s));
+	forget_many(&s);
+	peerkit_close(&kit, 1);
+}
+
+static void an_answer_comes_in_time_when_nobody_answers(void **state)
+{
+	struct peer_ask a = { .command = { .kind = COMMAND_FETCH, .address = { { 9 } }, .timeout = 300 * MS } };
+
+	(void)state;
+	peerkit_ring(&kit, 3);
+	peerkit_close(&kit, 1);
+	peerkit_close(&kit, 2);
+	assert_true(peer_ask_now(kit.peer[0].peer, &a) < 0);
+	assert_true(a.result == -ETIMEDOUT || a.result == -EIO);
+}
+
+/* ---- opening ---- */
+
+static void a_name_is_as_good_as_an_address(void **state)
+{
+	(void)state;
+	strcpy(kit.peer[0].listen, "localhost:0");
+	peerkit_must_open(&kit, 0);
+	snprintf(kit.peer[1].join, sizeof(kit.peer[1].join), "localhost%s", strrchr(peer_address(kit.peer[0].peer, 0), ':'));
+	peerkit_must_open(&kit, 1);
+	peerkit_settle(&kit, 2);
+}
+
+static void a_port_that_is_taken_is_said(void **state)
+{
+	(void)state;
+	peerkit_must_open(&kit, 0);
+	peerkit_address(&kit, 0, kit.peer[1].listen);
+	assert_int_equal(peerkit_open(&kit, 1), -EADDRINUSE);
+	assert_non_null(strstr(kit.why, kit.peer[1].listen));
+	strcpy(kit.peer[1].listen, "127.0.0.1:70000");
+	assert_int_equal(peerkit_open(&kit, 1), -EINVAL);
+	strcpy(kit.peer[1].listen, "192.0.2.1:0");
+	assert_int_equal(peerkit_open(&kit, 1), -EADDRNOTAVAIL);
+	assert_non_null(strstr(kit.why, "--advertise"));
+}
+
+static void a_wildcard_is_advertised_as_what_it_stands_for(void **state)
+{
+	(void)state;
+	strcpy(kit.peer[0].listen, "0.0.0.0:0");
+	peerkit_must_open(&kit, 0);
+	assert_null(strstr(peer_address(kit.peer[0].peer, 0), "0.0.0.0"));
+	insert_and_fetch(0, 0, 10);
 }
 
 int main(void)
@@ -93,6 +348,17 @@ int main(void)
 		cmocka_unit_test_setup_teardown(two_meet_and_share, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_three_have_survives_one, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_nobody_has_is_nowhere, setup, teardown),
+		cmocka_unit_test_setup_teardown(who_restarts_remembers_the_others, setup, teardown),
+		cmocka_unit_test_setup_teardown(all_restart_without_being_told_of_anybody, setup, teardown),
+		cmocka_unit_test_setup_teardown(who_comes_back_elsewhere_is_found_there, setup, teardown),
+		cmocka_unit_test_setup_teardown(who_keeps_nothing_owns_nothing_and_may_change_his_mind, setup, teardown),
+		cmocka_unit_test_setup_teardown(more_than_a_link_takes_is_taken_in_turn, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_cancelled_is_answered_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(closing_answers_all_that_is_under_way, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_answer_comes_in_time_when_nobody_answers, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_name_is_as_good_as_an_address, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_port_that_is_taken_is_said, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_wildcard_is_advertised_as_what_it_stands_for, setup, teardown),
 	};
 
 	return suite_run(tests);
