@@ -1,36 +1,17 @@
 /* The handshake and the hello of a link: who gets in, who does not, what he is told and what he costs. */
 #include "dht/net/door.h"
+#include "tests/unit/curve_test.h"
 #include "tests/unit/link_test.h"
 
-#include <dlfcn.h>
 #include <time.h>
 
-/* In the place of libsodium's: they count and remember. */
+/* In the place of libsodium's, too: they remember. */
 
 #define REMEMBERED 1024
 
-static unsigned int multiplications;
 static const void *zeroed[REMEMBERED];
 static size_t zeroed_len[REMEMBERED];
 static unsigned int zeroings;
-
-int crypto_scalarmult(unsigned char *q, const unsigned char *n, const unsigned char *p)
-{
-	int (*real)(unsigned char *, const unsigned char *, const unsigned char *);
-
-	*(void **)&real = dlsym(RTLD_NEXT, "crypto_scalarmult");
-	multiplications++;
-	return real(q, n, p);
-}
-
-int crypto_scalarmult_base(unsigned char *q, const unsigned char *n)
-{
-	int (*real)(unsigned char *, const unsigned char *);
-
-	*(void **)&real = dlsym(RTLD_NEXT, "crypto_scalarmult_base");
-	multiplications++;
-	return real(q, n);
-}
 
 void sodium_memzero(void *const p, const size_t len)
 {

@@ -2,44 +2,20 @@
  * noise against public vectors, and against whoever tears, forges, replays or reorders.  The vectors are read from the
  * file that NOISE_VECTORS names.
  */
-#include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include <sodium.h>
-
 #include "dht/net/noise.h"
 #include "tests/lib/suite.h"
+#include "tests/unit/curve_test.h"
 
 #define TEXT_MAX     65536
 #define MESSAGES_MAX 8
 #define BYTES_MAX    512
 #define MESSAGE_SIZE 256
-
-/* In the place of libsodium's: they count. */
-
-static unsigned int multiplications;
-
-int crypto_scalarmult(unsigned char *q, const unsigned char *n, const unsigned char *p)
-{
-	int (*real)(unsigned char *, const unsigned char *, const unsigned char *);
-
-	*(void **)&real = dlsym(RTLD_NEXT, "crypto_scalarmult");
-	multiplications++;
-	return real(q, n, p);
-}
-
-int crypto_scalarmult_base(unsigned char *q, const unsigned char *n)
-{
-	int (*real)(unsigned char *, const unsigned char *);
-
-	*(void **)&real = dlsym(RTLD_NEXT, "crypto_scalarmult_base");
-	multiplications++;
-	return real(q, n);
-}
 
 /* Two sides of a handshake. */
 
