@@ -309,10 +309,20 @@ static const struct ring *acks_table(struct world *w, struct host *by)
 	return tables_find(w, &s.placement);
 }
 
+/* Of those that were evicted, and not everyone has heard of it: what they say counts for him still, and may be false. */
+static unsigned int false_leavers(struct world *w, const struct item *i)
+{
+	unsigned int n = 0;
+
+	for (unsigned int k = 0; k < w->hosts && w->now <= w->books->changed + NEWS; k++)
+		n += w->host[k]->evicted && !w->host[k]->member && may_pretend(i, w->host[k]);
+	return n;
+}
+
 void books_acked(struct world *w, struct item *i, struct host *by, unsigned int acks, unsigned int losses)
 {
 	const struct ring *table;
-	unsigned int others, have, lied = books_false(w, i);
+	unsigned int others, have, lied = books_false(w, i) + false_leavers(w, i);
 	unsigned int lost = i->losses - losses;
 
 	table = acks_table(w, by);

@@ -137,6 +137,20 @@ static bool ring_lost(struct world *w)
 	return true;
 }
 
+/* One of those whose addresses all are given founds the ring anew: nobody would ask another. */
+static void refound(struct world *w)
+{
+	for (unsigned int i = 0; i < SEEDS && i < w->hosts; i++) {
+		struct host *h = w->host[i];
+
+		if (!h->node || h->gone || h->leaving)
+			continue;
+		host_stop(h, false);
+		host_start(h);
+		return;
+	}
+}
+
 void host_start(struct host *h)
 {
 	struct world *w = h->world;
@@ -146,7 +160,7 @@ void host_start(struct host *h)
 		.catalogue = &h->disk->catalogue, .records = w->records,
 	};
 	struct event start = { .kind = EVENT_START };
-	bool founds = ring_lost(w);
+	bool lost = ring_lost(w), founds = lost && h->index < SEEDS;
 
 	assert(!h->node && !h->off && !h->gone);
 	disk_open(h->disk);
@@ -173,6 +187,8 @@ void host_start(struct host *h)
 	trace(w, h, TRACE_HOST, 1, h->boot, "starts, id %s", short_of(&h->id));
 	host_input(h, &start);
 	host_finish(h);
+	if (lost && !founds)
+		refound(w);
 }
 
 static void count_reads(struct host *h)
