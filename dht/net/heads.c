@@ -14,6 +14,7 @@
  *	KEEPING	 here is a newer one, or the disk failed kept		over: -ESTALE, why; WAITING, of COMMAND_HEAD
  *	KEEPING	 here is one that it does not go on from kept		over: -ESTALE; WRITING that one, of COMMAND_HEAD
  *	WRITING	 a majority has it			write_over	WRITING: the reply is 0; over, when all are through
+ *	WRITING	 likewise, and here is a newer one	write_over	READING, of COMMAND_HEAD
  *	WRITING	 an owner shows two of one seq		wrote		KEEPING both
  *	both	 another table				table		the same, anew
  *	WRITING	 all are through, some know a newer one	write_over	over: -ESTALE; READING, of COMMAND_HEAD

@@ -177,6 +177,18 @@ void ask_keep(struct node *n, struct asking *a)
 
 /* ---- WRITING ---- */
 
+/* Has another command of our user's been shown a newer one meanwhile?  He is not to go back. */
+static bool seen_newer(struct node *n, const struct asking *a)
+{
+	struct head_row row;
+	struct chunk *bytes = heads_row(n, ROW_HEAD_SEEN, &a->volume, &row);
+	const struct head_item *seen = head_row_newest(&row);
+	bool newer = seen && seen->seq > a->h.seq;
+
+	chunk_drop(bytes);
+	return newer;
+}
+
 static void write_over(struct node *n, struct asking *a)
 {
 	unsigned int has = a->self_told, full = a->self_full;
@@ -184,6 +196,10 @@ static void write_over(struct node *n, struct asking *a)
 	for (unsigned int i = 0; i < a->lanes; i++) {
 		has += a->lane[i].told;
 		full += a->lane[i].full;
+	}
+	if (ask_majority(n, has) && !a->swap && a->ticket != 0 && seen_newer(n, a)) {
+		ask_read(n, a);
+		return;
 	}
 	if (ask_majority(n, has))
 		ask_answer(n, a, 0);

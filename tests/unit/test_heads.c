@@ -266,6 +266,71 @@ static void a_write_that_was_cut_short_is_finished_by_a_read_and_never_goes_back
 	}
 }
 
+/* Notes that somebody writes a head. */
+static bool a_swap_goes_out(struct netkit *k, unsigned int from, unsigned int to, struct link_message *m)
+{
+	bool *out = k->user;
+
+	(void)from;
+	(void)to;
+	*out |= m->type == WIRE_SWAP;
+	return true;
+}
+
+static bool is_out(struct netkit *k)
+{
+	return *(bool *)k->user;
+}
+
+/* Two commands of one reader at the same time: the slower one of them writes the older head while the other is answered. */
+static void a_reader_who_asks_twice_at_once_does_not_go_back(void **state)
+{
+	struct netkit *k = netkit_ring(5, 21);
+	struct command c = { .kind = COMMAND_HEAD };
+	struct effect save = { .kind = EFFECT_SAVE, .row = { .table = ROW_HEAD_SEEN } };
+	struct head_row seen = { .count = 0 };
+	struct event done = { 0 };
+	struct volumekit v;
+	struct chunk *a[3];
+	unsigned int writer, reader;
+	const struct effect *reply;
+	bool out = false;
+	uint64_t ticket;
+
+	(void)state;
+	volumekit_make(k, 21, &v);
+	volumekit_chain(&v, a, 3, NULL, 1);
+	writer = nth(k, &v, false, 0);
+	reader = nth(k, &v, false, 1);
+	assert_int_equal(swap(k, writer, &v, a[0], NULL), 0);
+	for (unsigned int rank = 1; rank < 3; rank++)
+		netkit_cut(k, writer, nth(k, &v, true, rank), true);
+	assert_int_equal(swap_in(k, writer, &v, a[1], a[0], 3 * S), -ETIMEDOUT);
+	k->filter = a_swap_goes_out;
+	k->user = &out;
+	c.address = v.id;
+	ticket = netkit_command(k, reader, &c);
+	assert_true(netkit_until(k, is_out, 5 * S));
+	/* The other command has been shown the third. */
+	for (unsigned int i = 1; i < 3; i++) {
+		struct head h = volumekit_read(&v, a[i]);
+		struct wire_slice blob = { a[i]->data, (uint32_t)a[i]->len };
+
+		assert_int_equal(head_row_learn(&seen, &h, &blob, true), HEAD_NEWS);
+	}
+	save.row.key = v.id;
+	save.chunk = head_row_write(&seen);
+	memory_catalogue_apply(&k->node[reader].disk, &save, &done);
+	chunk_drop(save.chunk);
+	netkit_run(k, 10 * S);
+	reply = netkit_reply(k, ticket);
+	assert_non_null(reply);
+	assert_int_equal(reply->result, 0);
+	assert_int_equal(volumekit_read(&v, reply->blob).seq, 3);
+	volumekit_drop(a, 3);
+	netkit_free(k);
+}
+
 /* Saves of ROW_HEAD never come to an end on the owners in ${user}. */
 static bool no_head_is_saved(struct netkit *k, unsigned int at, const struct effect *e)
 {
@@ -682,6 +747,7 @@ int main(void)
 		cmocka_unit_test(what_is_not_a_head_of_the_volume_is_refused),
 		cmocka_unit_test(a_minority_gives_an_error_not_an_old_head),
 		cmocka_unit_test(a_write_that_was_cut_short_is_finished_by_a_read_and_never_goes_back),
+		cmocka_unit_test(a_reader_who_asks_twice_at_once_does_not_go_back),
 		cmocka_unit_test(an_owner_answers_when_it_is_durable),
 		cmocka_unit_test(the_writer_keeps_it_before_anyone_else),
 		cmocka_unit_test(an_owner_that_was_away_is_sent_what_it_lacks),
