@@ -19,7 +19,7 @@ NET := \
 	wire wire_items domain member member_table signed ringfile \
 	search timers random effects work commands latency peers links dials calls serve node machines \
 	view membership gossip swim suspicion exchange self placement \
-	proof chunkserve insert fetch fetch_ask confirm audit foreign foreign_touch move \
+	proof chunkserve insert fetch fetch_ask confirm where report audit foreign foreign_touch move \
 	trie repair repair_slots reconcile reconcile_judge pull spare repair_serve rebalance leave \
 	heads heads_read heads_write heads_row heads_store heads_pull heads_slots heads_lost shares deletion touches \
 	lease lease_end lease_pull lease_push lease_send lease_serve lease_store lease_sweep
@@ -32,7 +32,7 @@ FS := \
 	session watchdog signals gate buffers loop parked known ops ops_name ops_attr ops_dir ops_file ops_io people \
 	view byhash byhash_list byhash_xattr \
 	control control_commands control_collect control_data control_diff fs
-PROGRAM := control/wire control/channel control/call control/server program/log program/size program/process program/home program/config
+PROGRAM := control/wire control/channel control/call control/store control/server program/log program/size program/process program/home program/config
 PEER := \
 	identity keyfile bridge endpoint lookup conn dial listen tables ask loop peer \
 	settings shelf shelf_read shelf_write shelf_lease shelf_compare packed disk disk_work disk_commit disk_keep
@@ -51,7 +51,7 @@ UNIT_WHOLE := \
 UNIT_NET := \
 	test_ring test_wire test_wire_items test_member test_signed test_ringfile test_protocol test_trie test_noise \
 	test_door test_link test_link_frames test_timers $(UNIT_CORE) $(UNIT_MEMBERS) $(UNIT_WHOLE) test_insert \
-	test_fetch_net test_fetch_ask test_confirm test_audit test_chunkserve test_foreign test_limits_chunks
+	test_fetch_net test_fetch_ask test_confirm test_where test_audit test_chunkserve test_foreign test_limits_chunks
 UNIT_LOOP    := test_peer
 UNIT_PEER    := test_settings test_shelf $(UNIT_LOOP)
 FAULT        := test_power test_disk test_tail test_open test_heal test_collect test_crash
@@ -94,7 +94,7 @@ Q := $(if $(V),,@)
 
 objs = $(patsubst %,$(B)/$(1)/%.o,$(2))
 TESTS := $(addprefix $(B)/tests/unit/,$(UNIT_CHUNKER) $(UNIT_DHT) $(UNIT_NET) $(UNIT_PEER) $(UNIT_FS)) $(addprefix $(B)/tests/fault/,$(FAULT))
-PROGRAMS := $(B)/dhtfs $(B)/dhtctl $(B)/nullfs $(B)/benchio
+PROGRAMS := $(B)/dhtfs $(B)/dhtd $(B)/dhtctl $(B)/nullfs $(B)/benchio
 BENCHES := $(addprefix $(B)/,dhtbench chunkbench corebench filebench)
 
 .SECONDARY:
@@ -121,7 +121,7 @@ mount: deps
 $(B)/libchunker.a: $(call objs,chunker,$(CHUNKER))
 $(B)/libdht.a: $(call objs,dht,$(DHT) $(PROGRAM))
 $(B)/libnet.a: $(call objs,dht/net,$(NET))
-$(B)/libpeer.a: $(call objs,dht/peer,$(PEER))
+$(B)/libpeer.a: $(call objs,dht/peer,$(PEER)) $(call objs,dht/control,ring_commands ring_report)
 $(B)/libfs.a: $(call objs,fs,$(FS))
 $(B)/%.a:
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
@@ -131,17 +131,19 @@ $(B)/%.o: %.c
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(if $(filter fs/% tools/nullfs.c tests/unit/test_parked.c,$<),$(FUSE_CFLAGS)) -MMD -MP -c -o $@ $<
 
 $(B)/dhtfs: $(B)/fs/main.o
+$(B)/dhtd: $(B)/tools/dhtd.o
 $(B)/dhtctl: $(call objs,tools,dhtctl ask show)
 $(B)/nullfs: $(call objs,tools,nullfs nulltree) $(B)/fs/session.o
 $(B)/benchio $(BENCHES): $(B)/%: $(B)/tools/%.o
 $(B)/tests/mount/exercise/exercise: $(call objs,tests/mount/exercise,$(EXERCISE))
 $(B)/tests/mount/posix/posix: $(call objs,tests/mount/posix,$(POSIX))
 $(B)/dhtfs $(B)/filebench: $(B)/libfs.a
-$(B)/dhtfs $(B)/dhtctl $(B)/filebench: $(B)/libpeer.a $(B)/libnet.a
-$(B)/dhtfs $(B)/dhtctl $(B)/filebench $(B)/dhtbench: $(B)/libdht.a
-$(B)/dhtfs $(B)/dhtctl $(BENCHES): $(B)/libchunker.a
+$(B)/dhtfs $(B)/dhtd $(B)/dhtctl $(B)/filebench: $(B)/libpeer.a $(B)/libnet.a
+$(B)/dhtfs $(B)/dhtd $(B)/dhtctl $(B)/filebench $(B)/dhtbench: $(B)/libdht.a
+$(B)/dhtfs $(B)/dhtd $(B)/dhtctl $(BENCHES): $(B)/libchunker.a
 $(B)/dhtfs $(B)/filebench: LIBS = $(LIBS_FS)
-$(B)/dhtctl $(B)/dhtbench: LIBS = $(LIBS_DHT)
+$(B)/dhtd $(B)/dhtctl: LIBS = $(LIBS_PEER)
+$(B)/dhtbench: LIBS = $(LIBS_DHT)
 $(B)/corebench: $(B)/tests/lib/memory_catalogue.o $(B)/libnet.a $(B)/libchunker.a
 $(B)/chunkbench $(B)/corebench: LIBS = $(LIBS_CHUNKER)
 $(B)/nullfs: LIBS = -lfuse3

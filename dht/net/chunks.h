@@ -13,11 +13,13 @@ enum verdict {
 	PROOF_WRONG,		/* another hash than ours; its standing has suffered already */
 	PROOF_LACKS,		/* it says that it has none, or can't read it */
 	PROOF_NONE,		/* nothing is known: not reached, too late, busy */
+	PROOF_SAYS,		/* a hash, of which we can't know whether it is right: there is no copy here */
 };
 
 struct proof {
 	struct address id;	/* the peer asked */
 	struct address expected;
+	bool unknown;		/* there is no ${expected} */
 	bool filling;		/* PROOF_LACKS, and not all of the slot is there yet, by its own word */
 	struct call call;
 	void (*done)(struct node *n, struct proof *p, enum verdict verdict);
@@ -50,5 +52,10 @@ void confirm_command(struct node *n, const struct command *c);		/* confirm.c */
 void confirm_end(struct node *n);
 size_t confirm_memory(struct node *n);
 struct list *fetch_confirms(struct node *n);				/* those under way */
+
+void where_command(struct node *n, const struct command *c);		/* where.c */
+void where_end(struct node *n);
+size_t where_memory(struct node *n);
+struct list *fetch_wheres(struct node *n);
 
 #endif

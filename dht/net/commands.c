@@ -172,6 +172,7 @@ static void dispatch(struct node *n, const struct command *c)
 		return;
 	case COMMAND_FETCH:
 	case COMMAND_CONFIRM:
+	case COMMAND_WHERE:
 		fetch_command(n, c);
 		return;
 	case COMMAND_LEASE:

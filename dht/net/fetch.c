@@ -37,7 +37,7 @@ struct waiter {
 struct fetches {
 	struct list bucket[FETCH_BUCKETS];
 	struct list over;		/* oldest first */
-	struct list confirms;
+	struct list confirms, wheres;
 	unsigned int count, lingering, heals, waiters;
 };
 
@@ -357,6 +357,10 @@ void fetch_command(struct node *n, const struct command *c)
 		confirm_command(n, c);
 		return;
 	}
+	if (c->kind == COMMAND_WHERE) {
+		where_command(n, c);
+		return;
+	}
 	f = fetch_find(n, &c->address);
 	fresh = !f;
 	w = calloc(1, sizeof *w);
@@ -395,6 +399,11 @@ struct list *fetch_confirms(struct node *n)
 	return &n->fetches->confirms;
 }
 
+struct list *fetch_wheres(struct node *n)
+{
+	return &n->fetches->wheres;
+}
+
 /* ---- the machine ---- */
 
 static void table(struct node *n)
@@ -423,6 +432,7 @@ static void start(struct node *n)
 	}
 	list_init(&n->fetches->over);
 	list_init(&n->fetches->confirms);
+	list_init(&n->fetches->wheres);
 	for (unsigned int i = 0; i < FETCH_BUCKETS; i++)
 		list_init(&n->fetches->bucket[i]);
 }
@@ -446,6 +456,7 @@ static void end(struct node *n)
 		end_all(n, &n->fetches->bucket[i]);
 	end_all(n, &n->fetches->over);
 	confirm_end(n);
+	where_end(n);
 	free(n->fetches);
 	n->fetches = NULL;
 }
@@ -455,7 +466,7 @@ static size_t memory(struct node *n)
 	struct fetches *all = n->fetches;
 
 	return all ? sizeof *all + all->count * sizeof(struct fetch) + all->waiters * sizeof(struct waiter) +
-	    confirm_memory(n) : 0;
+	    confirm_memory(n) + where_memory(n) : 0;
 }
 
 const struct machine fetch_machine = {

@@ -87,6 +87,9 @@ enum command_kind {
 	COMMAND_EVICT,
 	COMMAND_SET,		/* ${weight}, ${zone} */
 	COMMAND_MAINTENANCE,	/* ${address}: a member (or zeros: anyone); for ${timeout}: no spares for those that are down */
+	/* Who of those that are to have ${address} has it, now.  Reply's ${blob}: a line (where.h) for each owner and for the next ones on
+	 * the walk; ${count}: those that have it. */
+	COMMAND_WHERE,
 };
 
 struct command {

@@ -5,6 +5,7 @@
  * idle  | proof_start()                     |            | asked
  * asked | the hash that we have             | answered() | idle: PROOF_GOOD
  *       | another hash                      | answered() | idle: PROOF_WRONG, peer_wrong()
+ *       | a hash, and we have none to compare it with | answered() | idle: PROOF_SAYS
  *       | MISS, FAULT                       | answered() | idle: PROOF_LACKS
  *       | anything else, or nothing in time | answered() | idle: PROOF_NONE
  */
@@ -39,6 +40,8 @@ static enum verdict judge(const struct proof *p, int result, const struct messag
 		return PROOF_LACKS;
 	if (answer->status != WIRE_OK)
 		return PROOF_NONE;
+	if (p->unknown)
+		return answer->has & WIRE_HAS(FIELD_HASH) ? PROOF_SAYS : PROOF_NONE;
 	if (!(answer->has & WIRE_HAS(FIELD_HASH)) || !address_equal(&answer->hash, &p->expected))
 		return PROOF_WRONG;
 	return PROOF_GOOD;

@@ -248,7 +248,7 @@ static bool poll(struct kit *k)
 	if (e.kind == EFFECT_REPLY) {
 		assert(!kit_reply(k, e.ticket) && k->replies < 4096);
 		k->reply[k->replies++] = (struct kit_reply){ e.ticket, e.result, e.chunk ? chunk_hold(e.chunk) : NULL,
-			e.chunk_kind, e.count };
+			e.chunk_kind, e.count, e.blob ? chunk_hold(e.blob) : NULL };
 	} else if (e.ticket) {
 		struct disk_work *w = must(malloc(sizeof *w));
 
@@ -387,8 +387,10 @@ void kit_end(struct kit *k)
 			chunk_drop(k->peer[i].copy[c].chunk);
 		free(k->peer[i].copy);
 	}
-	for (unsigned int i = 0; i < k->replies; i++)
+	for (unsigned int i = 0; i < k->replies; i++) {
 		chunk_drop(k->reply[i].chunk);
+		chunk_drop(k->reply[i].blob);
+	}
 	chunk_drop(k->answer_tail);
 	ring_free(k->ring);
 	drop_earlier(k);

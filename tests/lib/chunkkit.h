@@ -55,6 +55,7 @@ struct kit_reply {
 	struct chunk *chunk;
 	enum kind kind;
 	uint32_t count;
+	struct chunk *blob;
 };
 
 struct kit {
