@@ -35,7 +35,7 @@ FS := \
 PROGRAM := control/wire control/channel control/call control/store control/server program/log program/size program/process program/home program/config
 PEER := \
 	identity keyfile bridge endpoint lookup conn dial listen tables ask loop peer \
-	settings shelf shelf_read shelf_write shelf_lease shelf_compare packed disk disk_work disk_commit disk_keep
+	settings joining shelf shelf_read shelf_write shelf_lease shelf_compare packed disk disk_work disk_commit disk_keep
 UNIT_CHUNKER := \
 	test_address test_cut test_codec test_xattrs test_snapshot test_entry test_directory test_directory_update \
 	test_directory_diff test_node test_index test_splice
@@ -121,7 +121,7 @@ mount: deps
 $(B)/libchunker.a: $(call objs,chunker,$(CHUNKER))
 $(B)/libdht.a: $(call objs,dht,$(DHT) $(PROGRAM))
 $(B)/libnet.a: $(call objs,dht/net,$(NET))
-$(B)/libpeer.a: $(call objs,dht/peer,$(PEER)) $(call objs,dht/control,ring_commands ring_report)
+$(B)/libpeer.a: $(call objs,dht/peer,$(PEER)) $(call objs,dht/control,ring_commands ring_report) $(call objs,dht/control,ring_commands ring_report) $(call objs,dht/control,ring_commands ring_report)
 $(B)/libfs.a: $(call objs,fs,$(FS))
 $(B)/%.a:
 	$(Q)rm -f $@ && $(AR) rcs $@ $^

@@ -54,20 +54,18 @@ int command_gc(struct call *c)
 {
 	struct gc g = { .call = c };
 	struct collect_result result;
-	struct field dry;
+	bool dry = call_truth(c, "dry_run");
 	uint64_t cleaned;
 	int r;
 
-	if (!record_find(c->args, c->args_len, "dry_run", &dry) || dry.type != FIELD_TRUTH)
-		dry.number = 0;
-	r = collector_run(call_fs(c)->collector, dry.number, tell, &g, &result, &cleaned);
+	r = collector_run(call_fs(c)->collector, dry, tell, &g, &result, &cleaned);
 	if (r == -EROFS)
 		return call_fail(c, r, "it is mounted read-only");
 	if (r == -ECANCELED)
 		return channel_gone(&c->channel) < 0 ? -EPIPE : r;
 	if (r < 0)
 		return r;
-	record_truth(&c->record, "dry_run", dry.number);
+	record_truth(&c->record, "dry_run", dry);
 	record_number(&c->record, "removed_chunks", result.garbage.chunks);
 	record_number(&c->record, "removed_bytes", result.garbage.bytes);
 	record_number(&c->record, "given_back_bytes", cleaned);

@@ -4,26 +4,11 @@
 #include <unistd.h>
 
 #include "chunker/snapshot.h"
+#include "dht/control/store.h"
 #include "fs/control.h"
 #include "fs/fs.h"
 
 #define PINS_AT_ONCE	64u
-
-static void record_space(struct record *r, const struct dht_status *s)
-{
-	record_number(r, "chunks", s->chunks);
-	record_number(r, "raw_bytes", s->raw_bytes);
-	record_number(r, "stored_bytes", s->stored_bytes);
-	record_number(r, "segments", s->segments);
-	record_number(r, "space_limit_bytes", s->space.limit);
-	record_number(r, "space_used_bytes", s->space.used);
-	record_number(r, "space_available_bytes", s->space.available);
-	record_number(r, "set_aside", s->set_aside);
-	record_number(r, "inserts", s->inserts);
-	record_number(r, "inserts_known", s->inserts_known);
-	record_number(r, "lookups", s->lookups);
-	record_number(r, "queued", s->queued);
-}
 
 static void record_collected(struct record *r, const struct collector_status *s)
 {
@@ -178,31 +163,11 @@ int command_snapshots(struct call *c)
 	return r < 0 ? r : l.result;
 }
 
-static void record_progress(struct record *r, const struct dht_progress *p)
-{
-	record_number(r, "done_bytes", p->done);
-	record_number(r, "total_bytes", p->total);
-	record_number(r, "chunks", p->chunks);
-	record_number(r, "bad", p->bad);
-}
-
-static bool tell_progress(void *arg, const struct dht_progress *p)
-{
-	struct call *c = arg;
-
-	record_progress(&c->record, p);
-	return call_answer(c, FRAME_PROGRESS) == 0 && channel_gone(&c->channel) == 0;
-}
-
 int command_check(struct call *c)
 {
 	struct dht_progress p = { 0 };
-	struct field rate;
-	int r;
+	int r = dht_check(call_fs(c)->dht, call_number(c, "rate"), call_tell, c, &p);
 
-	if (!record_find(c->args, c->args_len, "rate", &rate) || rate.type != FIELD_NUMBER)
-		rate.number = 0;
-	r = dht_check(call_fs(c)->dht, rate.number, tell_progress, c, &p);
 	if (r < 0)
 		return r;
 	record_progress(&c->record, &p);

@@ -186,6 +186,9 @@ static void dispatch(struct node *n, const struct command *c)
 	case COMMAND_LEAVE:
 		leave_command(n, c);
 		return;
+	case COMMAND_REPAIR:
+		repair_command(n, c);
+		return;
 	case COMMAND_DRAIN:
 	case COMMAND_EVICT:
 	case COMMAND_SET:

@@ -53,6 +53,12 @@ static void sweep_soon(struct node *n, uint64_t after)
 		timer_set(n, &f->again, at);
 }
 
+void foreign_again(struct node *n)
+{
+	n->foreign->pause = FOREIGN_AGAIN_MIN;
+	sweep_soon(n, 0);
+}
+
 static void sweep(struct node *n, struct timer *t)
 {
 	struct foreign *f = n->foreign;

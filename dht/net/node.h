@@ -90,6 +90,7 @@ enum command_kind {
 	/* Who of those that are to have ${address} has it, now.  Reply's ${blob}: a line (where.h) for each owner and for the next ones on
 	 * the walk; ${count}: those that have it. */
 	COMMAND_WHERE,
+	COMMAND_REPAIR,		/* compare with all peers now, try again what waits; replies at once */
 };
 
 struct command {

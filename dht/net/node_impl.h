@@ -235,6 +235,7 @@ void insert_command(struct node *n, const struct command *c);		/* insert.c: COMM
 void fetch_command(struct node *n, const struct command *c);		/* fetch.c: FETCH, CONFIRM */
 void lease_command(struct node *n, const struct command *c);		/* lease.c: LEASE, RETIRE */
 void head_command(struct node *n, const struct command *c);		/* heads.c: HEAD, SWAP */
+void repair_command(struct node *n, const struct command *c);		/* repair.c: REPAIR */
 void leave_command(struct node *n, const struct command *c);		/* rebalance.c: LEAVE; DRAIN by membership */
 /** rebalance_holds(n, slot): not ours any more, but its new owners may not have all of it yet: we go on answering for it
  * (rebalance.c). */
@@ -244,6 +245,7 @@ bool rebalance_holds(struct node *n, unsigned int slot);
  * foreign_count(n): records on their way or waiting, about; 0 only where none here is FOREIGN. */
 void foreign_add(struct node *n, const struct address *a);
 unsigned int foreign_count(struct node *n);
+void foreign_again(struct node *n);		/* what waits is tried now */
 
 /* Make the leases of ${slot} here and at ${peer} agree: what is newer there comes here, what is newer here, or lacks
  * there, goes there (lease.h). */

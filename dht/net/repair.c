@@ -147,6 +147,19 @@ void repair_due(struct node *n, struct pair *pair, uint64_t at)
 	arm(n);
 }
 
+void repair_command(struct node *n, const struct command *c)
+{
+	struct repair *r = n->repair;
+
+	for (unsigned int i = 0; i < r->pairs; i++) {
+		if (r->pair[i].due > n->now && r->pair[i].due != UINT64_MAX)
+			r->pair[i].due = n->now;
+	}
+	arm(n);
+	foreign_again(n);
+	command_result(n, c->ticket, 0);
+}
+
 void repair_compared(struct node *n, const struct address *id)
 {
 	struct pair *pair = repair_pair(n, id);

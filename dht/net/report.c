@@ -95,6 +95,8 @@ void report_ring(struct node *n, struct report_ring *out)
 	if (n->repair) {
 		out->pairs = n->repair->pairs;
 		out->comparing = n->repair->running;
+		for (unsigned int i = 0; i < n->repair->pairs; i++)
+			out->due += !n->repair->pair[i].reconcile && n->repair->pair[i].due <= n->now;
 	}
 	if (!r)
 		return;
@@ -143,6 +145,15 @@ static void fill_member(struct node *n, const struct view_entry *e, const struct
 	out->latency_us = p->latency;
 	out->calls = p->calls;
 	out->wrong = p->wrong;
+}
+
+bool report_member(struct node *n, const struct address *id, struct report_member *out)
+{
+	const struct view_entry *e = view_find(&n->membership->view, id);
+
+	if (e)
+		fill_member(n, e, address_equal(id, &n->id) ? NULL : peer_find(n, id), out);
+	return e != NULL;
 }
 
 size_t report_members(struct node *n, const struct address *after, struct report_member *out, size_t max)

@@ -30,7 +30,7 @@ struct report_ring {
 	unsigned int mine, incomplete;		/* our slots; those that something may still come to */
 	unsigned int holds;			/* slots of others that we go on answering for until they have all */
 	unsigned int foreign;			/* records on their way to their owners, or waiting for them */
-	unsigned int pairs, comparing;		/* peers with whom we have slots in common; those compared with just now */
+	unsigned int pairs, comparing, due;	/* peers with whom we have slots in common; those compared with just now; that wait for it */
 	bool rests;				/* maintenance of anyone: no spares are made */
 	uint64_t rest_s;			/* ... for so long */
 };
@@ -50,6 +50,9 @@ struct report_member {
 };
 
 void report_ring(struct node *n, struct report_ring *out);
+
+/** report_member(n, id, out): of one, but for its slots.  False: it is no member. */
+bool report_member(struct node *n, const struct address *id, struct report_member *out);
 
 /** report_members(n, after, out, max): up to ${max} of them behind ${after} (NULL: all) in the order of ids; their number. */
 size_t report_members(struct node *n, const struct address *after, struct report_member *out, size_t max);
