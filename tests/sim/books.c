@@ -97,8 +97,14 @@ void books_asked(struct world *w, const struct host *h, const struct address *a)
 {
 	struct item *i = books_find(w, a);
 
-	if (i && h->index < ASKED_MAX)
-		i->asked |= UINT64_C(1) << h->index;
+	if (!i || h->index >= ASKED_MAX)
+		return;
+	i->asked |= UINT64_C(1) << h->index;
+	/* The admin has given it up, and who asks has not heard of that: what it says now is false for good. */
+	if (!h->member && !books_has(i, h)) {
+		i->hits++;
+		i->losses++;
+	}
 }
 
 static bool may_pretend(const struct item *i, const struct host *h)

@@ -344,7 +344,7 @@ void load_read_all(struct world *w)
 			/* What nobody leases may be gone, or be on its way out. */
 			if (h && item->promised > 0 && item->holders > 0 &&
 			    (item->leased || !(w->options.parts & PART_LEASE)) && l->waiting < l->requests / 2) {
-				load_fetch(w, h, item);
+				load_fetch(w, h, item, true);
 				world_run(w, w->now + 5 * MS);
 			}
 		}

@@ -30,7 +30,7 @@ unsigned int load_waiting(const struct world *w);
 
 /* One command of each kind; answers are judged as always. */
 void load_insert(struct world *w, struct host *h, struct item *i, unsigned int acks);
-void load_fetch(struct world *w, struct host *h, struct item *i);
+void load_fetch(struct world *w, struct host *h, struct item *i, bool final);	/* final: it must succeed where somebody has it */
 void load_evict(struct world *w, struct host *whom);
 void load_simple(struct world *w, struct host *h, enum command_kind kind, uint64_t timeout, unsigned int count,
     unsigned int weight, const char *zone);

@@ -79,7 +79,7 @@ static void awake(struct world *w)
 	world_run(w, until);
 }
 
-/* Stores re-read all they have: what has rotted is read, found bad, and fetched again. */
+/* Stores re-read all they have: what has rotted is read, found bad, and fetched again; or later, while others are thought to be down. */
 static void scrub(struct world *w)
 {
 	for (unsigned int i = 0; i < w->hosts; i++) {
@@ -87,7 +87,7 @@ static void scrub(struct world *w)
 		const struct record *r = NULL;
 
 		while (h->node && !h->gone && !h->liar && (r = disk_next_rotten(h->disk, r)))
-			load_fetch(w, h, books_find(w, &r->address));
+			load_fetch(w, h, books_find(w, &r->address), false);
 	}
 }
 

@@ -249,7 +249,7 @@ static void read_for(struct world *w, const struct host *owner, uint64_t us)
 		struct host *h = host_any(w, &w->dice);
 
 		if (h && h != owner && books_has(i, owner) && !books_has(i, h)) {
-			load_fetch(w, h, i);
+			load_fetch(w, h, i, true);
 			world_run(w, w->now + 50 * MS);
 		}
 	}

@@ -61,14 +61,14 @@ static bool knows_owners(struct world *w, const struct host *h)
 	return table && address_equal(&s.placement, &table->placement);
 }
 
-void load_fetch(struct world *w, struct host *h, struct item *i)
+void load_fetch(struct world *w, struct host *h, struct item *i, bool final)
 {
 	struct request *r = request_new(w, h, COMMAND_FETCH, FETCH_US);
 	struct command c = { .address = i->address, .chunk_kind = KIND_DATA };
 
 	r->item = i;
 	r->local = books_has(i, h);
-	r->final = !w->load->running;
+	r->final = final;
 	r->witnesses = witnesses(w, i, r->witness);
 	r->agreed = knows_owners(w, h);
 	request_send(w, r, &c);
@@ -177,7 +177,7 @@ void user_fetch(struct world *w)
 	struct host *h = host_any(w, d);
 
 	if (h && books_count(w) > 0)
-		load_fetch(w, h, books_item(w, (unsigned int)dice_below(d, books_count(w))));
+		load_fetch(w, h, books_item(w, (unsigned int)dice_below(d, books_count(w))), false);
 }
 
 void user_confirm(struct world *w)
