@@ -197,13 +197,19 @@ void check_traffic(struct world *w)
 
 /* ---- 1: loss ---- */
 
+/* What no lease holds is kept for as long as it takes to lease it; a lease may be lost with most disks that had it. */
+static bool may_go(const struct world *w, const struct item *i)
+{
+	return !i->leased && (!i->wanted || w->now > i->acked + DELETE_AFTER);
+}
+
 void check_loss(struct world *w)
 {
 	for (unsigned int n = 0; n < books_count(w); n++) {
 		struct item *i = books_item(w, n);
 
-		/* What nobody wants any more may be gone, and what was never acknowledged was never promised. */
-		if (i->promised == 0 || i->holders > 0 || books_excused(w, i) || (!i->wanted && !i->leased))
+		/* What was never acknowledged was never promised. */
+		if (i->promised == 0 || i->holders > 0 || books_excused(w, i) || may_go(w, i))
 			continue;
 		world_fail(w, "loss", "%s was on %u nodes; %u copies were lost, %u may be false, and none is left",
 		    short_of(&i->address), i->promised, i->hits, books_false(w, i));
