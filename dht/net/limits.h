@@ -53,7 +53,7 @@
 #define INSERT_LINGER	     64u	/* answered inserts that wait for their last owners; each holds a chunk */
 #define INSERTS_MAX	     (COMMANDS_MAX + INSERT_LINGER)	/* answered ones that our own disk has not stored yet among them */
 #define FETCH_ASKS	     3u		/* of one fetch, under way at a time */
-#define FETCH_SPARES	     4u		/* nodes behind the owners on the walk that are asked before giving up */
+#define FETCH_SPARES	     16u	/* nodes behind the owners on the walk that are asked before giving up: a cut leaves spares that far */
 #define FETCH_LINGER	     256u	/* delivered fetches whose other request still runs: its age is the peer's cost */
 #define HEALS_MAX	     16u	/* bad local copies that are fetched anew at a time */
 #define AGAIN_MIN	     (250 * MS)	/* asked again after WIRE_BUSY, another placement, a cut link; doubled ... */

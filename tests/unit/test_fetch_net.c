@@ -60,7 +60,7 @@ static void it_is_not_there_when_every_owner_says_so(void **state)
 	uint64_t t;
 
 	(void)state;
-	begin(12, false);
+	begin(24, false);
 	t = fetch(5 * S);
 	kit_run(k, 100 * MS);
 	assert_replied(t, -ENOENT);
