@@ -173,6 +173,11 @@ void leave_command(struct node *n, const struct command *c)
 	command_result(n, c->ticket, -ENOSYS);
 }
 
+void repair_command(struct node *n, const struct command *c)
+{
+	command_result(n, c->ticket, -ENOSYS);
+}
+
 void membership_command(struct node *n, const struct command *c)
 {
 	command_result(n, c->ticket, -ENOSYS);

@@ -151,6 +151,11 @@ void leave_command(struct node *n, const struct command *c)
 	command(n, c);
 }
 
+void repair_command(struct node *n, const struct command *c)
+{
+	command(n, c);
+}
+
 void membership_command(struct node *n, const struct command *c)
 {
 	command(n, c);

@@ -70,6 +70,11 @@ void leave_command(struct node *n, const struct command *c)
 	membership_command(n, c);
 }
 
+void repair_command(struct node *n, const struct command *c)
+{
+	membership_command(n, c);
+}
+
 unsigned int foreign_count(struct node *n)
 {
 	(void)n;

@@ -129,6 +129,26 @@ static void drains_and_maintenance_are_told(void **state)
 	netkit_free(k);
 }
 
+static void a_repair_that_is_asked_for_compares_with_all_at_once(void **state)
+{
+	struct command repair = { .kind = COMMAND_REPAIR };
+	struct netkit *k = netkit_ring(NODES, seed);
+	struct report_ring r;
+
+	(void)state;
+	netkit_run(k, 60 * S);
+	report_ring(k->node[0].node, &r);
+	assert_int_equal(r.pairs, NODES - 1);
+	assert_int_equal(r.comparing + r.due, 0);
+	netkit_command(k, 0, &repair);
+	report_ring(k->node[0].node, &r);
+	assert_int_equal(r.comparing + r.due, NODES - 1);
+	netkit_run(k, 10 * S);
+	report_ring(k->node[0].node, &r);
+	assert_int_equal(r.comparing + r.due, 0);
+	netkit_free(k);
+}
+
 static void who_owns_an_address_is_the_same_everywhere(void **state)
 {
 	struct netkit *k = netkit_ring(NODES, seed);
@@ -157,6 +177,7 @@ int main(void)
 		cmocka_unit_test(members_come_in_pages_with_all_that_is_known),
 		cmocka_unit_test(who_is_down_costs_copies_until_he_is_back),
 		cmocka_unit_test(drains_and_maintenance_are_told),
+		cmocka_unit_test(a_repair_that_is_asked_for_compares_with_all_at_once),
 		cmocka_unit_test(who_owns_an_address_is_the_same_everywhere),
 	};
 
