@@ -11,6 +11,7 @@
 
 #define BORN_US	 (900 * S)	/* from the first start until all have one table, and nothing is missing */
 #define LOOK_US	 (5 * S)
+#define FAULT_US (120 * S)	/* no fault lasts longer */
 #define DRAIN_US (3600 * (uint64_t)S)	/* the longest that any command may take: then those that wait are late */
 
 uint64_t cpu_now(void)
@@ -120,6 +121,9 @@ static bool away(struct world *w)
 
 	if (w->options.away_us == 0 || !h->node)
 		return true;
+	/* A start of it may be planned yet, by what went wrong before. */
+	if (!world_run(w, w->now + FAULT_US))
+		return false;
 	host_stop(h, true);
 	load_drop_some(w);
 	if (!leased(w) || !world_run(w, w->now + w->options.away_us))
