@@ -10,7 +10,7 @@
 #include "dht/peer/peer.h"
 
 #define PEERKIT_MAX	8u
-#define PEERKIT_WAIT_MS 20000u
+#define PEERKIT_WAIT_MS 60000u
 
 struct peerkit_peer {
 	struct peer *peer;		/* NULL: closed */
