@@ -53,7 +53,7 @@ UNIT_NET := \
 	test_door test_link test_link_frames test_timers $(UNIT_CORE) $(UNIT_MEMBERS) $(UNIT_WHOLE) test_insert \
 	test_fetch_net test_fetch_ask test_confirm test_where test_audit test_chunkserve test_foreign test_limits_chunks
 UNIT_LOOP    := test_peer test_peer_strangers
-UNIT_PEER    := test_settings test_shelf $(UNIT_LOOP)
+UNIT_PEER    := test_settings test_shelf test_peer_disk $(UNIT_LOOP)
 FAULT        := test_power test_disk test_tail test_open test_heal test_collect test_crash
 UNIT_FS := \
 	test_options test_cache test_fetch test_jobs test_gate test_extents test_file test_file_memory test_files \

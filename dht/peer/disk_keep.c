@@ -59,8 +59,7 @@ bool keep_room(struct disk *d)
 		pthread_mutex_unlock(&d->lock);
 		return false;
 	}
-	/* The one that runs may have looked before we came to want: the next one counts. */
-	round = d->rounds + (d->short_of ? 2 : 1);
+	round = d->rounds + 1;
 	while (d->rounds < round && !d->closing) {
 		d->short_of = true;
 		pthread_cond_signal(&d->keep_wanted);
@@ -143,7 +142,7 @@ static void round_for_space(struct disk *d)
 	evict_some(d, true, from, wanted);
 	if (store_clean(d->o.store, true, go_on, d, &given) < 0)
 		given.bytes = 0;
-	vain = given.bytes == 0;
+	vain = given.bytes == 0 && missing(d, 1) > 0;
 	pthread_mutex_lock(&d->lock);
 	d->vain = vain;
 	d->vain_until_ms = vain ? now_ms() + VAIN_MS : 0;

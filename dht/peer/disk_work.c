@@ -56,7 +56,7 @@ static int do_write(struct disk *d, struct op *op)
 	const struct effect *e = &op->effect;
 	int rc = -ENOSPC;
 
-	/* What was found may be another's by then. */
+	/* The round that ends may have looked too early, and what it found be another's by then. */
 	for (int i = 0; rc == -ENOSPC && i < 3; i++) {
 		if (i > 0 && !keep_room(d))
 			break;
