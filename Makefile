@@ -65,7 +65,7 @@ UNIT_FAKE := \
 	test_snapshots test_collect
 SIM := \
 	world sorted options trace tables network network_faults disk disk_rows disk_faults catalogue host host_links host_effects liar \
-	books load users leases writers faults plants run check grown scenarios main
+	books load users leases writers faults faults_members plants run check grown scenarios main
 FUZZ         := fuzz_codec fuzz_snapshot fuzz_directory fuzz_index fuzz_segment fuzz_link fuzz_wire fuzz_member fuzz_node
 EXERCISE     := plan make model model_names model_data real real_data scan common crash worker run shrink main
 KITS := \
