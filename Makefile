@@ -51,7 +51,7 @@ UNIT_WHOLE := \
 UNIT_NET := \
 	test_ring test_wire test_wire_items test_member test_signed test_ringfile test_protocol test_trie test_noise \
 	test_door test_link test_link_frames test_timers $(UNIT_CORE) $(UNIT_MEMBERS) $(UNIT_WHOLE) test_insert \
-	test_fetch_net test_fetch_ask test_confirm test_where test_audit test_chunkserve test_foreign test_limits_chunks
+	test_fetch_net test_fetch_ask test_confirm test_where test_audit test_chunkserve test_foreign test_shares test_limits_chunks
 UNIT_LOOP    := test_peer test_peer_strangers
 UNIT_PEER    := test_settings test_shelf test_peer_disk $(UNIT_LOOP)
 FAULT        := test_power test_disk test_tail test_open test_heal test_collect test_crash
