@@ -1,3 +1,10 @@
+/*
+ * The books: of each chunk, where it is, what was promised, and what was lost since.
+ *
+ * A promise is a number of copies: W when an insert is acknowledged, R once all owners keep it as theirs.  Hits are copies that faults took
+ * since, as far as they weigh; while hits and possible lies are fewer than the promise, a chunk must be there.  A promise never shrinks, but
+ * for one: with all R owners in possession it begins anew, without hits.
+ */
 #include "tests/sim/books.h"
 
 #include <stdlib.h>

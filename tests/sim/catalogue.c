@@ -1,4 +1,9 @@
-/* The catalogue of a simulated disk: what its node asks of it. */
+/*
+ * The catalogue of a simulated disk: what its node asks of it.
+ *
+ * It shows what the disk has now, at once, as an index in memory does: what is under way is not there yet, what a liar's disk
+ * forgot is, so that its node believes what it says.  Rotten bytes of a chunk do not show here, only where they are read.
+ */
 #include <stdlib.h>
 #include <string.h>
 

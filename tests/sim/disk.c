@@ -1,3 +1,10 @@
+/*
+ * A simulated disk: chunks, and what is under way.
+ *
+ * An effect becomes an operation, which is carried out whole when its time has come, and answered at once: so there is no moment at which
+ * it is half done, but a crash may come before it, and then the dice say what the disk has (disk_crash()).  What concerns one address,
+ * or one row, is carried out in order, as node.h says; all else overtakes.  The books are told of each copy that comes and goes.
+ */
 #include "tests/sim/disk.h"
 
 #include <assert.h>

@@ -1,3 +1,9 @@
+/*
+ * A machine: its clock, and the processes on it, one at a time.
+ *
+ * Its clock is what its node is told: it starts anywhere and runs at a speed of its own.  What a process that ended had planned finds
+ * by the number of the boot that it comes too late.
+ */
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>

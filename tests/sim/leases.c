@@ -1,4 +1,9 @@
-/* leases: what volumes want to keep, and say so.  See load.h. */
+/*
+ * Leases: what volumes want to keep, said slot by slot.  See load.h.
+ *
+ * From when a lease is acknowledged, what it holds must be kept.  From when one is sent that leaves an item out, the item may go: the new
+ * lease may have reached an owner though its answer was lost.
+ */
 #include <stdlib.h>
 #include <string.h>
 

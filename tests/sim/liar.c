@@ -1,3 +1,10 @@
+/*
+ * What a liar makes of his node's messages.
+ *
+ * His node is an honest one, and so is believed; what it sends is decoded, changed and encoded again on its way to the link, or sent with
+ * flipped bits, or several times, or not at all.  What his disk forgets his node still believes to have.  The books are told what he was
+ * asked to keep, for only of that can he say falsely that he has it.
+ */
 #include "tests/sim/liar.h"
 
 #include <stdlib.h>

@@ -1,3 +1,9 @@
+/*
+ * Requests of users: given, answered, judged.
+ *
+ * A request has a place in a table, whose lowest free one is taken, since that order is part of the run.  Each is answered exactly once, or
+ * goes with its process (load_gone()); fire_look() looks for those that wait too long, load_reply() judges those that come late.
+ */
 #include "tests/sim/load_impl.h"
 
 #include <assert.h>

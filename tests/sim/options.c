@@ -1,3 +1,4 @@
+/* What follows from a seed.  The draws are in a fixed order: one that is put between others changes every run behind it. */
 #include "tests/sim/options.h"
 
 #include "tests/sim/world.h"

@@ -1,3 +1,7 @@
+/*
+ * Faults that are planted for the checkers; see plants.h.  All of them are below what they are planted for, in drivers and disks: no
+ * line of the core knows of them.
+ */
 #include "tests/sim/plants.h"
 
 #include <errno.h>

@@ -1,3 +1,7 @@
+/*
+ * A run has phases: nodes are born, users and nemesis are at work, all is healed, all settles, all is read, what nobody leases goes.  Each ends
+ * when it is over, or has a bound, and then fails; a checker that fails ends them all.
+ */
 #include "tests/sim/run.h"
 
 #include <time.h>

@@ -1,3 +1,7 @@
+/*
+ * Runs that measure, each a world of its own that has been grown (grown.h), not born, so that what is measured is the ring at work.  A
+ * row says what was measured and what it may be at most; the exit status says whether all are good.
+ */
 #include "tests/sim/scenarios.h"
 
 #include <stdio.h>

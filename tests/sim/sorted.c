@@ -1,3 +1,7 @@
+/*
+ * Blocks of pointers, each sorted, none empty: a search by halves over the blocks, then within one.  An insert moves at most a block, and
+ * what is in order can be walked: catalogues list by address, and no order of a hash table can leak into a run.
+ */
 #include "tests/sim/sorted.h"
 
 #include <assert.h>

@@ -1,3 +1,7 @@
+/*
+ * Tables by their placement hash, one for all hosts that want it.  A table of a thousand nodes is large,
+ * and slow to build: a thousand hosts with the same view share one.
+ */
 #include "tests/sim/tables.h"
 
 #include <assert.h>

@@ -1,3 +1,7 @@
+/*
+ * Each entry has a fixed length and goes through a buffer, so that the hash costs little more than the copy: runs are hashed always, and
+ * told (printf) only where somebody reads.  The text is no part of the hash: a better word in it changes no run.
+ */
 #include "tests/sim/trace.h"
 
 #include <stdarg.h>

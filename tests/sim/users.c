@@ -1,4 +1,9 @@
-/* users: those who insert and read.  See load.h. */
+/*
+ * Users who insert, read, and ask for proofs.  See load.h.
+ *
+ * What an answer is judged by was noted when it was asked for: who had the chunk, and knew that he must, and how many copies had been lost:
+ * what changes while it is under way excuses an answer that fits either moment.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,3 +1,7 @@
+/*
+ * Virtual time: a binary heap of what happens, ordered by (time, order of being planned).  The second half is what makes runs repeatable:
+ * things of one moment happen in the order in which they were planned, never in one that the heap prefers.
+ */
 #include "tests/sim/world.h"
 
 #include <malloc.h>

@@ -1,4 +1,10 @@
-/* writers: those who publish the heads of volumes, and those who read them.  See load.h. */
+/*
+ * Writers, who publish the heads of volumes, and readers.  See load.h.
+ *
+ * A writer stays with a machine, and goes on from the head that was accepted last; after anything but that he reads before he writes
+ * again.  Every version that was ever signed is kept: an answer must be one of them.  What a majority of the owners' disks had may be
+ * forgotten when so many of these are lost that no majority is left: hits and promised (load_impl.h) follow that.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
