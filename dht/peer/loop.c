@@ -306,6 +306,7 @@ void *loop_main(void *arg)
 	struct event start = { .kind = EVENT_START };
 	struct peer *p = arg;
 
+	pthread_setname_np(pthread_self(), "peer loop");
 	peer_input(p, &start);
 	set_part(p);
 	uv_prepare_start(&p->prepare, before_sleep);
