@@ -54,7 +54,7 @@ UNIT_NET := \
 	test_fetch_net test_fetch_ask test_confirm test_where test_audit test_chunkserve test_foreign test_shares test_limits_chunks
 UNIT_LOOP    := test_peer test_peer_strangers
 UNIT_PEER    := test_settings test_shelf test_peer_disk $(UNIT_LOOP)
-FAULT        := test_power test_disk test_tail test_open test_heal test_collect test_crash
+FAULT        := test_peer_power test_power test_disk test_tail test_open test_heal test_collect test_crash
 UNIT_FS := \
 	test_options test_cache test_fetch test_jobs test_gate test_extents test_file test_file_memory test_files \
 	test_files_bound test_files_threads test_control_wire test_keep test_tree test_tree_rename test_tree_attr \
@@ -160,7 +160,7 @@ $(addprefix $(B)/tests/unit/,$(UNIT_MEMBERS)): $(call objs,tests/lib,no_machines
 $(TESTS): $(B)/libtest.a
 $(addprefix $(B)/tests/unit/,$(UNIT_FS)) $(B)/tests/fault/test_crash: $(B)/libfs.a
 $(addprefix $(B)/tests/unit/,$(UNIT_LOOP)): $(call objs,tests/lib,peerkit)
-$(addprefix $(B)/tests/unit/,$(UNIT_FS) $(UNIT_PEER)): $(B)/libpeer.a $(B)/libnet.a
+$(addprefix $(B)/tests/unit/,$(UNIT_FS) $(UNIT_PEER)) $(B)/tests/fault/test_peer_power: $(B)/libpeer.a $(B)/libnet.a
 $(addprefix $(B)/tests/unit/,$(UNIT_DHT) $(UNIT_FS) $(UNIT_PEER)) $(addprefix $(B)/tests/fault/,$(FAULT)): $(B)/libdht.a
 $(addprefix $(B)/tests/unit/,$(UNIT_NET)): $(B)/libnet.a
 $(TESTS): $(B)/libchunker.a
