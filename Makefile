@@ -31,7 +31,7 @@ FS := \
 	checkpoint keep kept snapshot_write snapshot_take snapshots mark collect collector \
 	session watchdog signals gate buffers loop parked known ops ops_name ops_attr ops_dir ops_file ops_io people \
 	view byhash byhash_list byhash_xattr \
-	control control_commands control_collect control_data control_diff fs
+	control control_commands control_collect control_data control_diff control_paths fs
 PROGRAM := control/wire control/channel control/call control/store control/server program/log program/size program/process program/home program/config
 PEER := \
 	identity keyfile bridge endpoint lookup conn dial listen tables ask loop peer \
@@ -121,7 +121,7 @@ mount: deps
 $(B)/libchunker.a: $(call objs,chunker,$(CHUNKER))
 $(B)/libdht.a: $(call objs,dht,$(DHT) $(PROGRAM))
 $(B)/libnet.a: $(call objs,dht/net,$(NET))
-$(B)/libpeer.a: $(call objs,dht/peer,$(PEER)) $(call objs,dht/control,ring_commands ring_report) $(call objs,dht/control,ring_commands ring_report) $(call objs,dht/control,ring_commands ring_report) $(call objs,dht/control,ring_commands ring_report)
+$(B)/libpeer.a: $(call objs,dht/peer,$(PEER)) $(call objs,dht/control,ring_commands ring_report) $(call objs,dht/control,ring_commands ring_report) $(call objs,dht/control,ring_commands ring_report) $(call objs,dht/control,ring_commands ring_report) $(call objs,dht/control,ring_commands ring_report) $(call objs,dht/control,ring_commands ring_report)
 $(B)/libfs.a: $(call objs,fs,$(FS))
 $(B)/%.a:
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
@@ -132,7 +132,7 @@ $(B)/%.o: %.c
 
 $(B)/dhtfs: $(B)/fs/main.o
 $(B)/dhtd: $(B)/tools/dhtd.o
-$(B)/dhtctl: $(call objs,tools,dhtctl ask show)
+$(B)/dhtctl: $(call objs,tools,dhtctl ask show show_ring ring)
 $(B)/nullfs: $(call objs,tools,nullfs nulltree) $(B)/fs/session.o
 $(B)/benchio $(BENCHES): $(B)/%: $(B)/tools/%.o
 $(B)/tests/mount/exercise/exercise: $(call objs,tests/mount/exercise,$(EXERCISE))

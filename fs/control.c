@@ -17,6 +17,7 @@ const struct call_command fs_commands[] = {
 	{ "check", command_check },
 	{ "gc", command_gc },
 	{ "diff", command_diff },
+	{ "paths", command_paths },
 	{ 0 },
 };
 

@@ -57,5 +57,6 @@ int command_snapshots(struct call *c);
 int command_check(struct call *c);
 int command_gc(struct call *c);
 int command_diff(struct call *c);
+int command_paths(struct call *c);
 
 #endif

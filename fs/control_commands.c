@@ -70,6 +70,8 @@ int command_status(struct call *c)
 	collector_status(call_fs(c)->collector, &collected);
 	record_collected(r, &collected);
 	result = record_newest(c);
+	if (result == 0 && call_fs(c)->ring.peer)
+		result = ring_record(c, call_fs(c)->ring.peer);
 	return result < 0 ? result : call_answer(c, FRAME_RECORD);
 }
 

@@ -159,6 +159,7 @@ static int open_parts(struct fs *fs, char *why, size_t why_size)
 	if (r < 0)
 		return r;
 	fs->tables[0] = (struct call_table){ fs_commands, fs };
+	fs->tables[1] = (struct call_table){ ring_commands, &fs->ring };
 	fs->program = (struct call_program){ .name = "dhtfs", .ends = "the mount ends", .tables = fs->tables };
 	r = server_start(&fs->program, o->store, &fs->server);
 	if (r < 0)

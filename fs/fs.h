@@ -3,6 +3,7 @@
 #define FS_FS_H
 
 #include "dht/control/call.h"
+#include "dht/control/ring.h"
 #include "dht/dht.h"
 #include "fs/cache.h"
 #include "fs/checkpoint.h"
@@ -46,6 +47,7 @@ struct fs {
 	struct parking *parking;
 	struct known *known;
 	struct byhash *byhash;
+	struct ring_control ring;	/* its node; no peer: it is in no ring */
 	struct call_table tables[3];	/* what dhtctl can ask: of the mount, of its node */
 	struct call_program program;
 	struct server *server;

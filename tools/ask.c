@@ -37,7 +37,7 @@ static int connect_store(const char *store)
 		r = -errno;
 	close(dir_fd);
 	if (r == -ENOENT || r == -ECONNREFUSED)
-		fprintf(stderr, "dhtctl: no dhtfs runs on store %s: mount it with: "
+		fprintf(stderr, "dhtctl: nothing runs on store %s: mount it with: "
 		    "dhtfs --store %s MOUNTPOINT\n", store, store);
 	else if (r < 0)
 		say(store, r);
@@ -76,6 +76,10 @@ static int send_command(struct dialogue *d)
 	}
 	if (d->request->dry_run)
 		record_truth(r, "dry_run", true);
+	if (d->request->seconds > 0)
+		record_number(r, "seconds", d->request->seconds);
+	if (d->request->statement)
+		record_text(r, "statement", d->request->statement);
 	if (d->request->rate > 0)
 		record_number(r, "rate", d->request->rate);
 	result = r->over ? -E2BIG : channel_send(&d->channel, FRAME_COMMAND, r->b, r->len);
@@ -178,6 +182,8 @@ static int end_of_answer(struct dialogue *d)
 	if (d->hole_end > 0 && fstat(STDOUT_FILENO, &st) == 0 && st.st_size < d->hole_end &&
 	    ftruncate(STDOUT_FILENO, d->hole_end) < 0)
 		return say("stdout", -errno);
+	if (d->request->answer)
+		return 0;
 	if (d->request->json && d->command->list)
 		puts(d->records > 0 ? "\n]" : "[]");
 	else if (d->request->json && d->records == 0 && strcmp(d->command->name, "get") != 0)
@@ -187,6 +193,11 @@ static int end_of_answer(struct dialogue *d)
 
 static int take_record(struct dialogue *d, uint32_t len)
 {
+	if (d->request->answer) {
+		memcpy(d->request->answer->b, d->buf, len);
+		d->request->answer->len = len;
+		return 0;
+	}
 	d->records++;
 	d->bad |= show_number(d->buf, len, "bad") > 0;
 	if (d->request->json && d->command->list)
@@ -296,7 +307,7 @@ int ask(const struct request *o, const struct command *command)
 	close(d.channel.fd);
 	free(d.buf);
 	if (r == -EPIPE)
-		fprintf(stderr, "dhtctl: the mount ended before it answered\n");
+		fprintf(stderr, "dhtctl: it ended before it answered\n");
 	else if (r < 0)
 		say(o->store, r);
 	if (r < 0 || fflush(stdout) != 0 || ferror(stdout))

@@ -6,12 +6,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dht/control/wire.h"
+
 /* What the command line says. */
 struct request {
 	const char *store;
 	bool json;
 	uint64_t rate;		/* bytes a second, 0: any */
 	bool dry_run;
+	uint64_t seconds;	/* of maintenance; 0: not given */
+	const char *statement;	/* signed, in hex digits; NULL: none */
+	struct record *answer;	/* the record that comes goes here and is not shown; NULL: none */
 	const char *argument[2];	/* NULL: none */
 };
 
@@ -24,7 +29,7 @@ struct command {
 	bool compares;		/* its exit status is that of diff(1) */
 };
 
-/** ask(o, command): have the dhtfs that runs on o->store do it, show what it answers on stdout, and
+/** ask(o, command): have the dhtfs or dhtd that runs on o->store do it, show what it answers on stdout, and
  * say on stderr what went wrong.  The exit status. */
 int ask(const struct request *o, const struct command *command);
 

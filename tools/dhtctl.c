@@ -1,4 +1,4 @@
-/* dhtctl: asks and commands a running dhtfs; dhtctl(1) says what each command does. */
+/* dhtctl: asks and commands a running dhtfs or dhtd; dhtctl(1) says what each command does. */
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
@@ -10,20 +10,23 @@
 #include "chunker/address.h"
 #include "dht/control/wire.h"
 #include "dht/dht.h"
+#include "dht/net/ring.h"
 #include "dht/program/home.h"
 #include "dht/program/size.h"
 #include "tools/ask.h"
+#include "tools/ring.h"
 #include "tools/show.h"
+#include "tools/show_ring.h"
 
 #define EXIT_USAGE 2
 
 static const char usage[] =
     "usage: dhtctl [--store DIR] [--json] COMMAND\n"
     "\n"
-    "Ask and command the dhtfs that runs on the store DIR (default: the one that dhtfs\n"
-    "uses by default).\n"
+    "Ask and command the dhtfs or dhtd that runs on the store DIR (default: the one that\n"
+    "they use by default).\n"
     "\n"
-    "  status               what it does and how full it is\n"
+    "  status               is the data safe, who is there, how full is it\n"
     "  put FILE|-           keep a file in the set, print its address\n"
     "  unpin ADDRESS        do not keep for its own sake what put has kept\n"
     "  pins                 list what put has kept\n"
@@ -39,6 +42,24 @@ static const char usage[] =
     "  check [--rate SIZE]  read and verify the whole store, at most SIZE bytes a second\n"
     "  rebuild              make the store's index anew; nothing may have it mounted\n"
     "\n"
+    "Of a ring of many nodes:\n"
+    "  ring create FILE [--replicas R] [--acks W] [--open]\n"
+    "                       make a ring: FILE for each of its nodes, FILE.admin to keep\n"
+    "  ring rotate FILE     give it a new secret\n"
+    "  ring                 draw it: who has which part, who is down, what moves\n"
+    "  peers                list its members\n"
+    "  where ADDRESS        who is to have this chunk, and who has it now\n"
+    "  paths ADDRESS        which files and directories of the mount it belongs to\n"
+    "  repair               look now for what lacks copies, until that is done\n"
+    "  drain, undrain       take this node out of the ring's placement, or back in\n"
+    "  leave                hand over all that this node has, and leave for ever\n"
+    "  evict NODE --admin FILE\n"
+    "                       have a node that is lost out of the ring for ever\n"
+    "  maintenance TIME [NODE]\n"
+    "                       make no spare copies for a while, say 2h\n"
+    "\n"
+    "NODE is an id, the beginning of one, or an address, as 'dhtctl peers' shows them.\n"
+    "\n"
     "  --store DIR          the store\n"
     "  --json               answer in JSON\n"
     "  -h, --help           this text\n"
@@ -47,12 +68,14 @@ static const char usage[] =
     "Exit status: 0; 1 when it failed or check found damage; 2 for a mistake in the command.\n"
     "Of diff: 0 no difference; 1 some; 2 trouble.\n";
 
+#define WITH_ADDRESS .arguments_min = 1, .arguments_max = 1, .argument = { "address" }
+
 static const struct command commands[] = {
 	{ .name = "status", .show = show_status },
 	{ .name = "put", .arguments_min = 1, .arguments_max = 1, .show = show_address },
-	{ .name = "unpin", .arguments_min = 1, .arguments_max = 1, .argument = { "address" } },
+	{ .name = "unpin", WITH_ADDRESS },
 	{ .name = "pins", .show = show_pin, .list = true },
-	{ .name = "get", .arguments_min = 1, .arguments_max = 1, .argument = { "address" } },
+	{ .name = "get", WITH_ADDRESS },
 	{ .name = "sync" },
 	{ .name = "snapshot", .arguments_max = 1, .argument = { "note" }, .show = show_address },
 	{ .name = "snapshots", .show = show_snapshot, .list = true },
@@ -61,7 +84,24 @@ static const struct command commands[] = {
 	{ .name = "gc", .show = show_collected },
 	{ .name = "check", .show = show_checked },
 	{ .name = "rebuild", .show = show_checked },
+	{ .name = "ring", .arguments_max = 2, .show = show_ring, .list = true },
+	{ .name = "peers", .show = show_peer, .list = true },
+	{ .name = "where", WITH_ADDRESS, .show = show_where, .list = true },
+	{ .name = "paths", WITH_ADDRESS, .show = show_path, .list = true },
+	{ .name = "repair", .show = show_repaired },
+	{ .name = "drain" },
+	{ .name = "undrain" },
+	{ .name = "leave" },
+	{ .name = "evict", .arguments_min = 1, .arguments_max = 1 },
+	{ .name = "maintenance", .arguments_min = 1, .arguments_max = 2, .argument = { NULL, "node" } },
 };
+
+/* Options that are for some commands alone. */
+static struct {
+	const char *admin;
+	unsigned int replicas, acks;
+	bool open;
+} ring_options;
 
 static volatile sig_atomic_t interrupted;
 
@@ -137,17 +177,53 @@ static const struct option long_options[] = {
 	{ "json", no_argument, NULL, 'j' },
 	{ "rate", required_argument, NULL, 'r' },
 	{ "dry-run", no_argument, NULL, 'n' },
+	{ "admin", required_argument, NULL, 'a' },
+	{ "replicas", required_argument, NULL, 'R' },
+	{ "acks", required_argument, NULL, 'W' },
+	{ "open", no_argument, NULL, 'o' },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ 0 },
 };
 
+/* A number of copies. */
+static int set_copies(const char *option, const char *text, unsigned int *out)
+{
+	char *end;
+	unsigned long n = strtoul(text, &end, 10);
+
+	if (*text < '1' || *text > '9' || *end || n > RING_REPLICAS_MAX)
+		return mistake(option, text);
+	*out = (unsigned int)n;
+	return -1;
+}
+
+/* One of those that go with a ring. */
+static int take_ring_option(int option, const char *value)
+{
+	switch (option) {
+	case 'a':
+		ring_options.admin = value;
+		return -1;
+	case 'R':
+		return set_copies("--replicas wants a number from 1 to 8, not", value, &ring_options.replicas);
+	case 'W':
+		return set_copies("--acks wants a number from 1 to 8, not", value, &ring_options.acks);
+	case 'o':
+		ring_options.open = true;
+		return -1;
+	default:	/* getopt has named it */
+		fputs("see dhtctl -h\n", stderr);
+		return EXIT_USAGE;
+	}
+}
+
 /* -1: go on; else the exit status. */
 static int parse_options(int argc, char **argv, struct request *o)
 {
-	int option;
+	int option, status = -1;
 
-	while ((option = getopt_long(argc, argv, "hV", long_options, NULL)) >= 0) {
+	while (status < 0 && (option = getopt_long(argc, argv, "hV", long_options, NULL)) >= 0) {
 		switch (option) {
 		case 's':
 			o->store = optarg;
@@ -168,12 +244,12 @@ static int parse_options(int argc, char **argv, struct request *o)
 		case 'V':
 			printf("dhtctl %s\n", DHTFS_VERSION);
 			return EXIT_SUCCESS;
-		default:	/* getopt has named it */
-			fputs("see dhtctl -h\n", stderr);
-			return EXIT_USAGE;
+		default:
+			status = take_ring_option(option, optarg);
+			break;
 		}
 	}
-	return -1;
+	return status;
 }
 
 static const struct command *find_command(const char *name)
@@ -192,10 +268,78 @@ static bool wants_address(const struct command *command, int i, const char *text
 	return command->argument[i] && strcmp(command->argument[i], "address") == 0;
 }
 
+/* "90", "2h", "30m", "1d": seconds; 0: none of these. */
+static uint64_t parse_duration(const char *text)
+{
+	static const char units[] = "smhd";
+	static const uint64_t seconds[] = { 1, 60, 3600, 86400 };
+	char *end;
+	unsigned long long n = strtoull(text, &end, 10);
+	const char *unit = *end ? strchr(units, *end) : units;
+
+	if (*text < '0' || *text > '9' || n > UINT32_MAX || !unit || (*end && end[1]))
+		return 0;
+	return n * seconds[unit - units];
+}
+
+/* The files of a ring are made here; all else about it is asked. */
+static int run_ring(int argc, char **argv, const struct request *o, const struct command *command)
+{
+	const char *verb = argc > 1 ? argv[1] : "";
+
+	if (argc == 1)
+		return ask(o, command);
+	if (strcmp(verb, "create") != 0 && strcmp(verb, "rotate") != 0)
+		return mistake("ring can be asked for alone, or with create or rotate, not with", verb);
+	if (argc == 2)
+		return mistake("name the ring's file: dhtctl ring", verb);
+	if (strcmp(verb, "rotate") == 0)
+		return ring_rotate(argv[2]);
+	return ring_create(argv[2], ring_options.replicas, ring_options.acks, ring_options.open);
+}
+
+static int run_evict(const struct request *o, const struct command *command)
+{
+	if (!ring_options.admin)
+		return mistake("evict wants --admin FILE.admin, which 'ring create' made", NULL);
+	return ring_evict(o, command, ring_options.admin);
+}
+
+static int dispatch(int argc, char **argv, struct request *o, const struct command *command)
+{
+	if (strcmp(command->name, "rebuild") == 0)
+		return rebuild(o, command);
+	if (strcmp(command->name, "ring") == 0)
+		return run_ring(argc, argv, o, command);
+	if (strcmp(command->name, "evict") == 0)
+		return run_evict(o, command);
+	if (strcmp(command->name, "maintenance") == 0) {
+		o->seconds = parse_duration(argv[1]);
+		if (o->seconds == 0)
+			return mistake("maintenance wants a time like 30m or 2h, not", argv[1]);
+	}
+	return ask(o, command);
+}
+
+/* Options that would be passed over. */
+static int check_options(const struct request *o, const char *name)
+{
+	if (o->rate > 0 && strcmp(name, "check") != 0)
+		return mistake("--rate is for check, not for", name);
+	if (o->dry_run && strcmp(name, "gc") != 0)
+		return mistake("--dry-run is for gc, not for", name);
+	if (ring_options.admin && strcmp(name, "evict") != 0)
+		return mistake("--admin is for evict, not for", name);
+	if ((ring_options.replicas || ring_options.acks || ring_options.open) && strcmp(name, "ring") != 0)
+		return mistake("--replicas, --acks and --open are for ring create, not for", name);
+	return -1;
+}
+
 static int run(int argc, char **argv, struct request *o)
 {
 	const struct command *command = argc > 0 ? find_command(argv[0]) : NULL;
 	struct address a;
+	int status;
 
 	if (argc == 0)
 		return mistake("no command", NULL);
@@ -205,16 +349,13 @@ static int run(int argc, char **argv, struct request *o)
 		return mistake("an argument is missing to", command->name);
 	if (argc - 1 > command->arguments_max)
 		return mistake("one argument too many", argv[command->arguments_max + 1]);
-	if (o->rate > 0 && strcmp(command->name, "check") != 0)
-		return mistake("--rate is for check, not for", command->name);
-	if (o->dry_run && strcmp(command->name, "gc") != 0)
-		return mistake("--dry-run is for gc, not for", command->name);
-	for (int i = 0; i < argc - 1; i++) {
+	status = check_options(o, command->name);
+	for (int i = 0; status < 0 && i < argc - 1; i++) {
 		o->argument[i] = argv[i + 1];
 		if (wants_address(command, i, argv[i + 1]) && address_parse(argv[i + 1], &a) < 0)
 			return mistake("an address has 64 hex digits, not", argv[i + 1]);
 	}
-	return strcmp(command->name, "rebuild") == 0 ? rebuild(o, command) : ask(o, command);
+	return status < 0 ? dispatch(argc, argv, o, command) : status;
 }
 
 int main(int argc, char **argv)

@@ -7,6 +7,7 @@
 
 #include "dht/control/wire.h"
 #include "dht/program/size.h"
+#include "tools/show_ring.h"
 
 #define BAR_LEN		30
 #define LINE_EVERY_S	5.0	/* where no terminal shows a bar */
@@ -94,7 +95,7 @@ static const char *text_of(const uint8_t *b, size_t len, const char *name)
 }
 
 /* A path may have what would move a terminal's cursor. */
-static void put_text(const char *text)
+void show_text(const char *text)
 {
 	for (; *text; text++)
 		putchar((unsigned char)*text < ' ' || *text == 0x7f ? '?' : *text);
@@ -110,7 +111,7 @@ static void put_time(uint64_t seconds)
 		fputs(text, stdout);
 }
 
-static void put_duration(FILE *out, uint64_t seconds)
+void show_duration(FILE *out, uint64_t seconds)
 {
 	if (seconds >= 86400)
 		fprintf(out, "%llu d %llu h", (unsigned long long)(seconds / 86400),
@@ -150,21 +151,12 @@ static void show_space(const uint8_t *b, size_t len)
 	    size_format(show_number(b, len, "space_available_bytes"), d));
 }
 
-void show_status(const uint8_t *b, size_t len)
+/* What only a mount has. */
+static void show_mount(const uint8_t *b, size_t len)
 {
 	uint64_t failed = show_number(b, len, "failed_files");
-	uint64_t set_aside = show_number(b, len, "set_aside");
 	char text[SIZE_TEXT_LEN], more[SIZE_TEXT_LEN];
 
-	put_text(text_of(b, len, "mountpoint"));
-	fputs("\n  store      ", stdout);
-	put_text(text_of(b, len, "store"));
-	printf("\n  process    %llu, dhtfs %s, up ", (unsigned long long)show_number(b, len, "pid"),
-	    text_of(b, len, "version"));
-	put_duration(stdout, show_number(b, len, "uptime_s"));
-	putchar('\n');
-	show_state(b, len);
-	show_space(b, len);
 	printf("  tree       %llu files and directories\n",
 	    (unsigned long long)show_number(b, len, "inodes"));
 	printf("  waiting    %s of %llu files in memory",
@@ -186,7 +178,26 @@ void show_status(const uint8_t *b, size_t len)
 		    size_format(show_number(b, len, "old_bytes"), more));
 		puts(" held by older snapshots alone");
 	}
-	printf("  set aside  %llu damaged records\n", (unsigned long long)set_aside);
+}
+
+void show_status(const uint8_t *b, size_t len)
+{
+	bool mount = *text_of(b, len, "mountpoint");
+
+	show_text(mount ? text_of(b, len, "mountpoint") : "dhtd, without a mount");
+	fputs("\n  store      ", stdout);
+	show_text(text_of(b, len, "store"));
+	printf("\n  process    %llu, %s %s, up ", (unsigned long long)show_number(b, len, "pid"),
+	    mount ? "dhtfs" : "dhtd", text_of(b, len, "version"));
+	show_duration(stdout, show_number(b, len, "uptime_s"));
+	putchar('\n');
+	if (mount)
+		show_state(b, len);
+	show_ring_status(b, len);
+	show_space(b, len);
+	if (mount)
+		show_mount(b, len);
+	printf("  set aside  %llu damaged records\n", (unsigned long long)show_number(b, len, "set_aside"));
 }
 
 void show_snapshot(const uint8_t *b, size_t len)
@@ -252,7 +263,7 @@ void show_collected(const uint8_t *b, size_t len)
 void show_change(const uint8_t *b, size_t len)
 {
 	printf("%s ", text_of(b, len, "change"));
-	put_text(text_of(b, len, "path"));
+	show_text(text_of(b, len, "path"));
 	puts(strcmp(text_of(b, len, "type"), "directory") == 0 ? "/" : "");
 }
 
@@ -313,7 +324,7 @@ void progress_update(struct progress *p, uint64_t done, uint64_t total)
 	else
 		fprintf(stderr, "%s: %.0f %%, %s of %s, %s/s, ", p->verb, 100 * share, a, b, c);
 	if (rate > 0 && total > done)
-		put_duration(stderr, (uint64_t)((double)(total - done) / rate));
+		show_duration(stderr, (uint64_t)((double)(total - done) / rate));
 	fputs(rate > 0 && total > done ? " left" : "done", stderr);
 	fputs(p->terminal ? "\033[K" : "\n", stderr);
 	p->shown = true;

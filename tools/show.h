@@ -5,7 +5,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <time.h>
+
+#include "dht/control/wire.h"
 
 /** show_json(b, len): the record as a JSON object on stdout, without a newline.  -EBADMSG where it
  * is malformed.  Bytes that are no UTF-8, as a path may have, become \udc80 to \udcff (as Python's
@@ -24,6 +27,10 @@ void show_checked(const uint8_t *b, size_t len);
 /** show_collected(b, len): what a collection did, or would.  show_change(b, len): one line of a diff. */
 void show_collected(const uint8_t *b, size_t len);
 void show_change(const uint8_t *b, size_t len);
+
+/** show_text(text): on stdout, without what would move a terminal's cursor.  show_duration(out, seconds): "3 min 2 s". */
+void show_text(const char *text);
+void show_duration(FILE *out, uint64_t seconds);
 
 /** show_number(b, len, name): a number of the record, 0 where it has none. */
 uint64_t show_number(const uint8_t *b, size_t len, const char *name);
