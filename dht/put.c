@@ -213,8 +213,8 @@ static int put_packed(struct store *s, const struct offered *o)
 /* 1: it was there. */
 static int put_offered(struct store *s, const struct offered *o)
 {
+	bool condemned, stored = false;
 	uint64_t before;
-	bool condemned;
 	int rc;
 
 	if (s->read_only)
@@ -222,6 +222,7 @@ static int put_offered(struct store *s, const struct offered *o)
 	do {
 		before = __atomic_load_n(&s->condemnations, __ATOMIC_RELAXED);
 		rc = o->packed ? put_packed(s, o) : put_raw(s, o);
+		stored |= rc == 0;
 		pthread_mutex_lock(&s->lock);
 		/* It may have been condemned since it was found to be known, and all of that be over: then
 		 * once more. */
@@ -232,7 +233,7 @@ static int put_offered(struct store *s, const struct offered *o)
 		s->counts.inserts_known += rc > 0 && !condemned;
 		pthread_mutex_unlock(&s->lock);
 	} while (condemned);
-	return rc;
+	return rc > 0 && stored ? 0 : rc;
 }
 
 int store_put(struct store *s, enum kind kind, const struct address *a, struct chunk *c,
