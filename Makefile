@@ -52,8 +52,8 @@ UNIT_NET := \
 	test_ring test_wire test_wire_items test_member test_signed test_ringfile test_protocol test_trie test_noise \
 	test_door test_link test_link_frames test_timers $(UNIT_CORE) $(UNIT_MEMBERS) $(UNIT_WHOLE) test_insert \
 	test_fetch_net test_fetch_ask test_confirm test_where test_audit test_chunkserve test_foreign test_shares test_limits_chunks
-UNIT_LOOP    := test_peer test_peer_strangers
-UNIT_PEER    := test_settings test_shelf test_peer_disk $(UNIT_LOOP)
+UNIT_LOOP    := test_peer test_peer_strangers test_peer_names
+UNIT_PEER    := test_endpoint test_settings test_shelf test_peer_disk $(UNIT_LOOP)
 FAULT        := test_peer_power test_power test_disk test_tail test_open test_heal test_collect test_crash
 UNIT_FS := \
 	test_options test_cache test_fetch test_jobs test_gate test_extents test_file test_file_memory test_files \
