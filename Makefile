@@ -13,7 +13,8 @@ CHUNKER := \
 	entry directory_node directory directory_update xattrs snapshot children directory_diff
 DHT := \
 	io record scan segment ledger ledger_rows ledger_write marks recent format lock \
-	append tail sync commit recover pace check gc dead clean remove listing get put store open work dht
+	append tail sync commit recover pace check gc dead clean remove listing get put store open work
+SET := dht dht_gc dht_volume away codecs
 NET := \
 	ring ring_token noise door link link_frames link_hello link_credit \
 	wire wire_items domain member member_table signed ringfile \
@@ -29,13 +30,15 @@ FS := \
 	redo tree_mend tree_checkpoint tree_reader tree_roots \
 	extents layers file file_roots files flush flusher read write seek publish \
 	checkpoint keep kept snapshot_write snapshot_take snapshots mark collect collector \
-	session watchdog signals gate buffers loop parked known ops ops_name ops_attr ops_dir ops_file ops_io people \
+	session watchdog signals gate buffers loop parked known ops ops_name ops_attr ops_dir ops_file ops_io replicas people \
 	view byhash byhash_list byhash_xattr \
 	control control_commands control_collect control_data control_diff control_paths fs
 PROGRAM := control/wire control/channel control/call control/store control/server program/log program/size program/process program/home program/config
 PEER := \
-	identity keyfile bridge endpoint lookup conn dial listen tables ask loop peer \
-	settings joining shelf shelf_read shelf_write shelf_lease shelf_compare packed disk disk_work disk_commit disk_keep
+	identity keyfile bridge endpoint resolve conn dial listen tables ask loop peer \
+	settings joining shelf shelf_read shelf_write shelf_lease shelf_fresh shelf_compare \
+	packed disk disk_work disk_commit disk_keep \
+	volume errand outgoing leasing publisher
 UNIT_CHUNKER := \
 	test_address test_cut test_codec test_xattrs test_snapshot test_entry test_directory test_directory_update \
 	test_directory_diff test_node test_index test_splice
@@ -121,7 +124,8 @@ mount: deps
 $(B)/libchunker.a: $(call objs,chunker,$(CHUNKER))
 $(B)/libdht.a: $(call objs,dht,$(DHT) $(PROGRAM))
 $(B)/libnet.a: $(call objs,dht/net,$(NET))
-$(B)/libpeer.a: $(call objs,dht/peer,$(PEER)) $(call objs,dht/control,ring_commands ring_report) $(call objs,dht/control,ring_commands ring_report) $(call objs,dht/control,ring_commands ring_report) $(call objs,dht/control,ring_commands ring_report) $(call objs,dht/control,ring_commands ring_report) $(call objs,dht/control,ring_commands ring_report)
+# The set: dht.h, and all behind it but the store and the protocol.
+$(B)/libpeer.a: $(call objs,dht,$(SET)) $(call objs,dht/peer,$(PEER)) $(call objs,dht/control,ring_commands ring_report)
 $(B)/libfs.a: $(call objs,fs,$(FS))
 $(B)/%.a:
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
@@ -138,12 +142,11 @@ $(B)/benchio $(BENCHES): $(B)/%: $(B)/tools/%.o
 $(B)/tests/mount/exercise/exercise: $(call objs,tests/mount/exercise,$(EXERCISE))
 $(B)/tests/mount/posix/posix: $(call objs,tests/mount/posix,$(POSIX))
 $(B)/dhtfs $(B)/filebench: $(B)/libfs.a
-$(B)/dhtfs $(B)/dhtd $(B)/dhtctl $(B)/filebench: $(B)/libpeer.a $(B)/libnet.a
-$(B)/dhtfs $(B)/dhtd $(B)/dhtctl $(B)/filebench $(B)/dhtbench: $(B)/libdht.a
+$(B)/dhtfs $(B)/dhtd $(B)/dhtctl $(B)/filebench $(B)/dhtbench: $(B)/libpeer.a
+$(B)/dhtfs $(B)/dhtd $(B)/dhtctl $(B)/filebench $(B)/dhtbench: $(B)/libdht.a $(B)/libnet.a
 $(B)/dhtfs $(B)/dhtd $(B)/dhtctl $(BENCHES): $(B)/libchunker.a
 $(B)/dhtfs $(B)/filebench: LIBS = $(LIBS_FS)
-$(B)/dhtd $(B)/dhtctl: LIBS = $(LIBS_PEER)
-$(B)/dhtbench: LIBS = $(LIBS_DHT)
+$(B)/dhtd $(B)/dhtctl $(B)/dhtbench: LIBS = $(LIBS_PEER)
 $(B)/corebench: $(B)/tests/lib/memory_catalogue.o $(B)/libnet.a $(B)/libchunker.a
 $(B)/chunkbench $(B)/corebench: LIBS = $(LIBS_CHUNKER)
 $(B)/nullfs: LIBS = -lfuse3
@@ -160,12 +163,12 @@ $(addprefix $(B)/tests/unit/,$(UNIT_MEMBERS)): $(call objs,tests/lib,no_machines
 $(TESTS): $(B)/libtest.a
 $(addprefix $(B)/tests/unit/,$(UNIT_FS)) $(B)/tests/fault/test_crash: $(B)/libfs.a
 $(addprefix $(B)/tests/unit/,$(UNIT_LOOP)): $(call objs,tests/lib,peerkit)
-$(addprefix $(B)/tests/unit/,$(UNIT_FS) $(UNIT_PEER)) $(B)/tests/fault/test_peer_power: $(B)/libpeer.a $(B)/libnet.a
-$(addprefix $(B)/tests/unit/,$(UNIT_DHT) $(UNIT_FS) $(UNIT_PEER)) $(addprefix $(B)/tests/fault/,$(FAULT)): $(B)/libdht.a
+$(addprefix $(B)/tests/unit/,$(UNIT_DHT) $(UNIT_FS) $(UNIT_PEER)) $(addprefix $(B)/tests/fault/,$(FAULT)): $(B)/libpeer.a $(B)/libdht.a $(B)/libnet.a
 $(addprefix $(B)/tests/unit/,$(UNIT_NET)): $(B)/libnet.a
 $(TESTS): $(B)/libchunker.a
 $(TESTS): LIBS = $(LIBS_FS)
-$(addprefix $(B)/tests/,$(addprefix unit/,$(UNIT_DHT) $(UNIT_NET)) $(addprefix fault/,$(filter-out test_crash,$(FAULT)))): LIBS = $(LIBS_DHT)
+$(addprefix $(B)/tests/unit/,$(UNIT_NET)): LIBS = $(LIBS_DHT)
+$(addprefix $(B)/tests/,$(addprefix unit/,$(UNIT_DHT)) $(addprefix fault/,$(filter-out test_crash,$(FAULT)))): LIBS = $(LIBS_PEER)
 $(addprefix $(B)/tests/unit/,$(UNIT_CHUNKER)): LIBS = $(LIBS_CHUNKER)
 $(TESTS): %: %.o
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcmocka $(LIBS)

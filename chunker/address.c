@@ -50,6 +50,15 @@ int address_compare(const struct address *a, const struct address *b)
 	return memcmp(a->b, b->b, ADDRESS_LEN);
 }
 
+bool address_next(const struct address *a, struct address *out)
+{
+	*out = *a;
+	for (unsigned int i = ADDRESS_LEN; i-- > 0;)
+		if (++out->b[i] != 0)
+			return true;
+	return false;
+}
+
 void address_format(const struct address *a, char text[ADDRESS_TEXT_LEN + 1])
 {
 	static const char digits[] = "0123456789abcdef";

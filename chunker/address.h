@@ -64,6 +64,9 @@ bool address_equal(const struct address *a, const struct address *b);
 /** address_compare(a, b): order of the ring, as memcmp. */
 int address_compare(const struct address *a, const struct address *b);
 
+/** address_next(a, out): the one behind ${a}.  False: ${a} is the last. */
+bool address_next(const struct address *a, struct address *out);
+
 /** address_format(a, text): 64 lower-case hex digits and a NUL into ${text}. */
 void address_format(const struct address *a, char text[ADDRESS_TEXT_LEN + 1]);
 

@@ -1,4 +1,4 @@
-#include "dht/dht.h"
+#include "dht/dht_impl.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -7,15 +7,37 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "dht/store.h"
-#include "dht/work.h"
+#include "dht/codecs.h"
+#include "dht/net/wire.h"
+#include "dht/peer/packed.h"
 
 #define WORKERS_MAX 64
 
-struct dht {
-	struct store *store;
-	struct work *work;
-};
+/* Into the store, and on its way to the others. */
+static int put(struct dht *d, enum kind kind, const struct address *a, struct chunk *c, bool deflate)
+{
+	struct store_packed packed = { .bytes = NULL };
+	struct chunk *travels = NULL;
+	int rc;
+
+	if (!d->outgoing)
+		return store_put(d->store, kind, a, c, deflate);
+	rc = store_put_share(d->store, kind, a, c, deflate, WIRE_CHUNK_HEAD, &packed);
+	if (rc < 0)
+		return rc;
+	dht_gc_insert(d, a);
+	if (packed.bytes)
+		travels = packed_head(&packed);
+	rc = outgoing_add(d->outgoing, kind, a, travels);
+	chunk_drop(travels);
+	return rc;
+}
+
+/* What is not here, or here only in a state that can't be read, others may have. */
+static bool may_be_elsewhere(const struct dht *d, int result)
+{
+	return d->peer && (result == -ENOENT || result == -EBADMSG || result == -EIO);
+}
 
 static void run(void *arg, struct work_job *job)
 {
@@ -23,9 +45,15 @@ static void run(void *arg, struct work_job *job)
 
 	if (job->verb == WORK_INSERT) {
 		address_of(job->kind, job->chunk->data, job->chunk->len, &job->address);
-		job->result = store_put(d->store, job->kind, &job->address, job->chunk, !job->hurry);
+		job->result = put(d, job->kind, &job->address, job->chunk, !job->hurry);
+	} else if (job->packed) {
+		job->result = codecs_raw(d->codecs, job->packed, &job->chunk);
+	} else if (job->returned < 0) {
+		job->result = job->returned;
 	} else {
 		job->result = store_get(d->store, &job->kind, &job->address, &job->chunk);
+		if (may_be_elsewhere(d, job->result))
+			job->result = -EREMOTE;
 	}
 }
 
@@ -33,10 +61,17 @@ static void synced(void *arg, uint64_t ticket, int result)
 {
 	struct dht *d = arg;
 
-	work_synced(d->work, ticket, result);
+	work_synced(d->work, WORK_SYNC, ticket, result);
 }
 
-static void mended(void *arg)
+void dht_tell_safe(void *arg, uint64_t ticket, int result)
+{
+	struct dht *d = arg;
+
+	work_synced(d->work, WORK_SAFE, ticket, result);
+}
+
+void dht_tell_room(void *arg)
 {
 	struct dht *d = arg;
 
@@ -51,10 +86,36 @@ static unsigned int workers_of(const struct dht_options *options)
 	return n < 1 ? 2 : n > WORKERS_MAX ? WORKERS_MAX : (unsigned int)n;
 }
 
+static int open_store(struct dht *d, const struct dht_options *o, char *why, size_t why_size)
+{
+	struct store_listener listener = { .synced = synced, .mended = dht_tell_room, .arg = d };
+	int rc = store_open(o, false, NULL, NULL, NULL, &d->store, why, why_size);
+
+	if (rc == 0)
+		store_listen(d->store, &listener);
+	return rc;
+}
+
+static int open_ring(struct dht *d, const struct dht_options *o, char *why, size_t why_size)
+{
+	struct peer_options p = *o->ring;
+	struct work_far far;
+	int rc;
+
+	p.store = d->store;
+	p.dir = o->dir;
+	rc = peer_open(&p, &d->peer, why, why_size);
+	if (rc < 0)
+		return rc;
+	d->aways = (struct aways){ .peer = d->peer, .work = d->work, .timeout_ms = d->timeout_ms };
+	far = away_far(&d->aways);
+	work_far(d->work, &far);
+	return 0;
+}
+
 int dht_open(const struct dht_options *options, struct dht **out, char *why, size_t why_size)
 {
 	struct dht *d = calloc(1, sizeof(*d));
-	struct store_listener listener = { .synced = synced, .mended = mended, .arg = d };
 	int rc;
 
 	*out = NULL;
@@ -64,28 +125,51 @@ int dht_open(const struct dht_options *options, struct dht **out, char *why, siz
 		free(d);
 		return rc;
 	}
-	rc = store_open(options, false, NULL, NULL, NULL, &d->store, why, why_size);
+	pthread_mutex_init(&d->gc_lock, NULL);
+	d->timeout_ms = options->timeout_ms ? options->timeout_ms : DHT_TIMEOUT_MS;
+	d->sync_local = options->sync_local;
+	d->log = options->log;
+	d->log_arg = options->log_arg;
+	d->codecs = codecs_new();
+	rc = d->codecs ? open_store(d, options, why, why_size) : -ENOMEM;
+	if (rc == 0 && options->ring)
+		rc = open_ring(d, options, why, why_size);
 	if (rc < 0) {
-		work_close(d->work);
-		free(d);
+		dht_close(d);
 		return rc;
 	}
-	store_listen(d->store, &listener);
 	*out = d;
 	return 0;
 }
 
 int dht_close(struct dht *d)
 {
-	int rc;
+	int rc = 0, left;
 
 	if (!d)
 		return 0;
+	/* Who waits for the ring is told now that he waits in vain; the publisher may be one of them. */
+	if (d->outgoing)
+		outgoing_stop(d->outgoing);
+	if (d->publisher)
+		publisher_stop(d->publisher);
+	if (d->leasing)
+		leasing_stop(d->leasing);
 	work_drain(d->work);
-	rc = store_close(d->store);
+	if (d->peer)
+		rc = peer_close(d->peer);
+	if (d->publisher)
+		publisher_close(d->publisher);
+	if (d->leasing)
+		leasing_close(d->leasing);
+	if (d->outgoing)
+		outgoing_close(d->outgoing);
+	left = store_close(d->store);
 	work_close(d->work);
+	codecs_free(d->codecs);
+	pthread_mutex_destroy(&d->gc_lock);
 	free(d);
-	return rc;
+	return left < 0 ? left : rc;
 }
 
 void dht_insert(struct dht *d, struct dht_op *op)
@@ -100,8 +184,8 @@ int dht_insert_now(struct dht *d, struct dht_op *op, bool hashed)
 	assert(kind_valid(op->kind) && op->chunk && op->chunk->len <= CHUNK_MAX);
 	if (!hashed)
 		address_of(op->kind, op->chunk->data, op->chunk->len, &op->address);
-	op->result = store_put(d->store, op->kind, &op->address, op->chunk,
-	    !op->hurry && !work_hurry(d->work));
+	while ((op->result = put(d, op->kind, &op->address, op->chunk, !op->hurry && !work_hurry(d->work))) == -EINPROGRESS)
+		outgoing_wait(d->outgoing);
 	return op->result;
 }
 
@@ -115,9 +199,17 @@ void dht_lookup(struct dht *d, struct dht_op *op)
 
 int dht_lookup_now(struct dht *d, struct dht_op *op)
 {
+	struct chunk *packed;
+
 	assert(op->kind == KIND_ANY || kind_valid(op->kind));
 	while ((op->result = store_get(d->store, &op->kind, &op->address, &op->chunk)) == -EINPROGRESS)
 		store_mend_wait(d->store);
+	if (may_be_elsewhere(d, op->result)) {
+		op->result = away_fetch(&d->aways, op, &packed);
+		if (op->result == 0)
+			op->result = codecs_raw(d->codecs, packed, &op->chunk);
+		chunk_drop(packed);
+	}
 	return op->result;
 }
 
@@ -132,12 +224,48 @@ void dht_sync(struct dht *d, struct dht_op *op)
 {
 	assert(op->done);
 	op->dht = d;
-	work_add_sync(d->work, op, ticket, d);
+	work_add_sync(d->work, op, WORK_SYNC, ticket, d);
 }
 
 int dht_sync_now(struct dht *d)
 {
 	return store_sync_wait(d->store, store_sync_start(d->store));
+}
+
+static uint64_t safe_ticket(void *arg)
+{
+	struct dht *d = arg;
+
+	return outgoing_ticket(d->outgoing);
+}
+
+void dht_safe_add(struct dht *d, struct dht_op *op)
+{
+	op->dht = d;
+	work_add_sync(d->work, op, WORK_SAFE, safe_ticket, d);
+}
+
+void dht_safe(struct dht *d, struct dht_op *op)
+{
+	assert(op->done);
+	op->dht = d;
+	if (d->outgoing && !d->sync_local)
+		dht_safe_add(d, op);
+	else
+		work_add_done(d->work, op);
+}
+
+void dht_replicas(struct dht *d, struct dht_op *op)
+{
+	assert(op->done);
+	op->dht = d;
+	if (d->peer) {
+		work_add_away(d->work, op);
+		return;
+	}
+	op->copies = store_has(d->store, &op->address, NULL, NULL);
+	op->owners = 1;
+	work_add_done(d->work, op);
 }
 
 void dht_cancel(struct dht_op *op)
@@ -165,36 +293,6 @@ size_t dht_list(struct dht *d, const struct address *after, size_t n, struct add
 	return store_list(d->store, after, n, out);
 }
 
-int dht_gc_begin(struct dht *d, struct dht_gc **out)
-{
-	return store_gc_begin(d->store, out);
-}
-
-void dht_gc_mark(struct dht_gc *gc, const struct address *a)
-{
-	store_gc_mark(gc, a);
-}
-
-int dht_gc_unmarked(struct dht_gc *gc, struct dht_gc_count *out)
-{
-	return store_gc_unmarked(gc, out);
-}
-
-void dht_gc_condemn(struct dht_gc *gc)
-{
-	store_gc_condemn(gc);
-}
-
-int dht_gc_sweep(struct dht_gc *gc, dht_tell *tell, void *arg, struct dht_gc_count *out)
-{
-	return store_gc_sweep(gc, tell, arg, out);
-}
-
-void dht_gc_end(struct dht_gc *gc)
-{
-	store_gc_end(gc);
-}
-
 int dht_clean(struct dht *d, bool urgent, dht_tell *tell, void *arg, struct dht_gc_count *out)
 {
 	return store_clean(d->store, urgent, tell, arg, out);
@@ -209,6 +307,11 @@ void dht_status(struct dht *d, struct dht_status *out)
 {
 	store_status(d->store, out);
 	out->queued = work_queued(d->work);
+}
+
+struct peer *dht_peer(struct dht *d)
+{
+	return d->peer;
 }
 
 int dht_check(struct dht *d, uint64_t bytes_per_s, dht_tell *tell, void *arg,

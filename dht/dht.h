@@ -2,8 +2,8 @@
  * dht: the set.  insert(v), and lookup(h(v)): chunks that never change, found by
  * their address, verified before they are handed out.
  *
- * This is the only header of dht/ that the mount and the tools know.  Today the set
- * is the store of this one node; peers come in behind these calls.
+ * This is the header of dht/ that the mount knows.  Without a ring the set is the store of this one
+ * node; with one it is what all its members keep, and the store is this node's part of it.
  *
  * Operations are asynchronous: the caller owns a struct dht_op, fills in the fields
  * that the call names, starts it and leaves it alone until done() is called, exactly
@@ -23,6 +23,11 @@
 
 struct dht;
 struct io;
+struct peer;
+struct peer_options;
+struct volume_key;
+
+#define DHT_TIMEOUT_MS 30000u
 
 struct dht_options {
 	const char *dir;	/* the store's folder, made if missing (mode 0700) */
@@ -32,6 +37,9 @@ struct dht_options {
 	unsigned int lock_wait_ms;	/* how long to wait for a process that still holds the store */
 	bool read_only;		/* nothing is inserted; a store that needs recovery is still recovered */
 	const struct io *io;	/* NULL: the system's files; tests pass one that fails */
+	const struct peer_options *ring;	/* NULL: this node alone; its store, dir and log are set by dht_open() */
+	unsigned int timeout_ms;	/* with a ring: a lookup that asks others, and a chunk on its way to them, fail after this; 0: DHT_TIMEOUT_MS */
+	bool sync_local;	/* with a ring: dht_safe() waits for nobody */
 	void (*log)(void *arg, int priority, const char *text);	/* syslog priorities; NULL: nowhere */
 	void *log_arg;
 };
@@ -58,7 +66,11 @@ struct dht_op {
 	struct chunk *chunk;
 	bool ahead;		/* a lookup nobody waits for yet: after all others */
 	bool hurry;		/* an insert whose caller is behind: there is no time to compress it */
+	uint32_t copies, owners;	/* of dht_replicas() */
 	/* private */
+	struct away *away;
+	struct chunk *packed;
+	int returned;
 	struct dht *dht;
 	struct list link;
 	int verb, state;
@@ -96,6 +108,14 @@ int dht_lookup_now(struct dht *d, struct dht_op *op);
 void dht_sync(struct dht *d, struct dht_op *op);
 int dht_sync_now(struct dht *d);
 
+/**
+ * dht_safe(d, op): all inserts that were done when this was called are safe: W other nodes have them on stable storage (as many as there are,
+ * where there are fewer).  Where this node is alone, or with ${sync_local}: at once.  -EHOSTUNREACH at once where that is known to be
+ * impossible, -ETIMEDOUT, -ENOSPC, -EIO: some are not, now; they are here, go out as soon as they can, and until they are
+ * this goes on failing.
+ */
+void dht_safe(struct dht *d, struct dht_op *op);
+
 /** dht_cancel(op): the caller lost interest: done() comes soon, with -ECANCELED unless the
  * result was there already.  An insert or sync that runs is finished all the same. */
 void dht_cancel(struct dht_op *op);
@@ -107,6 +127,12 @@ void dht_cancel(struct dht_op *op);
  */
 int dht_reserve(struct dht *d, uint64_t bytes);
 void dht_release(struct dht *d, uint64_t bytes);
+
+/**
+ * dht_replicas(d, op): op->copies: how many owners have op->address, and proved it just now, of op->owners.  Without a ring: 1 of 1, where it is here.
+ * -ENODATA: no copy is here to compare with.
+ */
+void dht_replicas(struct dht *d, struct dht_op *op);
 
 /** dht_has(d, address, kind, len): is it on this node?  Sets *${kind} and *${len} (bytes of the
  * chunk) where not NULL.  Asks the index only: nothing is read or verified. */
@@ -212,5 +238,43 @@ int dht_check(struct dht *d, uint64_t bytes_per_s, dht_tell *tell, void *arg,
  * store that no process has open.  As dht_open for errors. */
 int dht_rebuild(const struct dht_options *options, dht_tell *tell, void *arg,
     struct dht_progress *out, char *why, size_t why_size);
+
+/*
+ * With a ring: what a volume is to others.  They fail with -ENOTCONN where there is no ring.
+ *
+ * dht_volume(d, key): from now on inserts are on its behalf, are leased, and its heads are published from here.  Once, before
+ * anything is inserted.  ${key} is copied.
+ *
+ * dht_keep(d, addresses, n): the volume wants these too, though it did not insert them here: a tree that was restored.  Durable.
+ *
+ * dht_publish(d, snapshot): is the volume's newest.  Never blocks: it goes out in the background, newest first.
+ * dht_published(d, op): what was published last counts at its owners.  -EUCLEAN: another machine publishes under the same key, and this one does no
+ * longer; -EKEYREVOKED; -EHOSTUNREACH, -ETIMEDOUT: not yet.  At once, with 0, where this node is no writer, or with ${sync_local}.
+ *
+ * dht_newest(d, key, timeout_ms, seq, snapshot): the newest head of the volume with this public key (32 bytes).  Blocks.  -ENOENT: it never had one.
+ */
+int dht_volume(struct dht *d, const struct volume_key *key);
+int dht_keep(struct dht *d, const struct address *addresses, size_t n);
+int dht_publish(struct dht *d, const struct ref *snapshot);
+void dht_published(struct dht *d, struct dht_op *op);
+int dht_newest(struct dht *d, const uint8_t *key, unsigned int timeout_ms, uint64_t *seq, struct ref *snapshot);
+
+/** dht_lease(d, tell, arg): have all that was inserted held by leases.  Blocks; else that is done in the background. */
+int dht_lease(struct dht *d, dht_tell *tell, void *arg);
+
+struct dht_waiting {
+	uint64_t out;		/* chunks that are not safe yet */
+	uint64_t foreign;	/* that not all owners have confirmed: those, and more */
+	uint64_t foreign_bytes;
+	uint64_t unleased;	/* that no lease holds yet */
+	uint64_t head;		/* seq of the newest head that counts */
+	bool head_waits;	/* a newer one does not count yet */
+	int error, head_error;	/* why the last one did not get there; 0 */
+};
+/** dht_waiting(d, out): what would be lost with this node, now.  All zeros without a ring. */
+void dht_waiting(struct dht *d, struct dht_waiting *out);
+
+/** dht_peer(d): this node of the ring; NULL: there is none. */
+struct peer *dht_peer(struct dht *d);
 
 #endif

@@ -18,7 +18,7 @@
 #define SWEEP	4096		/* entries removed in one transaction of the ledger */
 #define LOOK	(16 * SWEEP)	/* and so many looked at in one of its reads */
 
-struct dht_gc {
+struct store_gc {
 	struct store *s;
 	struct marks *marks;
 	bool condemned;		/* under the store's lock */
@@ -37,9 +37,9 @@ void gc_keep(struct store *s, const struct address *a)
 		marks_add(s->gc->marks, a);
 }
 
-int store_gc_begin(struct store *s, struct dht_gc **out)
+int store_gc_begin(struct store *s, struct store_gc **out)
 {
-	struct dht_gc *gc;
+	struct store_gc *gc;
 	struct ledger_totals t;
 	int rc = 0;
 
@@ -74,14 +74,14 @@ int store_gc_begin(struct store *s, struct dht_gc **out)
 	return 0;
 }
 
-void store_gc_mark(struct dht_gc *gc, const struct address *a)
+void store_gc_mark(struct store_gc *gc, const struct address *a)
 {
 	marks_add(gc->marks, a);
 }
 
 /* A part of the ledger: unmarked entries. */
 struct part {
-	struct dht_gc *gc;
+	struct store_gc *gc;
 	struct address addresses[SWEEP], last;
 	uint32_t spans[SWEEP];
 	size_t count, looked;
@@ -131,7 +131,7 @@ static int next_part(struct part *p, bool first)
 	return rc;
 }
 
-int store_gc_unmarked(struct dht_gc *gc, struct dht_gc_count *out)
+int store_gc_unmarked(struct store_gc *gc, struct dht_gc_count *out)
 {
 	struct part *p = malloc(sizeof(*p));
 	bool first = true;
@@ -153,7 +153,7 @@ int store_gc_unmarked(struct dht_gc *gc, struct dht_gc_count *out)
 	return rc;
 }
 
-void store_gc_condemn(struct dht_gc *gc)
+void store_gc_condemn(struct store_gc *gc)
 {
 	struct store *s = gc->s;
 
@@ -184,7 +184,7 @@ static int sweep_part(struct part *p, bool first, struct dht_gc_count *out)
 	return rc < 0 ? rc : more;
 }
 
-int store_gc_sweep(struct dht_gc *gc, dht_tell *tell, void *arg, struct dht_gc_count *out)
+int store_gc_sweep(struct store_gc *gc, dht_tell *tell, void *arg, struct dht_gc_count *out)
 {
 	struct pace pace = { .tell = tell, .arg = arg };
 	struct part *p = malloc(sizeof(*p));
@@ -211,7 +211,7 @@ int store_gc_sweep(struct dht_gc *gc, dht_tell *tell, void *arg, struct dht_gc_c
 	return rc > 0 ? stop : rc;
 }
 
-void store_gc_end(struct dht_gc *gc)
+void store_gc_end(struct store_gc *gc)
 {
 	struct store *s;
 

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <string.h>
 
 /* 1: it is there and can be read; 0: it must be stored.  *${in_ledger}: has the ledger
  * *${old} of it?  (Unchanged where the ledger's entry can't be read.) */
@@ -135,7 +136,18 @@ struct offered {
 	struct chunk *raw;
 	bool deflate;
 	const struct store_packed *packed;	/* NULL: raw */
+	struct store_packed *share;	/* NULL, or what is stored is to be handed out, too ... */
+	size_t room;			/* ... behind so many bytes */
 };
+
+static void share(const struct offered *o, const struct record *r, const void *stored)
+{
+	uint8_t *b;
+
+	*o->share = (struct store_packed){ (enum codec_id)r->codec, r->raw_len, chunk_new(o->room + r->stored_len, &b) };
+	if (o->share->bytes)
+		memcpy(b + o->room, stored, r->stored_len);
+}
 
 /* 1: it was there. */
 static int put_raw(struct store *s, const struct offered *o)
@@ -159,6 +171,8 @@ static int put_raw(struct store *s, const struct offered *o)
 			r.codec = CODEC_ZLIB;
 		}
 		rc = put(s, &r, in_ledger ? &old : NULL, NULL, c, len > 0 ? x->bytes : c->data);
+		if (rc == 0 && o->share)
+			share(o, &r, len > 0 ? x->bytes : c->data);
 		if (x)
 			scratch_return(s, x);
 	}
@@ -244,6 +258,22 @@ int store_put(struct store *s, enum kind kind, const struct address *a, struct c
 
 	assert(kind_valid(kind) && c->len <= CHUNK_MAX);
 	rc = put_offered(s, &o);
+	return rc < 0 ? rc : 0;
+}
+
+int store_put_share(struct store *s, enum kind kind, const struct address *a, struct chunk *c, bool deflate, size_t room,
+    struct store_packed *out)
+{
+	struct offered o = { .kind = kind, .address = a, .raw = c, .deflate = deflate, .share = out, .room = room };
+	int rc;
+
+	assert(kind_valid(kind) && c->len <= CHUNK_MAX && room <= STORE_ROOM);
+	out->bytes = NULL;
+	rc = put_offered(s, &o);
+	if (rc < 0) {
+		chunk_drop(out->bytes);
+		out->bytes = NULL;
+	}
 	return rc < 0 ? rc : 0;
 }
 

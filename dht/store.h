@@ -11,6 +11,7 @@
 #include "dht/dht.h"
 
 struct store;
+struct store_gc;
 
 /**
  * store_open(options, rebuild, tell, arg, progress, out, why, why_size): as dht_open() in dht.h.
@@ -65,6 +66,13 @@ struct store_packed {
 int store_get_packed(struct store *s, enum kind *kind, const struct address *a, size_t room, struct store_packed *out);
 
 /**
+ * store_put_share(s, kind, a, c, deflate, room, out): as store_put(), and hands out what was stored as store_get_packed() does: nobody compresses it
+ * once more.  Where it was there already, or there is no memory for that, out->bytes is NULL.
+ */
+int store_put_share(struct store *s, enum kind kind, const struct address *a, struct chunk *c, bool deflate, size_t room,
+    struct store_packed *out);
+
+/**
  * store_put_packed(s, kind, a, p, known): as store_put(), stored as it is; -EBADMSG where its address is another one.  *${known}: it was there
  * already, and can be read: no byte of ${p} was looked at where that had been verified before.
  */
@@ -109,12 +117,12 @@ bool store_mending(struct store *s);
 void store_mend_wait(struct store *s);
 
 /* As the dht_gc_...() calls and dht_clean(). */
-int store_gc_begin(struct store *s, struct dht_gc **out);
-void store_gc_mark(struct dht_gc *gc, const struct address *a);
-int store_gc_unmarked(struct dht_gc *gc, struct dht_gc_count *out);
-void store_gc_condemn(struct dht_gc *gc);
-int store_gc_sweep(struct dht_gc *gc, dht_tell *tell, void *arg, struct dht_gc_count *out);
-void store_gc_end(struct dht_gc *gc);
+int store_gc_begin(struct store *s, struct store_gc **out);
+void store_gc_mark(struct store_gc *gc, const struct address *a);
+int store_gc_unmarked(struct store_gc *gc, struct dht_gc_count *out);
+void store_gc_condemn(struct store_gc *gc);
+int store_gc_sweep(struct store_gc *gc, dht_tell *tell, void *arg, struct dht_gc_count *out);
+void store_gc_end(struct store_gc *gc);
 int store_clean(struct store *s, bool urgent, dht_tell *tell, void *arg, struct dht_gc_count *out);
 
 int store_reserve(struct store *s, uint64_t bytes);

@@ -97,7 +97,7 @@ struct store {
 	int sync_result;		/* of the last round */
 	int commit_result;		/* of the last round */
 
-	struct dht_gc *gc;		/* the collection under way, or NULL */
+	struct store_gc *gc;		/* the collection under way, or NULL */
 	const struct address *removed;	/* what store_remove() is about to remove, in order; or NULL */
 	size_t removed_count;
 	uint64_t condemnations;		/* so far; atomic for who reads it without the lock */

@@ -12,6 +12,7 @@ enum {
 	OP_QUEUED = 1,		/* in a queue */
 	OP_WAITING,		/* in the waiting list: for a sync, or to be resumed */
 	OP_RUNNING,		/* with a worker */
+	OP_AWAY,		/* others are asked; in the away list */
 	OP_CANCELLED,		/* in the cancelled list */
 	OP_DONE,		/* done() has been, or is being, called */
 };
@@ -27,7 +28,8 @@ struct work {
 	void *arg;
 	pthread_mutex_t lock;	/* covers all that follows, and the ops in the lists */
 	pthread_cond_t wanted, cancelled_some, drained;
-	struct list queue[QUEUES], waiting, cancelled;
+	struct list queue[QUEUES], waiting, away, cancelled;
+	struct work_far far;
 	unsigned int queued[QUEUES];
 	unsigned int pending;	/* operations that are not done */
 	unsigned int running;	/* workers that run one, or what is left of one given back */
@@ -101,6 +103,19 @@ static void give_back(struct work *w, struct dht_op *op)
 	tell_drained(w);
 }
 
+/* With the lock: others are to be asked for it. */
+static void send_away(struct work *w, struct dht_op *op)
+{
+	op->away = w->far.start(w->far.arg, (enum work_verb)op->verb, op);
+	if (!op->away) {
+		op->result = -ENOMEM;
+		give_back(w, op);
+		return;
+	}
+	op->state = OP_AWAY;
+	list_append(&w->away, &op->link);
+}
+
 /* With the lock: ${job} has been run; ${op} is NULL where its caller has lost interest. */
 static void finish(struct work *w, struct dht_op *op, struct work_job *job, uint64_t resumed)
 {
@@ -108,6 +123,7 @@ static void finish(struct work *w, struct dht_op *op, struct work_job *job, uint
 		chunk_drop(job->chunk);
 		job->chunk = NULL;
 	}
+	chunk_drop(job->packed);
 	if (!op) {
 		chunk_drop(job->chunk);
 		return;
@@ -120,6 +136,10 @@ static void finish(struct work *w, struct dht_op *op, struct work_job *job, uint
 		}
 		op->state = OP_WAITING;
 		list_append(&w->waiting, &op->link);
+		return;
+	}
+	if (job->result == -EREMOTE) {
+		send_away(w, op);
 		return;
 	}
 	op->result = job->result;
@@ -154,6 +174,11 @@ static void *worker_main(void *arg)
 			.hurry = op->hurry || w->queued[QUEUE_INSERT] > w->count };
 		if (op->verb == WORK_INSERT)
 			job.chunk = chunk_hold(op->chunk);
+		/* What it brought from others is the job's, whatever becomes of it. */
+		job.returned = op->returned;
+		job.packed = op->packed;
+		op->returned = 0;
+		op->packed = NULL;
 		w->running++;
 		pthread_mutex_unlock(&w->lock);
 		w->run(w->arg, &job);
@@ -184,7 +209,6 @@ static void *canceller_main(void *arg)
 		}
 		op = op_of(w->cancelled.next);
 		list_remove(&op->link);
-		op->result = -ECANCELED;
 		give_back(w, op);
 	}
 	pthread_mutex_unlock(&w->lock);
@@ -229,6 +253,7 @@ int work_open(unsigned int threads, void (*run)(void *arg, struct work_job *job)
 	for (int i = 0; i < QUEUES; i++)
 		list_init(&w->queue[i]);
 	list_init(&w->waiting);
+	list_init(&w->away);
 	list_init(&w->cancelled);
 	rc = pthread_create(&w->canceller, NULL, canceller_main, w);
 	if (rc) {
@@ -263,17 +288,72 @@ void work_close(struct work *w)
 
 void work_add(struct work *w, struct dht_op *op, enum work_verb verb)
 {
-	assert(verb != WORK_SYNC);
+	assert(verb == WORK_INSERT || verb == WORK_LOOKUP);
 	op->verb = verb;
+	op->returned = 0;
+	op->packed = NULL;
 	pthread_mutex_lock(&w->lock);
 	w->pending++;
 	enqueue(w, op);
 	pthread_mutex_unlock(&w->lock);
 }
 
-void work_add_sync(struct work *w, struct dht_op *op, uint64_t (*ticket)(void *arg), void *arg)
+void work_far(struct work *w, const struct work_far *far)
 {
-	op->verb = WORK_SYNC;
+	w->far = *far;
+}
+
+void work_add_away(struct work *w, struct dht_op *op)
+{
+	op->verb = WORK_REPLICAS;
+	pthread_mutex_lock(&w->lock);
+	w->pending++;
+	send_away(w, op);
+	pthread_mutex_unlock(&w->lock);
+}
+
+/* The canceller's: it gives operations back, and does nothing else. */
+void work_add_done(struct work *w, struct dht_op *op)
+{
+	op->verb = WORK_SAFE;
+	pthread_mutex_lock(&w->lock);
+	w->pending++;
+	op->state = OP_DONE;
+	op->result = 0;
+	list_append(&w->cancelled, &op->link);
+	pthread_cond_signal(&w->cancelled_some);
+	pthread_mutex_unlock(&w->lock);
+}
+
+void work_returned(struct work *w, struct away *a, int result, struct chunk *packed, uint32_t copies, uint32_t owners)
+{
+	struct dht_op *op = NULL;
+
+	pthread_mutex_lock(&w->lock);
+	for (struct list *l = w->away.next; l != &w->away && !op; l = l->next)
+		if (op_of(l)->away == a)
+			op = op_of(l);
+	if (!op) {
+		chunk_drop(packed);
+	} else if (op->verb == WORK_REPLICAS) {
+		list_remove(&op->link);
+		op->result = result;
+		op->copies = copies;
+		op->owners = owners;
+		chunk_drop(packed);
+		give_back(w, op);
+	} else {
+		list_remove(&op->link);
+		op->returned = result;
+		op->packed = packed;
+		enqueue(w, op);
+	}
+	pthread_mutex_unlock(&w->lock);
+}
+
+void work_add_sync(struct work *w, struct dht_op *op, enum work_verb verb, uint64_t (*ticket)(void *arg), void *arg)
+{
+	op->verb = verb;
 	pthread_mutex_lock(&w->lock);
 	w->pending++;
 	/* Under the lock, so that work_synced() of this ticket finds it in the list. */
@@ -283,7 +363,7 @@ void work_add_sync(struct work *w, struct dht_op *op, uint64_t (*ticket)(void *a
 	pthread_mutex_unlock(&w->lock);
 }
 
-void work_synced(struct work *w, uint64_t ticket, int result)
+void work_synced(struct work *w, enum work_verb verb, uint64_t ticket, int result)
 {
 	struct list due, *next;
 
@@ -293,7 +373,7 @@ void work_synced(struct work *w, uint64_t ticket, int result)
 		struct dht_op *op = op_of(l);
 
 		next = l->next;
-		if (op->verb != WORK_SYNC || op->ticket > ticket)
+		if (op->verb != (int)verb || op->ticket > ticket)
 			continue;
 		list_remove(l);
 		list_append(&due, l);
@@ -318,7 +398,7 @@ void work_resume(struct work *w)
 	w->resumed++;
 	for (struct list *l = w->waiting.next; l != &w->waiting; l = next) {
 		next = l->next;
-		if (op_of(l)->verb == WORK_SYNC)
+		if (op_of(l)->verb != WORK_INSERT && op_of(l)->verb != WORK_LOOKUP)
 			continue;
 		list_remove(l);
 		enqueue(w, op_of(l));
@@ -340,6 +420,10 @@ void work_cancel(struct work *w, struct dht_op *op)
 	if (op->state == OP_QUEUED) {
 		w->queued[queue_of(op)]--;
 		list_remove(&op->link);
+		chunk_drop(op->packed);
+	} else if (op->state == OP_AWAY) {
+		list_remove(&op->link);
+		w->far.stop(w->far.arg, op->away);
 	} else if (op->state == OP_WAITING) {
 		list_remove(&op->link);
 	} else if (op->state == OP_RUNNING && op->verb == WORK_LOOKUP) {
@@ -349,6 +433,7 @@ void work_cancel(struct work *w, struct dht_op *op)
 		return;
 	}
 	op->state = OP_CANCELLED;
+	op->result = -ECANCELED;
 	list_append(&w->cancelled, &op->link);
 	pthread_cond_signal(&w->cancelled_some);
 	pthread_mutex_unlock(&w->lock);

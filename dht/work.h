@@ -10,7 +10,7 @@
 
 #include "dht/dht.h"
 
-enum work_verb { WORK_INSERT, WORK_LOOKUP, WORK_SYNC };
+enum work_verb { WORK_INSERT, WORK_LOOKUP, WORK_SYNC, WORK_SAFE, WORK_PUBLISHED, WORK_REPLICAS };
 
 /* What a worker carries out: a copy, since its operation may be given back meanwhile. */
 struct work_job {
@@ -19,7 +19,20 @@ struct work_job {
 	enum kind kind;
 	struct address address;
 	struct chunk *chunk;	/* insert: held for the job; lookup: the result, consumed */
-	int result;		/* -EINPROGRESS: it waits on, until work_resume() */
+	struct chunk *packed;	/* lookup: what work_returned() brought, held for the job */
+	int returned;		/* or why it did not; 0: it was not away */
+	int result;		/* -EINPROGRESS: it waits on, until work_resume(); -EREMOTE: a lookup goes away, see below */
+};
+
+/*
+ * Where operations go that need others: started and stopped under the work's lock, so they must not block, nor call back from
+ * inside.  Whatever was started calls work_returned() once, stopped or not.
+ */
+struct away;
+struct work_far {
+	struct away *(*start)(void *arg, enum work_verb verb, const struct dht_op *op);	/* NULL: no memory */
+	void (*stop)(void *arg, struct away *a);
+	void *arg;
 };
 
 struct work;
@@ -36,12 +49,25 @@ void work_close(struct work *w);
 /** work_add(w, op, verb): queue an insert or a lookup. */
 void work_add(struct work *w, struct dht_op *op, enum work_verb verb);
 
-/** work_add_sync(w, op, ticket, arg): an operation that waits for the ticket that
- * ticket(arg) gives, which work_synced() ends. */
-void work_add_sync(struct work *w, struct dht_op *op, uint64_t (*ticket)(void *arg), void *arg);
+/** work_far(w, far): before anything is added.  NULL: nothing goes away. */
+void work_far(struct work *w, const struct work_far *far);
 
-/** work_synced(w, ticket, result): ends those that wait for ${ticket} or an earlier one. */
-void work_synced(struct work *w, uint64_t ticket, int result);
+/** work_returned(w, a, result, packed, copies, owners): what was started as ${a} is over; takes over ${packed}, or NULL.  A lookup is run once more, with
+ * it; WORK_REPLICAS is done. */
+void work_returned(struct work *w, struct away *a, int result, struct chunk *packed, uint32_t copies, uint32_t owners);
+
+/** work_add_done(w, op): one that needs nothing: done() is called soon, with 0. */
+void work_add_done(struct work *w, struct dht_op *op);
+
+/** work_add_away(w, op): a WORK_REPLICAS, which only goes away. */
+void work_add_away(struct work *w, struct dht_op *op);
+
+/** work_add_sync(w, op, verb, ticket, arg): an operation (WORK_SYNC, WORK_SAFE, WORK_PUBLISHED) that waits for the ticket that
+ * ticket(arg) gives, which work_synced() ends. */
+void work_add_sync(struct work *w, struct dht_op *op, enum work_verb verb, uint64_t (*ticket)(void *arg), void *arg);
+
+/** work_synced(w, verb, ticket, result): ends those of ${verb} that wait for ${ticket} or an earlier one. */
+void work_synced(struct work *w, enum work_verb verb, uint64_t ticket, int result);
 
 /** work_resume(w): queue again those that said -EINPROGRESS. */
 void work_resume(struct work *w);

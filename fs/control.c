@@ -116,6 +116,15 @@ int call_snapshot(struct call *c, const char *note, struct ref *out)
 	return w.waited.result;
 }
 
+int call_published(struct call *c)
+{
+	struct waited_lookup w = { .op = { .done = lookup_done, .user = &w } };
+
+	waited_start(&w.waited, c);
+	dht_published(call_fs(c)->dht, &w.op);
+	return waited_lookup_end(&w);
+}
+
 struct checkpoint_wait {
 	struct checkpoint_waiter waiter;
 	struct waited waited;

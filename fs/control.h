@@ -45,6 +45,9 @@ int call_snapshot(struct call *c, const char *note, struct ref *out);
 /** call_checkpoint(c): make the tree's changes until now durable. */
 int call_checkpoint(struct call *c);
 
+/** call_published(c): as dht_published(). */
+int call_published(struct call *c);
+
 /* The commands. */
 int command_status(struct call *c);
 int command_put(struct call *c);

@@ -126,9 +126,16 @@ static int take_snapshot(struct call *c, const char *note)
 	return call_answer(c, FRAME_RECORD);
 }
 
+/* The loss of this machine loses nothing, when there are others. */
 int command_sync(struct call *c)
 {
-	return take_snapshot(c, NULL);
+	int r = take_snapshot(c, NULL);
+
+	if (r < 0)
+		return r;
+	r = call_published(c);
+	return r < 0 && r != -EPIPE ? call_fail(c, r, "all is on stable storage here, but not on other machines yet: %s",
+	    strerror(-r)) : r;
 }
 
 int command_snapshot(struct call *c)

@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "dht/control/server.h"
+#include "dht/peer/joining.h"
+#include "dht/peer/volume.h"
 #include "dht/program/home.h"
 #include "dht/program/log.h"
 #include "fs/byhash.h"
@@ -44,6 +46,24 @@ static void set_is_full(void *arg)
 	collector_rested(fs->collector);
 }
 
+/* Its part of the ring is over; what is here can still be read and written, as without one. */
+static void left_ring(void *arg, const char *why)
+{
+	(void)arg;
+	log_line(LOG_CRIT, "this node takes no part in the ring any more: %s", why);
+}
+
+static int try_dht(struct dht_options *d, struct dht **out, char *why, size_t why_size)
+{
+	int r = dht_open(d, out, why, why_size);
+
+	if (r != -EBUSY)
+		return r;
+	log_line(LOG_NOTICE, "%s: waiting for up to %u s", why, FS_LOCK_WAIT_MS / 1000);
+	d->lock_wait_ms = FS_LOCK_WAIT_MS - LOCK_QUIET_MS;
+	return dht_open(d, out, why, why_size);
+}
+
 static int open_dht(const struct options *o, struct dht **out, char *why, size_t why_size)
 {
 	struct dht_options d = {
@@ -51,20 +71,43 @@ static int open_dht(const struct options *o, struct dht **out, char *why, size_t
 		.size_max = o->size_max,
 		.lock_wait_ms = LOCK_QUIET_MS,
 		.read_only = o->read_only,
+		.timeout_ms = o->settings.timeout_s * 1000,
+		.sync_local = o->settings.sync == SYNC_LOCAL,
 		.log = log_text,
 	};
+	struct joining joining;
 	int r = o->store_default ? home_make_parents(o->store) : 0;
 
 	if (r < 0) {
 		snprintf(why, why_size, "the folders above the store %s: %s", o->store, strerror(-r));
 		return r;
 	}
-	r = dht_open(&d, out, why, why_size);
-	if (r != -EBUSY)
+	if (!settings_networked(&o->settings))
+		return try_dht(&d, out, why, why_size);
+	r = joining_init(&joining, &o->settings, o->size_max, why, why_size);
+	if (r < 0)
 		return r;
-	log_line(LOG_NOTICE, "%s: waiting for up to %u s", why, FS_LOCK_WAIT_MS / 1000);
-	d.lock_wait_ms = FS_LOCK_WAIT_MS - LOCK_QUIET_MS;
-	return dht_open(&d, out, why, why_size);
+	joining.options.log = log_text;
+	joining.options.stopped = left_ring;
+	d.ring = &joining.options;
+	r = try_dht(&d, out, why, why_size);
+	joining_wipe(&joining);
+	return r;
+}
+
+/* What is written here belongs to a volume that others can follow. */
+static int start_volume(struct fs *fs, char *why, size_t why_size)
+{
+	struct volume_key key;
+	int r;
+
+	if (!dht_peer(fs->dht) || fs->options->read_only)
+		return 0;
+	r = volume_key_open(fs->options->store, &key, why, why_size);
+	if (r == 0)
+		r = dht_volume(fs->dht, &key);
+	volume_key_wipe(&key);
+	return r;
 }
 
 static unsigned int cores(void)
@@ -128,6 +171,10 @@ static int open_parts(struct fs *fs, char *why, size_t why_size)
 	if (r < 0)
 		return r;
 	r = tree_open(o->store, o->read_only, &fs->tree, why, why_size);
+	if (r < 0)
+		return r;
+
+	r = start_volume(fs, why, why_size);
 	if (r < 0)
 		return r;
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <linux/fuse.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -158,12 +159,15 @@ void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 }
 
 /*
- * fsync of a directory: done when a snapshot of the whole tree is durable.
+ * fsync of a directory: done when a snapshot of the whole tree is durable, and, with a ring, when others have all of it and its head.
  */
 struct dir_sync {
 	struct parked parked;
 	struct snapshot_waiter waiter;
+	struct dht_op shared;
 	struct fs *fs;
+	atomic_bool asked;	/* shared has been started */
+	atomic_bool cancelled;	/* perhaps just between two of them */
 };
 
 static void dir_sync_free(struct parked *p)
@@ -181,13 +185,34 @@ static void dir_sync_cancel(struct parked *p)
 {
 	struct dir_sync *s = (struct dir_sync *)p;
 
+	atomic_store(&s->cancelled, true);
 	if (snapshots_leave(s->fs->snapshots, &s->waiter))
 		dir_sync_reply(s, -EINTR);
+	else if (atomic_load(&s->asked))
+		dht_cancel(&s->shared);
+}
+
+static void dir_sync_shared(struct dht_op *op)
+{
+	dir_sync_reply(op->user, op->result == -ECANCELED ? -EINTR : op->result);
 }
 
 static void dir_sync_done(struct snapshot_waiter *w, int result)
 {
-	dir_sync_reply((struct dir_sync *)((char *)w - offsetof(struct dir_sync, waiter)), result);
+	struct dir_sync *s = (struct dir_sync *)((char *)w - offsetof(struct dir_sync, waiter));
+
+	if (result < 0) {
+		dir_sync_reply(s, result);
+		return;
+	}
+	parked_hold(&s->parked);
+	s->shared.done = dir_sync_shared;
+	s->shared.user = s;
+	dht_published(s->fs->dht, &s->shared);
+	atomic_store(&s->asked, true);
+	if (atomic_load(&s->cancelled))
+		dht_cancel(&s->shared);
+	parked_drop(&s->parked);
 }
 
 void ops_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)

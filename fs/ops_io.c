@@ -195,15 +195,17 @@ void ops_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off
 }
 
 /*
- * fsync: flush the file, then a checkpoint.
+ * fsync: flush the file, then a checkpoint, then, with a ring, until others have it too.
  */
 struct syncing {
 	struct parked parked;
 	struct file_flush flush;
 	struct checkpoint_waiter checkpoint;
+	struct dht_op safe;
 	struct fs *fs;
 	fuse_ino_t ino;
-	atomic_bool cancelled;	/* perhaps just between the flush and the checkpoint */
+	atomic_bool asked;	/* safe has been started */
+	atomic_bool cancelled;	/* perhaps just between two of them */
 };
 
 static void syncing_free(struct parked *p)
@@ -231,12 +233,31 @@ static void syncing_cancel(struct parked *p)
 	if (file_flush_leave(&s->flush) ||
 	    checkpoint_leave(s->fs->checkpoint, &s->checkpoint))
 		syncing_reply(s, -EINTR);
+	else if (atomic_load(&s->asked))
+		dht_cancel(&s->safe);
+}
+
+static void safe_done(struct dht_op *op)
+{
+	syncing_reply(op->user, op->result == -ECANCELED ? -EINTR : op->result);
 }
 
 static void checkpoint_done(struct checkpoint_waiter *w, int result)
 {
-	syncing_reply((struct syncing *)((char *)w - offsetof(struct syncing, checkpoint)),
-	    result);
+	struct syncing *s = (struct syncing *)((char *)w - offsetof(struct syncing, checkpoint));
+
+	if (result < 0) {
+		syncing_reply(s, result);
+		return;
+	}
+	parked_hold(&s->parked);
+	s->safe.done = safe_done;
+	s->safe.user = s;
+	dht_safe(s->fs->dht, &s->safe);
+	atomic_store(&s->asked, true);
+	if (atomic_load(&s->cancelled))
+		dht_cancel(&s->safe);
+	parked_drop(&s->parked);
 }
 
 static void flush_done(struct file_flush *w, int result)

@@ -10,6 +10,7 @@
 #include "chunker/index.h"
 #include "fs/ops.h"
 #include "fs/parked.h"
+#include "fs/replicas.h"
 
 #define PREFIX "user.dhtfs."
 
@@ -68,34 +69,49 @@ static void question_cancel(struct parked *p)
 		reply(q, -EINTR);
 }
 
-/*
- * Walks the index: how many chunks, and how many of them are on this node.  On a thread that
- * may wait, for the index of a large file should pass through memory, not stay there.
- */
-static void count_chunks(struct job *j)
+static bool asks_chunks(const struct question *q)
 {
-	struct question *q = (struct question *)((char *)j - offsetof(struct question, count));
-	uint64_t chunks = 0, present = 0;
-	struct waiting_source source;
-	struct index_cursor *c;
+	return strcmp(q->name, "chunks") == 0;
+}
+
+static int count_chunks(struct question *q, struct source *source)
+{
+	struct index_cursor *c = index_cursor_new(source, &q->ref);
+	uint64_t chunks = 0;
 	struct extent e;
 	int r = -ENOMEM;
 
-	waiting_source_init(&source, q->fs->dht, q->fs->cache);
-	c = index_cursor_new(&source.source, &q->ref);
 	while (c && (r = index_cursor_next(c, &e)) == 1) {
 		if (atomic_load(&q->cancelled)) {
 			r = -EINTR;
 			break;
 		}
 		chunks += !e.hole;
-		present += !e.hole && dht_has(q->fs->dht, &e.address, NULL, NULL);
 	}
 	index_cursor_free(c);
-	if (strcmp(q->name, "chunks") == 0)
-		snprintf(q->answer, sizeof(q->answer), "%" PRIu64, chunks);
-	else
-		snprintf(q->answer, sizeof(q->answer), "%d/1", present == chunks);
+	snprintf(q->answer, sizeof(q->answer), "%" PRIu64, chunks);
+	return r;
+}
+
+static int count_replicas(struct question *q, struct source *source)
+{
+	struct replicas n;
+	int r = replicas_count(q->fs->dht, source, &q->ref, &q->cancelled, &n);
+
+	if (r == 0)
+		snprintf(q->answer, sizeof(q->answer), "%" PRIu32 "/%" PRIu32, n.copies, n.owners);
+	return r;
+}
+
+/* On a thread that may wait, for the index of a large file should pass through memory, not stay there. */
+static void count(struct job *j)
+{
+	struct question *q = (struct question *)((char *)j - offsetof(struct question, count));
+	struct waiting_source source;
+	int r;
+
+	waiting_source_init(&source, q->fs->dht, q->fs->cache);
+	r = asks_chunks(q) ? count_chunks(q, &source.source) : count_replicas(q, &source.source);
 	reply(q, r == -ENOENT ? -EIO : r);
 }
 
@@ -107,16 +123,16 @@ static void answer(struct question *q)
 	if (strcmp(q->name, "address") == 0) {
 		address_format(&q->ref.address, q->answer);
 		reply(q, 0);
-	} else if (file && q->ref.size > 0) {
-		q->count.run = count_chunks;
-		jobs_post(q->fs->jobs, &q->count);
-	} else {
-		/* The empty file and a directory are one chunk as far as their address goes. */
-		bool here = dht_has(q->fs->dht, &q->ref.address, NULL, NULL);
-
-		snprintf(q->answer, sizeof(q->answer), strcmp(q->name, "chunks") == 0 ?
-		    "1" : here || q->ref.size == 0 ? "1/1" : "0/1");
+	} else if (q->ref.size == 0 && file) {
+		/* The empty file is one chunk that nobody needs to have. */
+		snprintf(q->answer, sizeof(q->answer), asks_chunks(q) ? "1" : "1/1");
 		reply(q, 0);
+	} else if (!file && asks_chunks(q)) {
+		snprintf(q->answer, sizeof(q->answer), "1");
+		reply(q, 0);
+	} else {
+		q->count.run = count;
+		jobs_post(q->fs->jobs, &q->count);
 	}
 }
 

@@ -14,7 +14,7 @@ struct fuse_req;
 /**
  * user.dhtfs.address	64 hex digits: of the bytes received so far, or of the directory
  * user.dhtfs.chunks	how many chunks the content has (a directory: its nodes are not counted)
- * user.dhtfs.replicas	"1/1": how many nodes have all of it, of how many should
+ * user.dhtfs.replicas	"3/3": how many nodes have all of it, proved just now, of how many should; "1/1" without a ring
  *
  * Readable, never listed (cp -a would try to copy them), never written (EPERM).
  */

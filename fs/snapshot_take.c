@@ -185,6 +185,9 @@ int snapshot_take(struct snapshots *s, const char *note, bool all, struct ref *r
 	if (r == 0)
 		r = write_snapshot(s, &reader, note, ref);
 	pthread_mutex_unlock(&s->taking);
+	/* Where there is a ring, to hear of it. */
+	if (r == 0)
+		dht_publish(s->o.dht, ref);
 	return r;
 }
 

@@ -136,16 +136,6 @@ static bool delete(struct node *n, const struct address *a)
 	return true;
 }
 
-/* The address behind ${a}; false: there is none. */
-static bool address_next(const struct address *a, struct address *out)
-{
-	*out = *a;
-	for (unsigned int i = ADDRESS_LEN; i-- > 0;)
-		if (++out->b[i] != 0)
-			return true;
-	return false;
-}
-
 static void rest(struct node *n)
 {
 	n->deletion->walking = false;

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "dht/peer/conn.h"
-#include "dht/peer/lookup.h"
+#include "dht/peer/resolve.h"
 #include "dht/peer/peer_impl.h"
 
 struct dial {
@@ -12,8 +12,8 @@ struct dial {
 	struct peer *peer;
 	uint64_t ticket, until_ms;
 	uv_timer_t timer;
-	struct lookup *lookup;		/* NULL: over */
-	struct lookup_result found;
+	struct resolve *lookup;		/* NULL: over */
+	struct resolve_result found;
 	unsigned int next;		/* address to be tried */
 	int error;			/* of the last one */
 	struct attempt *attempt;	/* NULL: none under way */
@@ -45,7 +45,7 @@ static void give_up_attempt(struct dial *d)
 static void release(struct dial *d)
 {
 	if (d->lookup)
-		lookup_cancel(d->lookup);
+		resolve_cancel(d->lookup);
 	d->lookup = NULL;
 	give_up_attempt(d);
 	list_remove(&d->link);
@@ -133,7 +133,7 @@ static void try_next(struct dial *d)
 	end(d, d->error ? d->error : -ETIMEDOUT);
 }
 
-static void found(void *arg, const struct lookup_result *r)
+static void found(void *arg, const struct resolve_result *r)
 {
 	struct dial *d = arg;
 
@@ -153,7 +153,7 @@ void dial_start(struct peer *p, const struct effect *e)
 
 	failed.result = d ? endpoint_parse(e->text, PEER_PORT, &to) : -ENOMEM;
 	if (failed.result == 0)
-		failed.result = lookup_start(&p->bridge, &to, found, d, &d->lookup);
+		failed.result = resolve_start(&p->bridge, &to, found, d, &d->lookup);
 	if (failed.result < 0) {
 		free(d);
 		peer_input(p, &failed);

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "dht/peer/conn.h"
-#include "dht/peer/lookup.h"
+#include "dht/peer/resolve.h"
 #include "dht/peer/peer_impl.h"
 
 #define BACKLOG	     128	/* a door's worth of strangers */
@@ -151,14 +151,14 @@ static const char *advice(int rc)
 
 static int bind_name(struct peer *p, const char *name, char *why, size_t why_size)
 {
-	struct lookup_result found;
+	struct resolve_result found;
 	unsigned int bound = 0;
 	struct endpoint e;
 	int rc = 0;
 
 	if (endpoint_parse(name, PEER_PORT, &e) < 0)
 		return say(-EINVAL, why, why_size, "--listen %s: write host, host:port or [v6]:port", name);
-	lookup_now(&e, true, &found);
+	resolve_now(&e, true, &found);
 	if (found.error)
 		return say(-EADDRNOTAVAIL, why, why_size, "--listen %s: there is no such host", name);
 	for (unsigned int i = 0; i < found.count; i++) {

@@ -8,18 +8,21 @@
 
 _Static_assert(WIRE_CHUNK_HEAD <= STORE_ROOM, "the head goes where the store leaves room");
 
+struct chunk *packed_head(struct store_packed *p)
+{
+	struct wire_chunk w = { .codec = (uint8_t)p->codec, .raw_len = p->raw_len };
+
+	/* The room is the holder's alone to write. */
+	wire_chunk_head(&w, (uint8_t *)(uintptr_t)p->bytes->data);
+	return p->bytes;
+}
+
 int packed_get(struct store *s, enum kind *kind, const struct address *a, struct chunk **out)
 {
 	struct store_packed p;
 	int rc = store_get_packed(s, kind, a, WIRE_CHUNK_HEAD, &p);
 
-	*out = NULL;
-	if (rc == 0) {
-		struct wire_chunk w = { .codec = (uint8_t)p.codec, .raw_len = p.raw_len };
-
-		wire_chunk_head(&w, (uint8_t *)(uintptr_t)p.bytes->data);
-		*out = p.bytes;
-	}
+	*out = rc == 0 ? packed_head(&p) : NULL;
 	return rc;
 }
 

@@ -19,4 +19,7 @@ int packed_raw(struct codec *codec, enum kind kind, const struct address *a, str
 /** packed_make(codec, raw): the form of ${raw}; compressed where ${codec} is not NULL and that saves something.  NULL: no memory. */
 struct chunk *packed_make(struct codec *codec, const struct chunk *raw);
 
+/** packed_head(p): what the store has handed out, with room for it, as one chunk that can travel; takes over its bytes. */
+struct chunk *packed_head(struct store_packed *p);
+
 #endif

@@ -34,6 +34,11 @@ const struct ring_file *peer_ring(const struct peer *p)
 	return &p->file;
 }
 
+struct shelf *peer_shelf(struct peer *p)
+{
+	return p->shelf;
+}
+
 const char *peer_address(const struct peer *p, unsigned int i)
 {
 	return i < MEMBER_ADDRESSES && p->advertised.address[i][0] ? p->advertised.address[i] : NULL;

@@ -23,7 +23,7 @@
 enum { AT_FORMAT = 0, AT_CLOSED = 4, AT_ID = 8, AT_MARK = 16, AT_BYTES = 40, AT_NUMBERS = 72, META_LEN = 80 };
 
 static const char *const names[SHELF_TABLES] = { "meta", "owned", "foreign", "owned+foreign", "cached", "rows", "leases",
-	"pages", "leased", "volumes", "numbers" };
+	"pages", "leased", "volumes", "numbers", "fresh" };
 
 int shelf_error(int rc)
 {
@@ -325,6 +325,7 @@ int shelf_open(const char *dir, struct store *store, struct shelf **out, char *w
 	if (!o.s)
 		return explain_errno(&o, -ENOMEM);
 	pthread_mutex_init(&o.s->lock, NULL);
+	pthread_mutex_init(&o.s->write_lock, NULL);
 	o.s->store = store;
 	shelf_catalogue_init(o.s);
 	rc = asprintf(&o.s->mark, "%s-damaged", o.path) < 0 ? -ENOMEM : open_env(&o);
@@ -386,6 +387,7 @@ int shelf_close(struct shelf *s)
 	if (s->env)
 		mdb_env_close(s->env);
 	pthread_mutex_destroy(&s->lock);
+	pthread_mutex_destroy(&s->write_lock);
 	free(s->mark);
 	free(s);
 	return rc;

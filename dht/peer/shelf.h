@@ -7,7 +7,7 @@
  * what a crash left behind are all that; lists have it from the next open on.  What the shelf notes of records that are not in
  * the store is not seen, and removed.
  *
- * Its catalogue is read by one thread, the loop's; changes come from one other thread, the disk's, each
+ * Its catalogue is read by one thread, the loop's; changes come from others, one at a time, nearly all from the disk's, each
  * batch one transaction, durable when shelf_commit() returns, and seen by the reader from then on.
  */
 #ifndef DHT_PEER_SHELF_H
@@ -38,8 +38,9 @@ struct catalogue *shelf_catalogue(struct shelf *s);
 
 /* One change of a batch. */
 struct shelf_change {
-	enum { SHELF_STATES, SHELF_ADD, SHELF_FORGET, SHELF_ROW, SHELF_LEASE } kind;
-	struct address address;		/* STATES: set; ADD: add ${states}, OWNED and FOREIGN end CACHED; FORGET: the record goes */
+	enum { SHELF_STATES, SHELF_ADD, SHELF_FORGET, SHELF_ROW, SHELF_LEASE, SHELF_KEEP } kind;
+	struct address address;		/* STATES: set; ADD: add ${states}, OWNED and FOREIGN end CACHED; FORGET: the record goes;
+					 * KEEP: it is fresh, here or not */
 	unsigned int states;
 	struct address volume;		/* ADD: on whose behalf, counted at the first one; zeros: nobody's */
 	uint32_t bytes;			/* ADD: stored ones */
@@ -57,6 +58,7 @@ struct shelf_totals {
 	uint64_t owned, foreign, cached;	/* records */
 	uint64_t cached_bytes, foreign_bytes;	/* stored, about */
 	uint64_t leases, leased;		/* leases here; addresses in them */
+	uint64_t fresh;				/* of the volume that is written here, and in no lease of it yet */
 };
 /** shelf_totals(s, out): any thread. */
 void shelf_totals(struct shelf *s, struct shelf_totals *out);
@@ -67,5 +69,22 @@ size_t shelf_evict(struct shelf *s, struct address *cursor, bool leased, size_t 
 
 /** shelf_volume(s, a, out): on whose behalf ${a} was written first; zeros: nobody's.  Any thread. */
 void shelf_volume(struct shelf *s, const struct address *a, struct address *out);
+
+/*
+ * The volume that is written here.  What is added on its behalf is fresh until a lease of it holds it.  All of these: any thread.
+ *
+ * shelf_own(s, volume): that is it; before anything is added for it.  shelf_collecting(s, yes): its leases are being made shorter: what is added
+ * meanwhile is fresh also where a lease holds it.  shelf_fresh(s, from, n, out): up to ${n} fresh addresses >= ${from} (NULL: the first), in
+ * order.  shelf_keep(s, addresses, n): these are fresh too, here or not; durable.
+ *
+ * shelf_lease(s, volume, slot): as catalogue.lease().  shelf_lease_list(s, volume, slot, out, count): all its addresses, in order, malloc'ed; NULL
+ * where there are none.
+ */
+void shelf_own(struct shelf *s, const struct address *volume);
+void shelf_collecting(struct shelf *s, bool collecting);
+size_t shelf_fresh(struct shelf *s, const struct address *from, size_t n, struct address *out);
+int shelf_keep(struct shelf *s, const struct address *addresses, size_t n);
+struct chunk *shelf_lease(struct shelf *s, const struct address *volume, unsigned int slot);
+int shelf_lease_list(struct shelf *s, const struct address *volume, unsigned int slot, struct address **out, uint32_t *count);
 
 #endif

@@ -1,6 +1,6 @@
 /*
  * shelf_impl: what the files of the shelf share: shelf.c (open, close), shelf_read.c (the catalogue), shelf_write.c (commits),
- * shelf_lease.c (leases), shelf_compare.c (after a crash).
+ * shelf_lease.c (leases), shelf_fresh.c (our own volume), shelf_compare.c (after a crash).
  *
  * A record's states are the table that its row is in: each combination has its own, so that all those of some states are
  * found in order without a look at others.
@@ -27,6 +27,7 @@ enum shelf_table {
 	SHELF_LEASED,		/* address -> how many leases have it */
 	SHELF_VOLUMES,		/* volume -> number, bytes, records */
 	SHELF_NUMBERS,		/* number -> volume */
+	SHELF_FRESHS,		/* address -> nothing */
 	SHELF_TABLES
 };
 #define SHELF_RECORDS (SHELF_CACHED + 1)		/* tables below this, but for the first, have records */
@@ -60,6 +61,9 @@ struct shelf {
 	struct shelf_meta meta;		/* as committed; the writer's, and under the lock for others */
 	uint64_t file_bytes;		/* the writer's */
 	int failed;			/* the writer's: what the last commit said */
+	pthread_mutex_t write_lock;	/* held by who commits; covers these: */
+	struct address own;
+	bool has_own, collecting;
 	pthread_mutex_t lock;		/* covers what follows */
 	MDB_txn *idle[SHELF_IDLE];
 	unsigned int idle_count;
@@ -127,6 +131,12 @@ int shelf_set_lease(struct shelf *s, MDB_txn *txn, const struct catalogue_lease 
 
 /** shelf_lease_count(s, txn, l): of the addresses that the lease of this volume and slot has now. */
 uint32_t shelf_lease_count(struct shelf *s, MDB_txn *txn, const struct catalogue_lease *l);
+
+/* shelf_fresh.c */
+
+/** shelf_fresh_add(s, txn, a): it was added for our own volume.  shelf_fresh_leased(s, txn, l): this lease has been made.  0 or -errno. */
+int shelf_fresh_add(struct shelf *s, MDB_txn *txn, const struct address *a);
+int shelf_fresh_leased(struct shelf *s, MDB_txn *txn, const struct catalogue_lease *l);
 
 /* shelf_compare.c */
 

@@ -504,7 +504,7 @@ void shelf_volume(struct shelf *s, const struct address *a, struct address *out)
 
 void shelf_totals(struct shelf *s, struct shelf_totals *out)
 {
-	static const enum shelf_table counted[] = { SHELF_OWNED, SHELF_FOREIGN, SHELF_BOTH, SHELF_CACHED, SHELF_LEASES, SHELF_LEASED };
+	static const enum shelf_table counted[] = { SHELF_OWNED, SHELF_FOREIGN, SHELF_BOTH, SHELF_CACHED, SHELF_LEASES, SHELF_LEASED, SHELF_FRESHS };
 	uint64_t rows_of[SHELF_TABLES] = { 0 };
 	MDB_stat st;
 	MDB_txn *txn;
@@ -521,6 +521,7 @@ void shelf_totals(struct shelf *s, struct shelf_totals *out)
 	out->foreign_bytes = s->meta.bytes[SHELF_FOREIGN] + s->meta.bytes[SHELF_BOTH];
 	pthread_mutex_unlock(&s->lock);
 	out->owned = rows_of[SHELF_OWNED] + rows_of[SHELF_BOTH];
+	out->fresh = rows_of[SHELF_FRESHS];
 	out->foreign = rows_of[SHELF_FOREIGN] + rows_of[SHELF_BOTH];
 	out->cached = rows_of[SHELF_CACHED];
 	out->leases = rows_of[SHELF_LEASES];

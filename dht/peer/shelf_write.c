@@ -8,7 +8,7 @@
 
 #include "chunker/bytes.h"
 
-#define PAGES_CHANGE 24u	/* of LMDB, that a change may make at most: four tables, each a path to a leaf that splits */
+#define PAGES_CHANGE 30u	/* of LMDB, that a change may make at most: five tables, each a path to a leaf that splits */
 #define PAGE_BYTES   2048u	/* longer values have pages of their own */
 
 struct batch {
@@ -142,6 +142,8 @@ static int add(struct batch *b, const struct shelf_change *c)
 		if (!address_equal(&c->volume, &nobody))
 			rc = count_volume(b, &c->volume, c->bytes, 1, &new.number);
 	}
+	if (rc == 0 && b->s->has_own && address_equal(&c->volume, &b->s->own))
+		rc = shelf_fresh_add(b->s, b->txn, &c->address);
 	return rc < 0 ? rc : set(b, &c->address, &old, standing(had | c->states), new);
 }
 
@@ -191,7 +193,11 @@ static int apply(struct batch *b, struct shelf_change *c)
 		rc = shelf_set_lease(b->s, b->txn, c->lease);
 		if (rc == -EINVAL)
 			c->result = rc;
+		else if (rc == 0)
+			rc = shelf_fresh_leased(b->s, b->txn, c->lease);
 		return rc == -EINVAL ? 0 : rc;
+	case SHELF_KEEP:
+		return shelf_fresh_add(b->s, b->txn, &c->address);
 	}
 	return rc;
 }
@@ -260,9 +266,12 @@ static int commit(struct batch *b, struct shelf_change *changes, size_t n)
 
 int shelf_commit(struct shelf *s, struct shelf_change *changes, size_t n)
 {
-	struct batch b = { .s = s, .meta = s->meta };
-	int rc = commit(&b, changes, n);
+	struct batch b = { .s = s };
+	int rc;
 
+	pthread_mutex_lock(&s->write_lock);
+	b.meta = s->meta;
+	rc = commit(&b, changes, n);
 	shelf_read_failed(s, rc);
 	s->failed = rc;
 	if (rc == 0) {
@@ -270,6 +279,7 @@ int shelf_commit(struct shelf *s, struct shelf_change *changes, size_t n)
 		s->meta = b.meta;
 		pthread_mutex_unlock(&s->lock);
 	}
+	pthread_mutex_unlock(&s->write_lock);
 	for (size_t i = 0; i < n && rc < 0; i++)
 		changes[i].result = rc;
 	return rc;

@@ -255,6 +255,13 @@ int dht_sync_now(struct dht *d)
 	return now(d, &op, SYNC);
 }
 
+/* One node, which is alone. */
+int dht_publish(struct dht *d, const struct ref *snapshot)
+{
+	(void)d, (void)snapshot;
+	return -ENOTCONN;
+}
+
 void dht_cancel(struct dht_op *op)
 {
 	struct dht *d = op->dht;

@@ -1,4 +1,4 @@
-#include "dht/peer/lookup.h"
+#include "dht/peer/resolve.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -8,12 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct lookup {
+struct resolve {
 	struct bridge_job job;
 	struct endpoint endpoint;
-	void (*done)(void *arg, const struct lookup_result *r);
+	void (*done)(void *arg, const struct resolve_result *r);
 	void *arg;
-	struct lookup_result result;
+	struct resolve_result result;
 	struct bridge *bridge;		/* under the lock: NULL: nobody waits for it any more */
 	bool sent;			/* under the lock: the bridge has it */
 };
@@ -22,7 +22,7 @@ struct lookup {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned int running;		/* threads; under the lock */
 
-void lookup_now(const struct endpoint *e, bool listening, struct lookup_result *out)
+void resolve_now(const struct endpoint *e, bool listening, struct resolve_result *out)
 {
 	const struct addrinfo hints = {
 		.ai_flags = AI_NUMERICSERV | (listening ? AI_PASSIVE : 0), .ai_socktype = SOCK_STREAM,
@@ -42,7 +42,7 @@ void lookup_now(const struct endpoint *e, bool listening, struct lookup_result *
 		out->error = rc == EAI_AGAIN || rc == EAI_MEMORY ? -EAGAIN : -ENOENT;
 		return;
 	}
-	for (struct addrinfo *ai = all; ai && out->count < LOOKUP_ADDRESSES; ai = ai->ai_next)
+	for (struct addrinfo *ai = all; ai && out->count < RESOLVE_ADDRESSES; ai = ai->ai_next)
 		if (ai->ai_family == AF_INET || ai->ai_family == AF_INET6)
 			memcpy(&out->address[out->count++], ai->ai_addr, ai->ai_addrlen);
 	freeaddrinfo(all);
@@ -51,7 +51,7 @@ void lookup_now(const struct endpoint *e, bool listening, struct lookup_result *
 
 static void finish(void *arg, struct bridge_job *j)
 {
-	struct lookup *l = list_item(j, struct lookup, job);
+	struct resolve *l = list_item(j, struct resolve, job);
 
 	(void)arg;
 	/* The loop's thread is the only one that has it now. */
@@ -62,9 +62,9 @@ static void finish(void *arg, struct bridge_job *j)
 
 static void *look(void *arg)
 {
-	struct lookup *l = arg;
+	struct resolve *l = arg;
 
-	lookup_now(&l->endpoint, false, &l->result);
+	resolve_now(&l->endpoint, false, &l->result);
 	pthread_mutex_lock(&lock);
 	running--;
 	l->sent = l->bridge != NULL;
@@ -76,7 +76,7 @@ static void *look(void *arg)
 	return NULL;
 }
 
-static int start_thread(struct lookup *l)
+static int start_thread(struct resolve *l)
 {
 	sigset_t all, before;
 	pthread_attr_t attr;
@@ -93,15 +93,15 @@ static int start_thread(struct lookup *l)
 	return rc;
 }
 
-int lookup_start(struct bridge *b, const struct endpoint *e, void (*done)(void *arg, const struct lookup_result *r),
-    void *arg, struct lookup **out)
+int resolve_start(struct bridge *b, const struct endpoint *e, void (*done)(void *arg, const struct resolve_result *r),
+    void *arg, struct resolve **out)
 {
-	struct lookup *l = calloc(1, sizeof(*l));
+	struct resolve *l = calloc(1, sizeof(*l));
 	int rc = 0;
 
 	if (!l)
 		return -ENOMEM;
-	*l = (struct lookup){ .job.run = finish, .endpoint = *e, .done = done, .arg = arg, .bridge = b };
+	*l = (struct resolve){ .job.run = finish, .endpoint = *e, .done = done, .arg = arg, .bridge = b };
 	if (endpoint_numeric(e, &l->result.address[0])) {
 		l->result.count = 1;
 		l->sent = true;
@@ -110,7 +110,7 @@ int lookup_start(struct bridge *b, const struct endpoint *e, void (*done)(void *
 		return 0;
 	}
 	pthread_mutex_lock(&lock);
-	if (running == LOOKUPS_MAX)
+	if (running == RESOLVES_MAX)
 		rc = -EAGAIN;
 	else
 		rc = start_thread(l);
@@ -123,7 +123,7 @@ int lookup_start(struct bridge *b, const struct endpoint *e, void (*done)(void *
 	return rc;
 }
 
-void lookup_cancel(struct lookup *l)
+void resolve_cancel(struct resolve *l)
 {
 	bool sent;
 

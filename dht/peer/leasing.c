@@ -1,0 +1,400 @@
+#include "dht/peer/leasing.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <time.h>
+
+#include "dht/net/limits.h"
+#include "dht/net/signed.h"
+
+#define FRESH_AT_ONCE	4096u	/* addresses read from the shelf at a time */
+#define SEQ_SHIFT	32u	/* a number: the head that the store began with, then how many of this slot came since */
+
+/* One lease on its way. */
+struct making {
+	struct list link;
+	struct leasing *l;
+	struct peer_ask ask;
+	struct address *addresses;
+	struct chunk *blob;
+};
+
+struct leasing {
+	struct peer *peer;
+	struct shelf *shelf;
+	struct store *store;
+	struct volume_key volume;
+	void (*log)(void *arg, int priority, const char *text);
+	void *log_arg;
+	pthread_t thread;
+	pthread_mutex_t round;		/* one round, or one leasing_keep(), at a time */
+	pthread_mutex_t lock;		/* covers all that follows */
+	pthread_cond_t changed;
+	struct list making;
+	unsigned int count;
+	unsigned int last_slot;		/* for which one was made in this round */
+	int failed;			/* of this round */
+	int error;			/* of the last one */
+	bool stopping, told_full;
+};
+
+static void say(struct leasing *l, int priority, const char *text)
+{
+	if (l->log)
+		l->log(l->log_arg, priority, text);
+}
+
+static void making_free(struct making *m)
+{
+	chunk_drop(m->ask.chunk);
+	chunk_drop(m->ask.blob);
+	chunk_drop(m->blob);
+	free(m->addresses);
+	free(m);
+}
+
+static void made(struct peer_ask *a)
+{
+	struct making *m = a->user;
+	struct leasing *l = m->l;
+
+	pthread_mutex_lock(&l->lock);
+	/* What some owner lacks the core goes on to tell: it is here, and counts when a majority has it. */
+	if (a->result < 0)
+		l->failed = a->result;
+	list_remove(&m->link);
+	l->count--;
+	pthread_cond_broadcast(&l->changed);
+	pthread_mutex_unlock(&l->lock);
+	making_free(m);
+}
+
+/* Of the lease that is here; 0: none. */
+static uint64_t seq_of(struct leasing *l, unsigned int slot)
+{
+	struct chunk *blob = shelf_lease(l->shelf, &l->volume.id, slot);
+	struct lease old;
+	uint64_t seq = 0;
+
+	if (blob && lease_read(blob->data, blob->len, &peer_ring(l->peer)->id, &old) == 0)
+		seq = old.seq;
+	chunk_drop(blob);
+	return seq;
+}
+
+/* Takes over ${addresses}, in order.  Waits for a place.  0 or -errno. */
+static int make(struct leasing *l, unsigned int slot, struct address *addresses, uint32_t count)
+{
+	struct lease lease = { .slot = (uint16_t)slot, .seq = seq_of(l, slot) + 1, .count = count };
+	struct making *m = calloc(1, sizeof(*m));
+	uint8_t b[SIGNED_MAX];
+	size_t len;
+	int rc = 0;
+
+	if (lease.seq <= l->volume.since << SEQ_SHIFT)
+		lease.seq = (l->volume.since << SEQ_SHIFT) + 1;
+	memcpy(lease.key, l->volume.key, sizeof(lease.key));
+	lease_root(addresses, count, &lease.root);
+	len = lease_sign(&lease, &peer_ring(l->peer)->id, l->volume.secret, b);
+	if (m)
+		m->blob = chunk_copy(b, len);
+	if (!m || !m->blob) {
+		free(addresses);
+		free(m);
+		return -ENOMEM;
+	}
+	m->l = l;
+	m->addresses = addresses;
+	m->ask.user = m;
+	m->ask.done = made;
+	m->ask.command = (struct command){
+		.kind = COMMAND_LEASE, .timeout = LEASING_TIMEOUT_MS * UINT64_C(1000), .blob = m->blob,
+		.addresses = addresses, .count = count,
+	};
+	list_init(&m->link);
+	pthread_mutex_lock(&l->lock);
+	while (l->count >= LEASING_AT_ONCE && !l->stopping)
+		pthread_cond_wait(&l->changed, &l->lock);
+	if (l->stopping) {
+		rc = -ECANCELED;
+	} else {
+		list_append(&l->making, &m->link);
+		l->count++;
+		peer_ask(l->peer, &m->ask);
+	}
+	pthread_mutex_unlock(&l->lock);
+	if (rc < 0)
+		making_free(m);
+	return rc;
+}
+
+/* Until at most ${n} are under way. */
+static void await(struct leasing *l, unsigned int n)
+{
+	pthread_mutex_lock(&l->lock);
+	while (l->count > n)
+		pthread_cond_wait(&l->changed, &l->lock);
+	pthread_mutex_unlock(&l->lock);
+}
+
+/* The end of a round: what of it failed. */
+static int settle(struct leasing *l, int rc)
+{
+	await(l, 0);
+	l->last_slot = RING_SLOTS;
+	pthread_mutex_lock(&l->lock);
+	if (rc == 0)
+		rc = l->failed;
+	l->failed = 0;
+	pthread_mutex_unlock(&l->lock);
+	return rc;
+}
+
+/* Both in rising order; what is in both is there once. */
+static uint32_t merge(const struct address *a, size_t na, const struct address *b, size_t nb, struct address *out)
+{
+	uint32_t n = 0;
+
+	while (na > 0 || nb > 0) {
+		int order = na == 0 ? 1 : nb == 0 ? -1 : address_compare(a, b);
+
+		out[n++] = order <= 0 ? *a : *b;
+		if (order <= 0)
+			a++, na--;
+		if (order >= 0)
+			b++, nb--;
+	}
+	return n;
+}
+
+static void tell_full(struct leasing *l, unsigned int slot)
+{
+	char text[160];
+
+	if (l->told_full)
+		return;
+	l->told_full = true;
+	snprintf(text, sizeof(text), "slot %u: this volume has %u chunks there, as many as it can have: no more of them are kept for good",
+	    slot, LEASE_ADDRESSES_MAX);
+	say(l, LOG_ERR, text);
+}
+
+/* ${fresh}: of one slot.  Where it has more than are read at a time, the lease before is awaited: this one goes on from it. */
+static int add_to(struct leasing *l, unsigned int slot, const struct address *fresh, size_t n)
+{
+	struct address *old = NULL, *both;
+	uint32_t count = 0, total;
+	int rc;
+
+	if (slot == l->last_slot)
+		await(l, 0);
+	l->last_slot = slot;
+	rc = shelf_lease_list(l->shelf, &l->volume.id, slot, &old, &count);
+	if (rc < 0)
+		return rc;
+	both = malloc((count + n) * sizeof(*both));
+	if (!both) {
+		free(old);
+		return -ENOMEM;
+	}
+	total = merge(old, count, fresh, n, both);
+	free(old);
+	if (total > LEASE_ADDRESSES_MAX) {
+		tell_full(l, slot);
+		free(both);
+		return -EFBIG;
+	}
+	return make(l, slot, both, total);
+}
+
+/* One slot's at a time.  ${from} moves behind what was taken.  1: more; 0: that was all; -errno. */
+static int step(struct leasing *l, struct address *from, bool *first, struct address *fresh)
+{
+	size_t n = shelf_fresh(l->shelf, *first ? NULL : from, FRESH_AT_ONCE, fresh), end;
+	unsigned int slot;
+	int rc = 0;
+
+	*first = false;
+	for (size_t at = 0; rc == 0 && at < n; at = end) {
+		slot = ring_slot(&fresh[at]);
+		for (end = at; end < n && ring_slot(&fresh[end]) == slot; end++)
+			continue;
+		/* The last slot's may go on behind what was read: unless it fills all of it, it comes again. */
+		if (end == n && n == FRESH_AT_ONCE && at > 0) {
+			*from = fresh[at];
+			return 1;
+		}
+		rc = add_to(l, slot, &fresh[at], end - at);
+		if (rc == -EFBIG)
+			rc = 0;
+		*from = fresh[end - 1];
+	}
+	if (rc < 0 || n < FRESH_AT_ONCE)
+		return rc;
+	fresh[0] = *from;
+	return address_next(&fresh[0], from) ? 1 : 0;
+}
+
+static int do_round(struct leasing *l, dht_tell *tell, void *arg)
+{
+	struct address from, *fresh = malloc(FRESH_AT_ONCE * sizeof(*fresh));
+	struct dht_progress p = { 0 };
+	bool first = true;
+	int rc = fresh ? 1 : -ENOMEM;
+
+	pthread_mutex_lock(&l->round);
+	while (rc > 0) {
+		rc = step(l, &from, &first, fresh);
+		p.chunks++;
+		if (rc > 0 && tell && !tell(arg, &p))
+			rc = -ECANCELED;
+	}
+	rc = settle(l, rc);
+	pthread_mutex_unlock(&l->round);
+	free(fresh);
+	pthread_mutex_lock(&l->lock);
+	l->error = rc;
+	pthread_mutex_unlock(&l->lock);
+	return rc;
+}
+
+int leasing_now(struct leasing *l, dht_tell *tell, void *arg)
+{
+	return do_round(l, tell, arg);
+}
+
+static void *leasing_main(void *arg)
+{
+	struct leasing *l = arg;
+	struct timespec until;
+
+	pthread_mutex_lock(&l->lock);
+	while (!l->stopping) {
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_sec += LEASING_EVERY_S;
+		while (!l->stopping && pthread_cond_timedwait(&l->changed, &l->lock, &until) != ETIMEDOUT)
+			continue;
+		if (l->stopping)
+			break;
+		pthread_mutex_unlock(&l->lock);
+		do_round(l, NULL, NULL);
+		pthread_mutex_lock(&l->lock);
+	}
+	pthread_mutex_unlock(&l->lock);
+	return NULL;
+}
+
+/* What of one slot's lease is wanted.  0 or -errno. */
+static int keep_slot(struct leasing *l, unsigned int slot, bool (*wanted)(void *arg, const struct address *a), void *arg,
+    bool dry_run, struct dht_gc_count *out)
+{
+	struct address *all = NULL;
+	uint32_t count = 0, kept = 0, len;
+	int rc = shelf_lease_list(l->shelf, &l->volume.id, slot, &all, &count);
+
+	for (uint32_t i = 0; rc == 0 && i < count; i++) {
+		if (wanted(arg, &all[i])) {
+			all[kept++] = all[i];
+			continue;
+		}
+		out->chunks++;
+		if (store_has(l->store, &all[i], NULL, &len))
+			out->bytes += len;
+	}
+	if (rc == 0 && kept < count && !dry_run)
+		return make(l, slot, all, kept);
+	free(all);
+	return rc;
+}
+
+int leasing_keep(struct leasing *l, bool (*wanted)(void *arg, const struct address *a), void *arg, bool dry_run,
+    dht_tell *tell, void *tell_arg, struct dht_gc_count *out)
+{
+	struct dht_progress p = { .total = RING_SLOTS };
+	int rc = 0;
+
+	*out = (struct dht_gc_count){ 0 };
+	pthread_mutex_lock(&l->round);
+	for (unsigned int slot = 0; rc == 0 && slot < RING_SLOTS; slot++) {
+		rc = keep_slot(l, slot, wanted, arg, dry_run, out);
+		p.done = slot + 1;
+		if (rc == 0 && slot % 256 == 0 && tell && !tell(tell_arg, &p))
+			rc = -ECANCELED;
+	}
+	rc = settle(l, rc);
+	pthread_mutex_unlock(&l->round);
+	return rc;
+}
+
+int leasing_open(struct peer *peer, struct store *store, const struct volume_key *volume, void (*log)(void *arg, int priority, const char *text),
+    void *arg, struct leasing **out)
+{
+	struct leasing *l = calloc(1, sizeof(*l));
+	pthread_condattr_t clock;
+	int rc;
+
+	*out = NULL;
+	if (!l)
+		return -ENOMEM;
+	l->peer = peer;
+	l->shelf = peer_shelf(peer);
+	l->store = store;
+	l->volume = *volume;
+	sodium_mlock(&l->volume, sizeof(l->volume));
+	l->log = log;
+	l->log_arg = arg;
+	l->last_slot = RING_SLOTS;
+	list_init(&l->making);
+	pthread_mutex_init(&l->round, NULL);
+	pthread_mutex_init(&l->lock, NULL);
+	pthread_condattr_init(&clock);
+	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+	pthread_cond_init(&l->changed, &clock);
+	pthread_condattr_destroy(&clock);
+	rc = pthread_create(&l->thread, NULL, leasing_main, l);
+	if (rc) {
+		leasing_close(l);
+		return -rc;
+	}
+	*out = l;
+	return 0;
+}
+
+void leasing_stop(struct leasing *l)
+{
+	pthread_mutex_lock(&l->lock);
+	l->stopping = true;
+	pthread_cond_broadcast(&l->changed);
+	/* They are here already, and go on after the next start. */
+	for (struct list *at = l->making.next; at != &l->making; at = at->next)
+		peer_cancel(&list_item(at, struct making, link)->ask);
+	pthread_mutex_unlock(&l->lock);
+	pthread_join(l->thread, NULL);
+}
+
+void leasing_close(struct leasing *l)
+{
+	assert(l->count == 0);
+	pthread_cond_destroy(&l->changed);
+	pthread_mutex_destroy(&l->lock);
+	pthread_mutex_destroy(&l->round);
+	sodium_munlock(&l->volume, sizeof(l->volume));
+	free(l);
+}
+
+void leasing_status(struct leasing *l, struct leasing_status *out)
+{
+	struct shelf_totals t;
+
+	shelf_totals(l->shelf, &t);
+	pthread_mutex_lock(&l->lock);
+	*out = (struct leasing_status){ .fresh = t.fresh, .error = l->error };
+	pthread_mutex_unlock(&l->lock);
+}
