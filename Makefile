@@ -42,7 +42,7 @@ PEER := \
 UNIT_CHUNKER := \
 	test_address test_cut test_codec test_xattrs test_snapshot test_entry test_directory test_directory_update \
 	test_directory_diff test_node test_index test_splice
-UNIT_DHT     := test_record test_store test_dht test_gc test_gc_race
+UNIT_DHT     := test_record test_store test_dht test_gc test_gc_race test_remove
 UNIT_CORE    := test_calls test_peers test_limits test_limits_links
 UNIT_MEMBERS := \
 	test_membership test_membership_lies test_limits_membership test_limits_rhythm test_suspicion test_placement \

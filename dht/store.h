@@ -79,8 +79,8 @@ int store_put_share(struct store *s, enum kind kind, const struct address *a, st
 int store_put_packed(struct store *s, enum kind kind, const struct address *a, const struct store_packed *p, bool *known);
 
 /**
- * store_remove(s, addresses, n): they are not here any more, durably; one that a put says 0 of meanwhile either went before that, and is
- * stored anew, or stays.  Their space is store_clean()'s to give back.  -EROFS, -EIO, -ENOSPC, -ENOMEM: none was removed.
+ * store_remove(s, addresses, n): they are not here any more, durably; as if all at one moment: a put meanwhile comes before it, whole,
+ * and goes, or after it, and stays.  Their space is store_clean()'s to give back.  -EROFS, -EIO, -ENOSPC, -ENOMEM: none was removed.
  */
 int store_remove(struct store *s, const struct address *addresses, size_t n);
 
