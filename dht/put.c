@@ -144,6 +144,7 @@ static void share(const struct offered *o, const struct record *r, const void *s
 {
 	uint8_t *b;
 
+	chunk_drop(o->share->bytes);	/* stored, removed, and stored anew */
 	*o->share = (struct store_packed){ (enum codec_id)r->codec, r->raw_len, chunk_new(o->room + r->stored_len, &b) };
 	if (o->share->bytes)
 		memcpy(b + o->room, stored, r->stored_len);

@@ -282,6 +282,8 @@ int peer_open(const struct peer_options *o, struct peer **out, char *why, size_t
 		rc = note_part(p, why, why_size);
 	if (rc == 0)
 		rc = shelf_open(p->dir, o->store, &p->shelf, why, why_size);
+	if (rc == 0 && *why)
+		peer_log(p, LOG_NOTICE, "%s", why);
 	if (rc == 0)
 		rc = listen_open(p, o->listen, o->advertise, &p->advertised, why, why_size);
 	if (rc == 0)

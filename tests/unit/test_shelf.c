@@ -359,7 +359,7 @@ static void same_answers(struct model *m)
 
 static void random_changes_give_the_answers_of_a_catalogue_in_memory(void **state)
 {
-	unsigned int rounds = getenv("SOAK") ? 300 : 25;
+	unsigned int rounds = getenv("SOAK") ? 300 : 17;
 	struct model m;
 
 	model_begin(&m, *state);
