@@ -18,12 +18,27 @@ static struct command command_for(const struct aways *a, enum work_verb verb, co
 	};
 }
 
+/* A chunk of another kind than was asked for is not the one that was asked for: as store_get() has it. */
+static void judge_kind(struct peer_ask *ask)
+{
+	enum kind asked = ask->command.chunk_kind;
+
+	if (!ask->chunk || asked == KIND_ANY || asked == ask->chunk_kind)
+		return;
+	chunk_drop(ask->chunk);
+	ask->chunk = NULL;
+	ask->result = -ENOENT;
+}
+
 static void returned(struct peer_ask *ask)
 {
 	struct away *a = ask->user;
+	struct away_result r;
 
 	chunk_drop(ask->blob);
-	work_returned(a->all->work, a, ask->result, ask->chunk, ask->count, peer_ring(a->all->peer)->replicas);
+	judge_kind(ask);
+	r = (struct away_result){ ask->result, ask->chunk_kind, ask->chunk, ask->count, peer_ring(a->all->peer)->replicas };
+	work_returned(a->all->work, a, &r);
 	free(a);
 }
 
@@ -52,12 +67,15 @@ struct work_far away_far(struct aways *a)
 	return (struct work_far){ .start = start, .stop = stop, .arg = a };
 }
 
-int away_fetch(struct aways *a, const struct dht_op *op, struct chunk **packed)
+int away_fetch(struct aways *a, struct dht_op *op, struct chunk **packed)
 {
 	struct peer_ask ask = { .command = command_for(a, WORK_LOOKUP, op) };
-	int rc = peer_ask_now(a->peer, &ask);
 
+	peer_ask_now(a->peer, &ask);
 	chunk_drop(ask.blob);
+	judge_kind(&ask);
 	*packed = ask.chunk;
-	return rc;
+	if (ask.result == 0)
+		op->kind = ask.chunk_kind;
+	return ask.result;
 }

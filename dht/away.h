@@ -14,6 +14,6 @@ struct aways {
 struct work_far away_far(struct aways *a);
 
 /** away_fetch(a, op, packed): the lookup ${op} waited for, in the calling thread: 0, and the chunk in the form in which it travels. */
-int away_fetch(struct aways *a, const struct dht_op *op, struct chunk **packed);
+int away_fetch(struct aways *a, struct dht_op *op, struct chunk **packed);
 
 #endif

@@ -288,6 +288,11 @@ bool dht_has(struct dht *d, const struct address *address, enum kind *kind, uint
 	return store_has(d->store, address, kind, len);
 }
 
+bool dht_gone(struct dht *d, const struct address *address)
+{
+	return !d->peer && !store_has(d->store, address, NULL, NULL);
+}
+
 size_t dht_list(struct dht *d, const struct address *after, size_t n, struct address *out)
 {
 	return store_list(d->store, after, n, out);

@@ -138,6 +138,9 @@ void dht_replicas(struct dht *d, struct dht_op *op);
  * chunk) where not NULL.  Asks the index only: nothing is read or verified. */
 bool dht_has(struct dht *d, const struct address *address, enum kind *kind, uint32_t *len);
 
+/** dht_gone(d, address): is it certain that it can't be looked up any more?  Where there is a ring it never is: others may have it. */
+bool dht_gone(struct dht *d, const struct address *address);
+
 /**
  * dht_list(d, after, n, out): up to ${n} addresses that this node holds, in order, behind
  * ${after} (NULL: from the first).  Returns how many.

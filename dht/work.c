@@ -325,7 +325,7 @@ void work_add_done(struct work *w, struct dht_op *op)
 	pthread_mutex_unlock(&w->lock);
 }
 
-void work_returned(struct work *w, struct away *a, int result, struct chunk *packed, uint32_t copies, uint32_t owners)
+void work_returned(struct work *w, struct away *a, const struct away_result *r)
 {
 	struct dht_op *op = NULL;
 
@@ -334,18 +334,20 @@ void work_returned(struct work *w, struct away *a, int result, struct chunk *pac
 		if (op_of(l)->away == a)
 			op = op_of(l);
 	if (!op) {
-		chunk_drop(packed);
+		chunk_drop(r->packed);
 	} else if (op->verb == WORK_REPLICAS) {
 		list_remove(&op->link);
-		op->result = result;
-		op->copies = copies;
-		op->owners = owners;
-		chunk_drop(packed);
+		op->result = r->result;
+		op->copies = r->copies;
+		op->owners = r->owners;
+		chunk_drop(r->packed);
 		give_back(w, op);
 	} else {
 		list_remove(&op->link);
-		op->returned = result;
-		op->packed = packed;
+		op->returned = r->result;
+		op->packed = r->packed;
+		if (r->packed)
+			op->kind = r->kind;
 		enqueue(w, op);
 	}
 	pthread_mutex_unlock(&w->lock);

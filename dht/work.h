@@ -52,9 +52,16 @@ void work_add(struct work *w, struct dht_op *op, enum work_verb verb);
 /** work_far(w, far): before anything is added.  NULL: nothing goes away. */
 void work_far(struct work *w, const struct work_far *far);
 
-/** work_returned(w, a, result, packed, copies, owners): what was started as ${a} is over; takes over ${packed}, or NULL.  A lookup is run once more, with
- * it; WORK_REPLICAS is done. */
-void work_returned(struct work *w, struct away *a, int result, struct chunk *packed, uint32_t copies, uint32_t owners);
+struct away_result {
+	int result;
+	enum kind kind;		/* of ${packed} */
+	struct chunk *packed;	/* or NULL */
+	uint32_t copies, owners;
+};
+
+/** work_returned(w, a, r): what was started as ${a} is over; takes over r->packed.  A lookup is run once more, with it;
+ * WORK_REPLICAS is done. */
+void work_returned(struct work *w, struct away *a, const struct away_result *r);
 
 /** work_add_done(w, op): one that needs nothing: done() is called soon, with 0. */
 void work_add_done(struct work *w, struct dht_op *op);

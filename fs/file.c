@@ -226,7 +226,7 @@ int file_of_ref(struct files *fs, const struct ref *ref, struct file **out)
 	pthread_mutex_unlock(&s->lock);
 	roots_add(fs->o.roots, ref);
 	/* From here on it stays; but it may be too late. */
-	if (ref->size > 0 && !dht_has(fs->o.dht, &ref->address, NULL, NULL)) {
+	if (ref->size > 0 && dht_gone(fs->o.dht, &ref->address)) {
 		file_put(f);
 		return -ESTALE;
 	}

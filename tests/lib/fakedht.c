@@ -310,6 +310,11 @@ bool dht_has(struct dht *d, const struct address *address, enum kind *kind, uint
 	return s;
 }
 
+bool dht_gone(struct dht *d, const struct address *address)
+{
+	return !dht_has(d, address, NULL, NULL);
+}
+
 struct dht *fakedht_new(unsigned int threads)
 {
 	struct dht *d = calloc(1, sizeof(*d));
