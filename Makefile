@@ -56,7 +56,7 @@ UNIT_NET := \
 	test_door test_link test_link_frames test_timers $(UNIT_CORE) $(UNIT_MEMBERS) $(UNIT_WHOLE) test_insert \
 	test_fetch_net test_fetch_ask test_confirm test_where test_audit test_chunkserve test_foreign test_shares test_limits_chunks
 UNIT_LOOP    := test_peer test_peer_strangers test_peer_names
-UNIT_PEER    := test_endpoint test_settings test_shelf test_peer_disk $(UNIT_LOOP)
+UNIT_PEER    := test_endpoint test_settings test_metrics test_shelf test_peer_disk $(UNIT_LOOP)
 FAULT        := test_peer_power test_power test_disk test_tail test_open test_heal test_collect test_crash
 UNIT_FS := \
 	test_options test_cache test_fetch test_jobs test_gate test_extents test_file test_file_memory test_files \
@@ -89,7 +89,7 @@ ALL_LDFLAGS = -pthread $(LDFLAGS) $(SAN_FLAGS)
 DEFLATE  := $(shell pkg-config --exists libdeflate 2>/dev/null && echo 1)
 LIBS_CHUNKER := -lsodium -lz $(if $(DEFLATE),-ldeflate)
 LIBS_DHT := $(LIBS_CHUNKER) -llmdb
-LIBS_PEER := $(LIBS_DHT) -linih -luv
+LIBS_PEER := $(LIBS_DHT) -linih -luv -lmicrohttpd
 LIBS_FS  := $(LIBS_PEER) -lfuse3
 FUSE_CFLAGS := -isystem /usr/include/fuse3
 CPPFLAGS += $(if $(DEFLATE),-DHAVE_LIBDEFLATE)
@@ -125,7 +125,7 @@ $(B)/libchunker.a: $(call objs,chunker,$(CHUNKER))
 $(B)/libdht.a: $(call objs,dht,$(DHT) $(PROGRAM))
 $(B)/libnet.a: $(call objs,dht/net,$(NET))
 # The set: dht.h, and all behind it but the store and the protocol.
-$(B)/libpeer.a: $(call objs,dht,$(SET)) $(call objs,dht/peer,$(PEER)) $(call objs,dht/control,ring_commands ring_report)
+$(B)/libpeer.a: $(call objs,dht,$(SET)) $(call objs,dht/peer,$(PEER)) $(call objs,dht/control,ring_commands ring_report metrics)
 $(B)/libfs.a: $(call objs,fs,$(FS))
 $(B)/%.a:
 	$(Q)rm -f $@ && $(AR) rcs $@ $^

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "dht/control/metrics.h"
 #include "dht/control/server.h"
 #include "dht/peer/joining.h"
 #include "dht/peer/volume.h"
@@ -211,6 +212,8 @@ static int open_parts(struct fs *fs, char *why, size_t why_size)
 	r = server_start(&fs->program, o->store, &fs->server);
 	if (r < 0)
 		snprintf(why, why_size, "the control socket in %s: %s", o->store, strerror(-r));
+	if (r == 0 && o->settings.metrics)
+		r = metrics_start(o->settings.metrics, o->store, &fs->metrics, why, why_size);
 	return r;
 }
 
@@ -257,6 +260,7 @@ int fs_close(struct fs *fs)
 
 	if (!fs)
 		return 0;
+	metrics_stop(fs->metrics);
 	if (fs->server)
 		server_stop(fs->server);
 	/* Requests of processes that had files open when SIGTERM came, or of an aborted mount. */

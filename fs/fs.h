@@ -51,6 +51,7 @@ struct fs {
 	struct call_table tables[3];	/* what dhtctl can ask: of the mount, of its node */
 	struct call_program program;
 	struct server *server;
+	struct metrics *metrics;	/* NULL: not wanted */
 	struct fuse_session *session;	/* main's */
 };
 

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "dht/control/metrics.h"
 #include "dht/control/ring.h"
 #include "dht/control/server.h"
 #include "dht/control/store.h"
@@ -57,6 +58,7 @@ struct dhtd {
 	struct timespec started;
 	struct store *store;
 	struct ring_control ring;
+	struct metrics *metrics;
 	struct call_table tables[3];
 	struct call_program program;
 	struct server *server;
@@ -320,6 +322,8 @@ static int start_server(struct dhtd *d, char *why, size_t why_size)
 	r = server_start(&d->program, d->options.store, &d->server);
 	if (r < 0)
 		snprintf(why, why_size, "the control socket in %s: %s", d->options.store, strerror(-r));
+	if (r == 0 && d->options.settings.metrics)
+		r = metrics_start(d->options.settings.metrics, d->options.store, &d->metrics, why, why_size);
 	return r;
 }
 
@@ -328,6 +332,7 @@ static int close_all(struct dhtd *d)
 {
 	int r = 0, closed;
 
+	metrics_stop(d->metrics);
 	if (d->server)
 		server_stop(d->server);
 	if (d->ring.peer)
