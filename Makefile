@@ -222,9 +222,12 @@ build-fuzz/%: tests/fuzz/%.c $(addsuffix .c,$(addprefix chunker/,$(CHUNKER)) $(a
 	    -fno-sanitize-recover=all -o $@ $^ $(LIBS_DHT)
 
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
-	install -m 755 $(B)/dhtfs $(B)/dhtctl $(DESTDIR)$(PREFIX)/bin
-	install -m 644 tools/man/dhtfs.1 tools/man/dhtctl.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin lib/systemd/system share/doc/dhtfs share/man/man1 share/man/man5)
+	install -m 755 $(B)/dhtfs $(B)/dhtd $(B)/dhtctl $(DESTDIR)$(PREFIX)/bin
+	install -m 644 tools/man/dhtfs.1 tools/man/dhtd.1 tools/man/dhtctl.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 tools/man/dhtfs.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5
+	install -m 644 tools/systemd/dhtd.service $(DESTDIR)$(PREFIX)/lib/systemd/system
+	install -m 644 tools/systemd/dhtfs.mount.example $(DESTDIR)$(PREFIX)/share/doc/dhtfs
 
 clean:
 	rm -rf build build-*

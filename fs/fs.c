@@ -175,6 +175,7 @@ static int open_parts(struct fs *fs, char *why, size_t why_size)
 	if (r < 0)
 		return r;
 
+	fs->ring.peer = dht_peer(fs->dht);
 	r = start_volume(fs, why, why_size);
 	if (r < 0)
 		return r;

@@ -12,7 +12,6 @@
 #include "dht/control/ring.h"
 #include "dht/control/server.h"
 #include "dht/control/store.h"
-#include "dht/net/ringfile.h"
 #include "dht/peer/joining.h"
 #include "dht/program/config.h"
 #include "dht/program/home.h"
@@ -300,8 +299,6 @@ static int open_peer(struct dhtd *d, char *why, size_t why_size)
 	r = joining_init(&joining, &d->options.settings, space.limit, why, why_size);
 	if (r < 0)
 		return r;
-	if (ring_file_open(&joining.ring))
-		log_line(LOG_WARNING, "THE RING IS OPEN: whoever reaches this node's port can join it, read all and fill its disk");
 	joining.options.store = d->store;
 	joining.options.dir = d->options.store;
 	joining.options.log = log_text;

@@ -21,10 +21,16 @@ not_in_manual() {
 }
 
 ok "make install" install_to_root
-is "puts four files where it was told to" \
+is "puts all where it was told to" \
     "$(cd "$root" && find . -type f -printf '%P %m\n' | sort | xargs)" \
-    "$(echo opt/dht/{bin/dhtctl\ 755,bin/dhtfs\ 755,share/man/man1/dhtctl.1\ 644,share/man/man1/dhtfs.1\ 644})"
-for program in dhtfs dhtctl; do
+    "$(cd / && printf 'opt/dht/%s\n' bin/dhtctl\ 755 bin/dhtd\ 755 bin/dhtfs\ 755 lib/systemd/system/dhtd.service\ 644 \
+	share/doc/dhtfs/dhtfs.mount.example\ 644 share/man/man1/dhtctl.1\ 644 share/man/man1/dhtd.1\ 644 \
+	share/man/man1/dhtfs.1\ 644 share/man/man5/dhtfs.conf.5\ 644 | xargs)"
+if type -P groff >/dev/null; then
+	is "the manual of settings is well-formed" \
+	    "$(groff -mdoc -Tutf8 -ww tools/man/dhtfs.conf.5 2>&1 >/dev/null)" ""
+fi
+for program in dhtfs dhtd dhtctl; do
 	is "the manual of $program has all that its help has" "$(not_in_manual "$program")" ""
 	if type -P groff >/dev/null; then
 		is "and is well-formed" "$(groff -mdoc -Tutf8 -ww "tools/man/$program.1" 2>&1 >/dev/null)" ""
