@@ -5,11 +5,22 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "chunker/bytes.h"
 
+#define ADOPT_SECONDS 600u	/* a second of work for 10,000,000 records */
+
 enum { KEY_NONE, KEY_ADDRESS, KEY_ROW, KEY_LEASE };
+
+uint64_t disk_now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
 
 void op_key_address(struct op *op, const struct address *a)
 {
@@ -216,6 +227,9 @@ int disk_open(const struct disk_options *o, struct disk **out)
 	}
 	d->o = *o;
 	d->workers = workers_of(o);
+	if (d->o.adopt_s == 0)
+		d->o.adopt_s = ADOPT_SECONDS;
+	d->adopt_at_ms = disk_now_ms() + d->o.adopt_s * UINT64_C(1000);
 	pthread_mutex_init(&d->lock, NULL);
 	pthread_cond_init(&d->work_wanted, NULL);
 	pthread_cond_init(&d->commit_wanted, NULL);

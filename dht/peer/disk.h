@@ -21,6 +21,7 @@ struct disk_options {
 	struct store *store;
 	struct shelf *shelf;
 	unsigned int workers;	/* threads that hash, inflate and read; 0: one a core, 2 at least */
+	unsigned int adopt_s;	/* what the store got past the disk is looked for so long after the last time; 0: 600 */
 	/* done(arg, e): ${e} is EVENT_DONE of an effect; e->chunk is held for whoever is told.  From any thread of the disk; must not
 	 * block, nor call disk_start(). */
 	void (*done)(void *arg, struct event *e);

@@ -140,6 +140,40 @@ static void commit_batch(struct batch *b)
 	keep_look(d, b->removed_bytes);
 }
 
+static bool busy(void *disk, const struct address *a)
+{
+	struct disk *d = disk;
+	struct op op = { .evict = false };
+	bool yes;
+
+	op_key_address(&op, a);
+	pthread_mutex_lock(&d->lock);
+	yes = op_busy(d, &op);
+	pthread_mutex_unlock(&d->lock);
+	return yes;
+}
+
+/*
+ * The mount inserts into the store, and then tells the core, which writes.  Where it was told nothing, or took nothing, the
+ * record has no row, and no list has it: it is found here, now and then, in steps between batches.
+ */
+static void adopt(struct disk *d)
+{
+	struct store_mark mark;
+
+	if (!d->adoption.begun) {
+		if (disk_now_ms() < d->adopt_at_ms)
+			return;
+		d->adopt_at_ms = disk_now_ms() + d->o.adopt_s * UINT64_C(1000);
+		store_mark(d->o.store, &mark);
+		if (mark.end == d->adopted_end)
+			return;
+		d->adopted_end = mark.end;
+	}
+	/* After a failure the next time begins anew. */
+	shelf_adopt(d->o.shelf, &d->adoption, busy, d);
+}
+
 struct batch *batch_new(struct disk *d)
 {
 	struct batch *b = calloc(1, sizeof(*b));
@@ -149,12 +183,12 @@ struct batch *batch_new(struct disk *d)
 	return b;
 }
 
-/* Under the lock: all that have come, up to as many as fit.  False: none, and none will come. */
+/* Under the lock: all that have come, up to as many as fit; none where an adoption is to go on.  False: none, and none will come. */
 static bool gather(struct batch *b)
 {
 	struct disk *d = b->d;
 
-	while (list_empty(&d->commits) && !d->stopping)
+	while (list_empty(&d->commits) && !d->stopping && !d->adoption.begun)
 		pthread_cond_wait(&d->commit_wanted, &d->lock);
 	b->count = b->change_count = b->removed_count = 0;
 	b->removed_bytes = 0;
@@ -164,7 +198,7 @@ static bool gather(struct batch *b)
 		list_remove(&op->link);
 		b->ops[b->count++] = op;
 	}
-	return b->count > 0;
+	return b->count > 0 || !d->stopping;
 }
 
 void *disk_commit_main(void *disk)
@@ -175,7 +209,9 @@ void *disk_commit_main(void *disk)
 	pthread_mutex_lock(&d->lock);
 	while (gather(b)) {
 		pthread_mutex_unlock(&d->lock);
-		commit_batch(b);
+		if (b->count > 0)
+			commit_batch(b);
+		adopt(d);
 		pthread_mutex_lock(&d->lock);
 	}
 	pthread_mutex_unlock(&d->lock);

@@ -43,6 +43,8 @@ struct batch;
 struct disk {
 	struct disk_options o;		/* constant */
 	struct batch *batch;		/* the committer's */
+	struct shelf_adoption adoption;	/* likewise, under way where it has begun ... */
+	uint64_t adopt_at_ms, adopted_end;	/* ... the next, and the store's end at the last one */
 	unsigned int workers;
 	pthread_t worker[DISK_WORKERS], committer, keeper;
 
@@ -81,6 +83,9 @@ void op_end(struct disk *d, struct op *op);
 /** op_key_address(op, a): it concerns this address.  op_busy(d, op): does another one concern the same?  Under the lock. */
 void op_key_address(struct op *op, const struct address *a);
 bool op_busy(const struct disk *d, const struct op *op);
+
+/** disk_now_ms(): of a monotonic clock, about. */
+uint64_t disk_now_ms(void);
 
 /* disk_work.c */
 void *disk_work_main(void *disk);

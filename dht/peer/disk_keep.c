@@ -8,21 +8,12 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define KEEP_PART  16			/* of all space, this part is kept free ... */
 #define KEEP_MAX   ((uint64_t)1 << 30)	/* ... but no more than that */
 #define EVICT_STEP 256u			/* evictions under way: a quarter of a batch */
 #define CLEAN_BYTES ((uint64_t)64 << 20)	/* removed, so many are worth a look at the segments */
 #define VAIN_MS	   10000		/* after a round that found nothing */
-
-static uint64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 /* Bytes that are missing to ${times} what is to be kept free. */
 static uint64_t missing(struct disk *d, unsigned int times)
@@ -42,7 +33,7 @@ void keep_look(struct disk *d, uint64_t removed)
 
 	pthread_mutex_lock(&d->lock);
 	d->removed_bytes += removed;
-	if (wanted && now_ms() >= d->vain_until_ms)
+	if (wanted && disk_now_ms() >= d->vain_until_ms)
 		d->short_of = true;
 	if (d->short_of || d->removed_bytes >= CLEAN_BYTES)
 		pthread_cond_signal(&d->keep_wanted);
@@ -55,7 +46,7 @@ bool keep_room(struct disk *d)
 	bool found;
 
 	pthread_mutex_lock(&d->lock);
-	if (d->vain && now_ms() < d->vain_until_ms) {
+	if (d->vain && disk_now_ms() < d->vain_until_ms) {
 		pthread_mutex_unlock(&d->lock);
 		return false;
 	}
@@ -145,7 +136,7 @@ static void round_for_space(struct disk *d)
 	vain = given.bytes == 0 && missing(d, 1) > 0;
 	pthread_mutex_lock(&d->lock);
 	d->vain = vain;
-	d->vain_until_ms = vain ? now_ms() + VAIN_MS : 0;
+	d->vain_until_ms = vain ? disk_now_ms() + VAIN_MS : 0;
 	d->removed_bytes = 0;
 	pthread_mutex_unlock(&d->lock);
 }

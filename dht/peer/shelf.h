@@ -4,7 +4,7 @@
  *
  * The store says what is here, the shelf what it is to the ring.  So a record that the shelf knows nothing of is FOREIGN, which
  * is never evicted and goes to its owners: a store that was filled before it joined a ring, a shelf that was lost, and
- * what a crash left behind are all that; lists have it from the next open on.  What the shelf notes of records that are not in
+ * what a crash left behind are all that; lists have it once it was adopted.  What the shelf notes of records that are not in
  * the store is not seen, and removed.
  *
  * Its catalogue is read by one thread, the loop's; changes come from others, one at a time, nearly all from the disk's, each
@@ -53,6 +53,18 @@ struct shelf_change {
 
 /** shelf_commit(s, changes, n): all of them, durably, in order.  0, or -errno: then none was made (and each says so). */
 int shelf_commit(struct shelf *s, struct shelf_change *changes, size_t n);
+
+/* How far the shelf has been compared with the store; zeros: not begun. */
+struct shelf_adoption {
+	struct address after, from;
+	bool begun;
+};
+
+/**
+ * shelf_adopt(s, at, busy, arg): what is in the store, durably, and not on the shelf gets its row, FOREIGN, unless it is ${busy}: about to get one;
+ * rows without a record go.  Some thousand records at a time, until at->begun is false again.  By the thread that commits.  0 or -errno.
+ */
+int shelf_adopt(struct shelf *s, struct shelf_adoption *at, bool (*busy)(void *arg, const struct address *a), void *arg);
 
 struct shelf_totals {
 	uint64_t owned, foreign, cached;	/* records */

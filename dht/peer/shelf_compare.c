@@ -1,4 +1,4 @@
-/* After a crash: the store and the shelf side by side, in the order of addresses. */
+/* After a crash, and now and then: the store and the shelf side by side, in the order of addresses. */
 #include "dht/peer/shelf_impl.h"
 
 #include <errno.h>
@@ -12,6 +12,8 @@ struct comparison {
 	struct address here[STEP];	/* of the store */
 	struct shelf_change changes[STEP];
 	size_t count;			/* of changes */
+	bool (*busy)(void *arg, const struct address *a);	/* NULL: nothing is under way, and all that is there is durable */
+	void *arg;
 };
 
 static struct shelf_change *change(struct comparison *c, const struct address *a)
@@ -32,6 +34,8 @@ static void take_in(struct comparison *c, const struct address *a)
 	uint32_t len = 0;
 	struct shelf_change *new;
 
+	if (c->busy && (c->busy(c->arg, a) || !store_durable(c->s->store, a)))
+		return;
 	/* It may have been given up meanwhile: then lists leave it out. */
 	store_has(c->s->store, a, NULL, &len);
 	new = change(c, a);
@@ -89,6 +93,19 @@ static int step(struct comparison *c, size_t *i, size_t n, bool more, struct add
 	return rc;
 }
 
+/* One list of the store, behind ${after} (NULL: the first), and the rows from ${from} on up to where it ends. */
+static int compare_part(struct comparison *c, const struct address *after, struct address *from, size_t *n)
+{
+	bool done = false;
+	size_t i = 0;
+	int rc = 0;
+
+	*n = store_list(c->s->store, after, STEP, c->here);
+	while (rc == 0 && !done)
+		rc = step(c, &i, *n, *n == STEP, from, &done);
+	return rc;
+}
+
 int shelf_compare(struct shelf *s, uint64_t *records)
 {
 	struct comparison *c = malloc(sizeof(*c));
@@ -99,18 +116,35 @@ int shelf_compare(struct shelf *s, uint64_t *records)
 	if (!c)
 		return -ENOMEM;
 	c->s = s;
+	c->busy = NULL;
 	*records = 0;
 	while (rc == 0 && n == STEP) {
-		bool done = false;
-		size_t i = 0;
-
-		n = store_list(s->store, *records > 0 ? &after : NULL, STEP, c->here);
-		while (rc == 0 && !done)
-			rc = step(c, &i, n, n == STEP, &from, &done);
+		rc = compare_part(c, *records > 0 ? &after : NULL, &from, &n);
 		if (n > 0)
 			after = c->here[n - 1];
 		*records += n;
 	}
+	free(c);
+	return rc;
+}
+
+int shelf_adopt(struct shelf *s, struct shelf_adoption *at, bool (*busy)(void *arg, const struct address *a), void *arg)
+{
+	struct comparison *c = malloc(sizeof(*c));
+	size_t n;
+	int rc;
+
+	if (!c)
+		return -ENOMEM;
+	c->s = s;
+	c->busy = busy;
+	c->arg = arg;
+	rc = compare_part(c, at->begun ? &at->after : NULL, &at->from, &n);
+	at->begun = rc == 0 && n == STEP;
+	if (at->begun)
+		at->after = c->here[n - 1];
+	else
+		at->from = (struct address){ { 0 } };
 	free(c);
 	return rc;
 }

@@ -15,7 +15,7 @@
 #include "tests/lib/memory_catalogue.h"
 #include "tests/lib/suite.h"
 
-#define TICKETS 8192
+#define TICKETS 65536
 
 struct kit {
 	struct dhttest files;
@@ -47,7 +47,7 @@ static void done(void *arg, struct event *e)
 
 static void open_all(struct kit *k)
 {
-	struct disk_options o = { .done = done, .arg = k };
+	struct disk_options o = { .done = done, .arg = k, .adopt_s = 1 };
 
 	assert_int_equal(store_open(&k->files.options, false, NULL, NULL, NULL, &k->store, k->why, sizeof(k->why)), 0);
 	assert_int_equal(shelf_open(k->files.dir, k->store, &k->shelf, k->why, sizeof(k->why)), 0);
@@ -426,6 +426,21 @@ static void what_is_deleted_gives_its_room_back(void **state)
 	}
 }
 
+static void what_the_store_got_past_the_disk_is_found(void **state)
+{
+	struct kit *k = *state;
+	struct address a, out[2];
+	struct chunk *c = raw(2, 5000, &a);
+
+	/* The clock is one of a second: some effects go by. */
+	assert_int_equal(store_put(k->store, KIND_DATA, &a, c, false), 0);
+	for (uint64_t seed = 10; k->c->list(k->c, NULL, STATE_FOREIGN, 2, out) == 0; seed++)
+		assert_int_equal(write_one(k, seed % 100 + 10, 100, STATE_OWNED), 0);
+	assert_true(address_equal(&out[0], &a));
+	assert_int_equal(k->c->state(k->c, &a), STATE_FOREIGN);
+	chunk_drop(c);
+}
+
 /* ---- the same as in memory ---- */
 
 #define KEYS 120
@@ -496,6 +511,7 @@ int main(void)
 		TEST(what_concerns_one_address_happens_in_the_order_in_which_it_came),
 		TEST(a_copy_that_has_rotted_is_replaced),
 		TEST(what_reads_as_bad_is_not_there_any_more),
+		TEST(what_the_store_got_past_the_disk_is_found),
 		TEST(random_effects_end_as_on_a_disk_in_memory),
 		cmocka_unit_test_teardown(what_is_cached_makes_room_for_what_is_owned, teardown),
 		cmocka_unit_test_teardown(what_is_deleted_gives_its_room_back, teardown),
