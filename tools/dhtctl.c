@@ -55,6 +55,8 @@ static const char usage[] =
     "  leave                hand over all that this node has, and leave for ever\n"
     "  evict NODE --admin FILE\n"
     "                       have a node that is lost out of the ring for ever\n"
+    "  retire VOLUME --key FILE\n"
+    "                       end a volume for ever: what only it keeps is deleted everywhere\n"
     "  maintenance TIME [NODE]\n"
     "                       make no spare copies for a while, say 2h\n"
     "\n"
@@ -93,12 +95,13 @@ static const struct command commands[] = {
 	{ .name = "undrain" },
 	{ .name = "leave" },
 	{ .name = "evict", .arguments_min = 1, .arguments_max = 1 },
+	{ .name = "retire", .arguments_min = 1, .arguments_max = 1 },
 	{ .name = "maintenance", .arguments_min = 1, .arguments_max = 2, .argument = { NULL, "node" } },
 };
 
 /* Options that are for some commands alone. */
 static struct {
-	const char *admin;
+	const char *admin, *key;
 	unsigned int replicas, acks;
 	bool open;
 } ring_options;
@@ -178,6 +181,7 @@ static const struct option long_options[] = {
 	{ "rate", required_argument, NULL, 'r' },
 	{ "dry-run", no_argument, NULL, 'n' },
 	{ "admin", required_argument, NULL, 'a' },
+	{ "key", required_argument, NULL, 'k' },
 	{ "replicas", required_argument, NULL, 'R' },
 	{ "acks", required_argument, NULL, 'W' },
 	{ "open", no_argument, NULL, 'o' },
@@ -204,6 +208,9 @@ static int take_ring_option(int option, const char *value)
 	switch (option) {
 	case 'a':
 		ring_options.admin = value;
+		return -1;
+	case 'k':
+		ring_options.key = value;
 		return -1;
 	case 'R':
 		return set_copies("--replicas wants a number from 1 to 8, not", value, &ring_options.replicas);
@@ -305,6 +312,13 @@ static int run_evict(const struct request *o, const struct command *command)
 	return ring_evict(o, command, ring_options.admin);
 }
 
+static int run_retire(const struct request *o, const struct command *command)
+{
+	if (!ring_options.key)
+		return mistake("retire wants --key FILE, the volume's exported key", NULL);
+	return ring_retire(o, command, ring_options.key);
+}
+
 static int dispatch(int argc, char **argv, struct request *o, const struct command *command)
 {
 	if (strcmp(command->name, "rebuild") == 0)
@@ -313,6 +327,8 @@ static int dispatch(int argc, char **argv, struct request *o, const struct comma
 		return run_ring(argc, argv, o, command);
 	if (strcmp(command->name, "evict") == 0)
 		return run_evict(o, command);
+	if (strcmp(command->name, "retire") == 0)
+		return run_retire(o, command);
 	if (strcmp(command->name, "maintenance") == 0) {
 		o->seconds = parse_duration(argv[1]);
 		if (o->seconds == 0)
@@ -330,6 +346,8 @@ static int check_options(const struct request *o, const char *name)
 		return mistake("--dry-run is for gc, not for", name);
 	if (ring_options.admin && strcmp(name, "evict") != 0)
 		return mistake("--admin is for evict, not for", name);
+	if (ring_options.key && strcmp(name, "retire") != 0)
+		return mistake("--key is for retire, not for", name);
 	if ((ring_options.replicas || ring_options.acks || ring_options.open) && strcmp(name, "ring") != 0)
 		return mistake("--replicas, --acks and --open are for ring create, not for", name);
 	return -1;

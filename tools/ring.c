@@ -10,8 +10,10 @@
 #include <unistd.h>
 
 #include "dht/net/ringfile.h"
+#include "dht/net/signed.h"
 #include "dht/peer/keyfile.h"
 #include "dht/peer/settings.h"
+#include "dht/peer/volume.h"
 #include "tools/show.h"
 
 #define WHY_SIZE 1024
@@ -181,10 +183,12 @@ static bool read_identity(const struct record *r, struct ring_file *file, struct
 
 	*file = (struct ring_file){ .replicas = (uint8_t)show_number(r->b, r->len, "ring_replicas"),
 		.acks = (uint8_t)show_number(r->b, r->len, "ring_acks"), .placement_version = RING_PLACEMENT_VERSION };
-	return address_parse(text_of(r, "ring"), &file->id) == 0 && address_parse(text_of(r, "node"), node) == 0 &&
+	return address_parse(text_of(r, "ring"), &file->id) == 0 &&
+	    (!node || address_parse(text_of(r, "node"), node) == 0) &&
 	    sodium_hex2bin(file->admin, MEMBER_KEY, admin, strlen(admin), NULL, NULL, NULL) == 0;
 }
 
+/* ${node}: NULL: o->argument[0] is none. */
 static int ask_identity(const struct request *o, struct ring_file *file, struct address *node)
 {
 	static const struct command identity = { .name = "identity", .argument = { "node" } };
@@ -195,6 +199,8 @@ static int ask_identity(const struct request *o, struct ring_file *file, struct 
 	if (!answer)
 		return no_memory();
 	question.answer = answer;
+	if (!node)
+		question.argument[0] = NULL;
 	status = ask(&question, &identity);
 	if (status == EXIT_SUCCESS && !read_identity(answer, file, node))
 		status = fail("the node's answer makes no sense");
@@ -253,4 +259,46 @@ int ring_evict(const struct request *o, const struct command *command, const cha
 		status = send_statement(o, command, m->bytes, m->len);
 	member_drop(m);
 	return status;
+}
+
+/* Naming the volume as well guards against the wrong file: what is ended can't be begun again. */
+static int read_volume_key(const char *path, const char *volume, struct volume_key *out)
+{
+	char why[WHY_SIZE] = "";
+	uint8_t key[MEMBER_KEY];
+	int r;
+
+	if (!volume_public_parse(volume, key))
+		return fail("a volume is named by its public key, 64 hex digits");
+	r = volume_key_read(path, out, why, sizeof(why));
+	if (r < 0)
+		return fail(why[0] ? why : strerror(-r));
+	if (memcmp(out->key, key, sizeof(key)) == 0)
+		return EXIT_SUCCESS;
+	volume_key_wipe(out);
+	fprintf(stderr, "dhtctl: %s is the key of another volume\n", path);
+	return EXIT_FAILURE;
+}
+
+int ring_retire(const struct request *o, const struct command *command, const char *key)
+{
+	uint8_t bytes[SIGNED_MAX];
+	struct retire retire;
+	struct volume_key volume;
+	struct ring_file file;
+	size_t len;
+	int status;
+
+	if (sodium_init() < 0)
+		return fail("no randomness");
+	status = ask_identity(o, &file, NULL);
+	if (status == EXIT_SUCCESS)
+		status = read_volume_key(key, o->argument[0], &volume);
+	if (status != EXIT_SUCCESS)
+		return status;
+	memcpy(retire.key, volume.key, sizeof(retire.key));
+	retire.volume = volume.id;
+	len = retire_sign(&retire, &file.id, volume.secret, bytes);
+	volume_key_wipe(&volume);
+	return send_statement(o, command, bytes, len);
 }

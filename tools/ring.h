@@ -16,4 +16,7 @@ int ring_rotate(const char *path);
 /** ring_evict(o, command, key): have the member o->argument[0] out of the ring for ever, signed with the admin's key in the file ${key}. */
 int ring_evict(const struct request *o, const struct command *command, const char *key);
 
+/** ring_retire(o, command, key): end the volume whose public key is o->argument[0] for ever, signed with its exported key in the file ${key}. */
+int ring_retire(const struct request *o, const struct command *command, const char *key);
+
 #endif
