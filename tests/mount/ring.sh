@@ -2,7 +2,7 @@
 . "$(dirname "$0")/../lib/mount.sh"
 dhtctl() { timeout 60 "$B/dhtctl" "$@"; }
 file=$TEST_DIR/lab.ring
-port=$((20000 + $$ % 20000))
+port=$((10000 + $$ % 20000))
 peer=$TEST_DIR/peer
 
 # said COMMAND...: what it says on stderr.
