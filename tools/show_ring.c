@@ -233,6 +233,9 @@ void show_ring(const uint8_t *b, size_t len)
 
 void show_where(const uint8_t *b, size_t len)
 {
+	/* Of those that are next on the walk, most have no reason to have it. */
+	if (!show_number(b, len, "owner") && strcmp(text_of(b, len, "copy"), "lacks it") == 0)
+		return;
 	printf("%-5s  %.*s  %-24s %-12s %s\n", show_number(b, len, "owner") ? "owner" : "next", ID_SHOWN, text_of(b, len, "id"),
 	    text_of(b, len, "address"), text_of(b, len, "zone"), text_of(b, len, "copy"));
 }
