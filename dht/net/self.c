@@ -223,7 +223,7 @@ void self_joined(struct node *n)
 static void complain(struct node *n)
 {
 	node_log(n, LOG_WARNING, "not in the ring yet after %llu s: no seed that can be reached knows it; "
-	    "if all who did are lost, start one of the seeds without seeds, to found it", (unsigned long long)((n->now - n->started) / S));
+	    "name one that does; or, if all who did are lost, start one of the seeds without seeds, to found it", (unsigned long long)((n->now - n->started) / S));
 	timer_set(n, &of(n)->timer, n->now + JOIN_COMPLAIN);
 }
 

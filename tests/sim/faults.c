@@ -314,7 +314,9 @@ void faults_heal(struct world *w)
 	for (unsigned int i = 0; i < w->hosts; i++)
 		if ((w->host[i]->liar && w->host[i]->member) || w->host[i]->evicted)
 			load_evict(w, w->host[i]);
-	for (unsigned int i = 0; i < w->hosts && (w->options.faults & FAULT_MEMBERS); i++)
+	for (unsigned int i = 0; i < w->hosts && (w->options.faults & FAULT_MEMBERS); i++) {
+		host_told(w->host[i]);
 		fault_come_back(w, w->host[i]);
+	}
 	books_changed(w);
 }

@@ -20,7 +20,7 @@
 #include "tests/sim/tables.h"
 #include "tests/sim/trace.h"
 
-#define SEEDS 3u	/* hosts whose addresses all are given */
+#define SEEDS 3u	/* hosts whose addresses who starts is given: the first that are there for good */
 
 void hosts_open(struct world *w)
 {
@@ -143,30 +143,57 @@ static bool ring_lost(struct world *w)
 	return true;
 }
 
+/* Whom the admin names: those that were evicted, or leave, are no help to who comes.  Returns how many. */
+static unsigned int seeds_now(const struct world *w, struct host **seed)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < w->hosts && n < SEEDS; i++) {
+		struct host *h = w->host[i];
+
+		if (!h->gone && !h->leaving && !h->evicted && !h->liar)
+			seed[n++] = h;
+	}
+	return n;
+}
+
+static bool is_seed(const struct host *h)
+{
+	struct host *seed[SEEDS];
+	unsigned int n = seeds_now(h->world, seed);
+
+	while (n > 0)
+		if (seed[--n] == h)
+			return true;
+	return false;
+}
+
 /* One of those whose addresses all are given founds the ring anew: nobody would ask another. */
 static void refound(struct world *w)
 {
-	for (unsigned int i = 0; i < SEEDS && i < w->hosts; i++) {
-		struct host *h = w->host[i];
+	struct host *seed[SEEDS];
+	unsigned int n = seeds_now(w, seed);
 
-		if (!h->node || h->gone || h->leaving)
-			continue;
-		host_stop(h, false);
-		host_start(h);
-		return;
-	}
+	for (unsigned int i = 0; i < n; i++)
+		if (seed[i]->node) {
+			host_stop(seed[i], false);
+			host_start(seed[i]);
+			return;
+		}
 }
 
 void host_start(struct host *h)
 {
 	struct world *w = h->world;
 	const char *seeds[SEEDS + 1] = { NULL };
+	struct host *seed[SEEDS];
+	unsigned int n = seeds_now(w, seed);
 	struct node_options o = {
 		.file = &w->file, .weight = h->weight, .zone = h->zone, .address = { h->address }, .seeds = seeds,
 		.catalogue = &h->disk->catalogue, .records = w->records,
 	};
 	struct event start = { .kind = EVENT_START };
-	bool lost = ring_lost(w), founds = lost && h->index < SEEDS;
+	bool lost = ring_lost(w), founds = lost && is_seed(h);
 
 	assert(!h->node && !h->off && !h->gone);
 	disk_open(h->disk);
@@ -175,8 +202,9 @@ void host_start(struct host *h)
 	/* Of a ring that is founded anew it is the only member, until the others come. */
 	if (founds && w->now > 0)
 		books_changed(w);
-	for (unsigned int i = 0; i < SEEDS && i < w->hosts && !founds && !plant_alone(h); i++)
-		seeds[i] = w->host[i]->address;
+	for (unsigned int i = 0; i < n && !founds && !plant_alone(h); i++)
+		seeds[i] = seed[i]->address;
+	h->told = n > 0 ? seed[n - 1]->index : 0;
 	memcpy(o.key, h->key, sizeof(o.key));
 	memcpy(o.secret, h->secret, sizeof(o.secret));
 	h->boot++;
@@ -195,6 +223,18 @@ void host_start(struct host *h)
 	host_finish(h);
 	if (lost && !founds)
 		refound(w);
+}
+
+void host_told(struct host *h)
+{
+	struct catalogue *c = &h->disk->catalogue;
+	struct host *seed[SEEDS];
+	struct address id;
+
+	if (!h->node || h->founds || c->rows(c, ROW_MEMBER, NULL, &id) || seeds_now(h->world, seed) == 0 || seed[0]->index <= h->told)
+		return;
+	host_stop(h, false);
+	host_start(h);
 }
 
 static void count_reads(struct host *h)

@@ -25,6 +25,7 @@ struct host {
 	uint64_t boot;			/* counts the processes */
 	bool founds;			/* it was started with nobody to ask, and has that disk still */
 	uint64_t started;		/* when the present one was */
+	unsigned int told;		/* the last host that it was given as a seed, when it was started */
 	bool off;			/* the machine is */
 	bool gone;			/* for good: left, evicted, stopped by itself */
 	bool leaving, draining, evicted;
@@ -70,6 +71,9 @@ struct host *host_new(struct world *w);
 void host_start(struct host *h);
 void host_stop(struct host *h, bool power);
 void host_power(struct host *h);
+
+/** host_told(h): who waits for the ring, and was given only seeds that have gone for good, is started with others. */
+void host_told(struct host *h);
 
 /** hosts_reads(w, out): of all processes that ever ran: reads, those with a second request, those with one round trip. */
 struct reads {
