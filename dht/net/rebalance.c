@@ -49,7 +49,7 @@ struct rebalance {
 	struct call poll;
 	struct wire_path asked[WIRE_PATHS_MAX];
 	unsigned int asked_count;
-	bool told;			/* a round was asked since the table */
+	uint64_t *life;			/* of each member of the table: the instance that bits of told speak of */
 	unsigned int member, slot;	/* who was asked; where the round of questions goes on */
 };
 
@@ -57,6 +57,7 @@ struct rebalance {
 struct owner_bits {
 	uint8_t complete;		/* has said that it is complete */
 	uint8_t asked;			/* was asked in this round, or can't be reached */
+	uint8_t told;			/* knows that we hold it: answered when asked about just this slot, in this life */
 };
 
 _Static_assert(RING_REPLICAS_MAX <= 8, "a bit each");
@@ -75,6 +76,14 @@ static void walk_from(struct node *n, enum walk walk)
 	walk_on(n);
 }
 
+static void forget_owners(struct rebalance *r)
+{
+	free(r->owners);
+	free(r->life);
+	r->owners = NULL;
+	r->life = NULL;
+}
+
 static void poll_later(struct node *n)
 {
 	struct rebalance *r = n->rebalance;
@@ -87,8 +96,7 @@ static void poll_later(struct node *n)
 		timer_set(n, &r->poll_timer, n->now + node_jitter(n, r->pause));
 		return;
 	}
-	free(r->owners);
-	r->owners = NULL;
+	forget_owners(r);
 }
 
 static void walk_over(struct node *n)
@@ -275,8 +283,22 @@ static void note_asked(struct node *n, unsigned int slot, unsigned int end)
 	}
 }
 
-/* What r->member is to be asked, from ${slot} on: slot by slot in the first round, which tells it what we hold; then a
- * quarter of all slots at a time, if there are many. */
+/* Does r->member know that we hold all that it is to be asked, from ${slot} on? */
+static bool knows(struct node *n, unsigned int slot, unsigned int end)
+{
+	struct rebalance *r = n->rebalance;
+
+	for (; slot < end; slot = trie_slots_next(&r->held, slot + 1)) {
+		int rank = open_rank(n, slot);
+
+		if (rank >= 0 && !(r->owners[slot].told >> rank & 1))
+			return false;
+	}
+	return true;
+}
+
+/* What r->member is to be asked, from ${slot} on: slot by slot until it has been told so what we hold; then a quarter of all slots at a
+ * time, if there are many. */
 static void gather(struct node *n, unsigned int slot)
 {
 	struct rebalance *r = n->rebalance;
@@ -285,7 +307,7 @@ static void gather(struct node *n, unsigned int slot)
 	for (r->asked_count = 0; slot < RING_SLOTS && r->asked_count < WIRE_PATHS_MAX; slot = trie_slots_next(&r->held, slot + 1))
 		if (open_rank(n, slot) >= 0)
 			trie_path_slot(slot, &r->asked[r->asked_count++]);
-	if (r->told && slot < quarter_end) {
+	if (slot < quarter_end && knows(n, first, quarter_end)) {
 		r->asked_count = 1;
 		r->asked[0] = (struct wire_path){ .depth = 1, .nibbles = { (uint8_t)((quarter_end - REPAIR_QUARTER) >> 8) } };
 		slot = quarter_end;
@@ -317,14 +339,23 @@ static struct peer *next_asked(struct node *n)
 
 static void ask(struct node *n);
 
+/* The bit of r->member's rank in a slot; 0: it does not own it. */
+static uint8_t rank_bit(struct node *n, unsigned int slot)
+{
+	const struct ring *ring = placement(n);
+
+	for (unsigned int rank = 0; rank < ring->replicas; rank++)
+		if (ring_owners(ring, slot)[rank] == n->rebalance->member)
+			return (uint8_t)(1u << rank);
+	return 0;
+}
+
 static void note_complete(struct node *n, unsigned int slot)
 {
 	struct rebalance *r = n->rebalance;
 	const struct ring *ring = placement(n);
 
-	for (unsigned int rank = 0; rank < ring->replicas; rank++)
-		if (ring_owners(ring, slot)[rank] == r->member)
-			r->owners[slot].complete |= (uint8_t)(1u << rank);
+	r->owners[slot].complete |= rank_bit(n, slot);
 	if (r->owners[slot].complete == (1u << ring->replicas) - 1)
 		release(n, slot);
 }
@@ -347,9 +378,13 @@ static void polled(struct node *n, struct call *c, int result, const struct mess
 	if (!result && m->status == WIRE_OK && r->asked[0].depth == 1)
 		quarter_told(n, m);
 	else
-		for (unsigned int i = 0; !result && m->status == WIRE_OK && i < r->asked_count && i / 8 < m->have.len; i++)
+		for (unsigned int i = 0; !result && m->status == WIRE_OK && i < r->asked_count && i / 8 < m->have.len; i++) {
+			unsigned int slot = trie_slot(&r->asked[i]);
+
+			r->owners[slot].told |= rank_bit(n, slot);
 			if (m->have.data[i / 8] >> i % 8 & 1)
-				note_complete(n, trie_slot(&r->asked[i]));
+				note_complete(n, slot);
+		}
 	ask(n);
 }
 
@@ -361,7 +396,6 @@ static void ask(struct node *n)
 	struct peer *p = next_asked(n);
 
 	if (!p) {
-		r->told = true;
 		poll_later(n);
 		return;
 	}
@@ -372,14 +406,37 @@ static void ask(struct node *n)
 	call_start(n, &r->poll, p, &m, NULL, LINK_REPAIR, CALL_QUICK);
 }
 
+/* Who has been started again has forgotten what it was told. */
+static void look_for_new_lives(struct node *n)
+{
+	struct rebalance *r = n->rebalance;
+	const struct ring *ring = placement(n);
+
+	for (r->member = 0; r->member < ring->members; r->member++) {
+		const struct member *m = membership_find(n, &ring->member[r->member].id);
+
+		if (!m || m->instance == r->life[r->member])
+			continue;
+		r->life[r->member] = m->instance;
+		for (unsigned int slot = trie_slots_next(&r->held, 0); slot < RING_SLOTS; slot = trie_slots_next(&r->held, slot + 1))
+			r->owners[slot].told &= (uint8_t)~rank_bit(n, slot);
+	}
+}
+
 static void poll(struct node *n, struct timer *t)
 {
 	struct rebalance *r = list_item(t, struct rebalance, poll_timer);
 	const struct ring *ring = placement(n);
 	bool late = n->now - r->since >= HANDOVER_PUSH;
 
-	if (!r->owners)
+	if (!r->owners) {
 		r->owners = calloc(RING_SLOTS, sizeof(*r->owners));
+		r->life = calloc(ring->members, sizeof(*r->life));
+		if (!r->life)
+			forget_owners(r);
+	}
+	if (r->owners)
+		look_for_new_lives(n);
 	for (unsigned int slot = trie_slots_next(&r->held, 0); slot < RING_SLOTS; slot = trie_slots_next(&r->held, slot + 1)) {
 		if (late || !r->owners || r->owners[slot].complete == (1u << ring->replicas) - 1)
 			release(n, slot);
@@ -398,8 +455,7 @@ static void table(struct node *n)
 
 	call_stop(n, &r->poll);
 	timer_stop(n, &r->poll_timer);
-	free(r->owners);
-	r->owners = NULL;
+	forget_owners(r);
 	for (unsigned int slot = 0; slot < RING_SLOTS; slot++) {
 		if (placement_mine(n, slot)) {
 			trie_slots_add(&r->mine, slot);
@@ -410,7 +466,6 @@ static void table(struct node *n)
 		}
 	}
 	r->released = r->later = repair_no_slots;
-	r->told = false;
 	r->pause = 0;
 	r->since = n->now;
 	walk_from(n, GAINED);
@@ -465,14 +520,16 @@ static void end(struct node *n)
 	call_stop(n, &r->poll);
 	for (unsigned int i = 0; i < RELABEL_BATCH; i++)
 		work_stop(n, &r->relabel[i].work);
-	free(r->owners);
+	forget_owners(r);
 	free(r);
 	n->rebalance = NULL;
 }
 
 static size_t memory(struct node *n)
 {
-	return sizeof(*n->rebalance) + (n->rebalance->owners ? RING_SLOTS * sizeof(struct owner_bits) : 0);
+	const struct rebalance *r = n->rebalance;
+
+	return sizeof(*r) + (r->owners ? RING_SLOTS * sizeof(*r->owners) + placement(n)->members * sizeof(*r->life) : 0);
 }
 
 const struct machine rebalance_machine = {

@@ -248,6 +248,34 @@ static void new_owners_do_not_take_each_others_word(void **state)
 	}
 }
 
+/* The one who holds all asks them while they are away; when they come, with new disks, they have to hear of it all the same: else they wait
+ * for nobody, and call empty slots complete. */
+static void who_was_away_in_the_first_round_is_told_who_holds_what(void **state)
+{
+	struct repairkit *k = ring_of(4, 4);
+	struct command drain = { .kind = COMMAND_DRAIN, .count = 1 };
+	bool held[CHUNKS];
+
+	(void)state;
+	for (unsigned int i = 0; i < k->chunks; i++)
+		held[i] = repairkit_state(k, 3, i) & STATE_OWNED;
+	for (unsigned int node = 0; node < 3; node++)
+		netkit_crash(k->net, node);
+	assert_int_equal(netkit_ask(k->net, 3, &drain)->result, 0);
+	k->out[3] = true;
+	netkit_run(k->net, 120 * S);
+	for (unsigned int node = 0; node < 3; node++) {
+		repairkit_wipe(k, node);
+		netkit_start(k->net, node);
+	}
+	/* before anybody would call a slot complete that nobody has */
+	netkit_run(k->net, SOURCE_LOOK - 20 * S);
+	for (unsigned int node = 0; node < 3; node++)
+		for (unsigned int i = 0; i < k->chunks; i++)
+			assert_true(!held[i] || (says_complete(k, node, i) && repairkit_state(k, node, i) & STATE_OWNED));
+	repairkit_free(k);
+}
+
 /* Node 1 does not say what it has. */
 static bool keeps_to_itself(struct repairkit *k, unsigned int from, unsigned int to, struct link_message *m)
 {
@@ -297,6 +325,7 @@ int main(void)
 		cmocka_unit_test(what_becomes_ours_while_it_is_confirmed_does_not_stay_foreign),
 		cmocka_unit_test(new_owners_do_not_take_each_others_word),
 		cmocka_unit_test(one_who_says_that_he_has_all_is_not_enough),
+		cmocka_unit_test(who_was_away_in_the_first_round_is_told_who_holds_what),
 	};
 
 	seed = suite_seed(1);
