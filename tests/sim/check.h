@@ -26,7 +26,8 @@
  *	others had it from them: it counted when a majority had it.  What no lease holds is copied at most in the first 24 h,
  *	and nothing at all is deleted by a process that is younger than that.
  * 4	Chunks that are lost by 1 need not be at their owners.  Cached copies may be anywhere.  Of traffic, a few chunks.
- * 5	Whose disk was lost has seen nothing.  Evidence that is left with no majority may be forgotten.
+ * 5	Whose disk was lost has seen nothing.  Evidence that is left with no majority may be forgotten; nor had it a majority when its finder's
+ *	process ended: he tells the owners who were out of reach when they come, and no other life of his does.
  * 6	A process that stands still answers when it goes on; one each of whose events takes long has a minute.
  * 7	None.
  */

@@ -183,6 +183,7 @@ void load_gone(struct host *h)
 			evict_again(h->world, r->whom);
 		end_request(h->world, r);
 	}
+	writers_stopped(h->world, h);
 	h->leaving = false;
 }
 

@@ -81,6 +81,7 @@ struct volume {
 	uint64_t *seen;			/* by host: the newest that its user was told */
 	unsigned int seen_size;
 	bool evidence;			/* somebody was told of two heads */
+	const struct host *finder;	/* of the first who was: on his machine */
 	unsigned int hits, losses;	/* disks of owners lost since a majority had the newest; ever */
 };
 
@@ -126,6 +127,7 @@ void head_reply(struct world *w, struct request *r, const struct effect *e);
 void swap_reply(struct world *w, struct request *r, const struct effect *e);
 void writer_gone(struct request *r);
 void writers_wiped(struct world *w, const struct host *h);
+void writers_stopped(struct world *w, const struct host *h);	/* its process has ended */
 void writers_lost(struct world *w, const struct host *h);	/* the disk of ${h} is about to be */
 void writers_row_lost(struct world *w, const struct host *h, uint8_t table, const struct address *volume);	/* so is a row of it */
 

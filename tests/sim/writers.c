@@ -251,6 +251,26 @@ void writers_row_lost(struct world *w, const struct host *h, uint8_t table, cons
 	}
 }
 
+/* Who found the proof tells the owners when they can be reached: with his process goes what he has not told yet. */
+void writers_stopped(struct world *w, const struct host *h)
+{
+	const struct ring *table = books_table(w);
+
+	for (unsigned int i = 0; i < w->load->volumes; i++) {
+		struct volume *v = &w->load->volume[i];
+
+		if (table && v->evidence && v->finder == h)
+			v->evidence = is_safe(w, v, table, 0, NULL);
+	}
+}
+
+static void found(struct volume *v, const struct host *by)
+{
+	if (!v->evidence)
+		v->finder = by;
+	v->evidence = true;
+}
+
 void writer_gone(struct request *r)
 {
 	if (!r->writer)
@@ -293,7 +313,7 @@ void head_reply(struct world *w, struct request *r, const struct effect *e)
 	if (r->writer)
 		writer_gone(r);
 	if (e->result == -EUCLEAN)
-		v->evidence = true;
+		found(v, r->host);
 	if (e->result == -ENOENT)
 		check_promised(w, r, 0);
 	if (e->result != 0) {
@@ -353,7 +373,7 @@ void swap_reply(struct world *w, struct request *r, const struct effect *e)
 		trace(w, r->host, TRACE_USER, r->version->seq, r->volume->number, "volume %u, head %llu: %s",
 		    r->volume->number, (unsigned long long)r->version->seq, e->result ? strerror(-e->result) : "accepted");
 	if (e->result == -EUCLEAN)
-		r->volume->evidence = true;
+		found(r->volume, r->host);
 	if (e->result != 0 && !planted(w, PLANT_TWO_HEADS) && !planted(w, PLANT_OVERWRITE) &&
 	    !(planted(w, PLANT_GO_ON) && r->final && r->volume->evidence)) {
 		w->load->figures.swaps_failed++;
