@@ -131,7 +131,28 @@ static int read_stored(struct store *s, const struct record *r, size_t room, str
 struct packing {
 	size_t room;
 	struct store_packed *out;
+	bool as_is;		/* a recent one is not hashed again */
 };
+
+/* It was hashed when it came, and lay here meanwhile: so these are its bytes, unless the disk itself has changed them. */
+static int read_as_is(struct store *s, const struct record *r, const struct packing *p, struct chunk **out)
+{
+	int rc = read_stored(s, r, p->room, out);
+	bool there;
+
+	if (rc < 0)
+		return rc;
+	pthread_mutex_lock(&s->lock);
+	there = store_leads(s, r);
+	pthread_mutex_unlock(&s->lock);
+	if (!there) {
+		chunk_drop(*out);
+		*out = NULL;
+		return -ENXIO;
+	}
+	*p->out = (struct store_packed){ .codec = r->codec, .raw_len = r->raw_len };
+	return 0;
+}
 
 static int read_packed(struct store *s, const struct record *r, enum kind kind, const struct packing *p, struct chunk **out)
 {
@@ -330,7 +351,8 @@ static int get_found(struct store *s, const struct found *f, enum kind *kind, co
 		*kind = f->record.kind;
 		return get_held(f->held, p, out);
 	}
-	rc = read_any(s, &f->record, f->record.kind, p, out);
+	rc = p && p->as_is && f->recent && !f->astray ? read_as_is(s, &f->record, p, out)
+						     : read_any(s, &f->record, f->record.kind, p, out);
 	if (rc < 0)
 		return rc;
 	if (asked != KIND_ANY && asked != f->record.kind) {
@@ -387,16 +409,25 @@ int store_get(struct store *s, enum kind *kind, const struct address *a, struct 
 	return get(s, kind, a, NULL, out);
 }
 
-int store_get_packed(struct store *s, enum kind *kind, const struct address *a, size_t room, struct store_packed *out)
+static int get_packed(struct store *s, enum kind *kind, const struct address *a, const struct packing *p)
 {
-	struct packing p = { room, out };
 	struct chunk *bytes;
 	int rc;
 
-	assert(room <= STORE_ROOM);
-	rc = get(s, kind, a, &p, &bytes);
-	out->bytes = rc == 0 ? bytes : NULL;
+	assert(p->room <= STORE_ROOM);
+	rc = get(s, kind, a, p, &bytes);
+	p->out->bytes = rc == 0 ? bytes : NULL;
 	return rc;
+}
+
+int store_get_packed(struct store *s, enum kind *kind, const struct address *a, size_t room, struct store_packed *out)
+{
+	return get_packed(s, kind, a, &(struct packing){ .room = room, .out = out });
+}
+
+int store_get_as_is(struct store *s, enum kind *kind, const struct address *a, size_t room, struct store_packed *out)
+{
+	return get_packed(s, kind, a, &(struct packing){ .room = room, .out = out, .as_is = true });
 }
 
 bool store_durable(struct store *s, const struct address *a)

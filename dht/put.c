@@ -145,7 +145,7 @@ static void share(const struct offered *o, const struct record *r, const void *s
 	uint8_t *b;
 
 	chunk_drop(o->share->bytes);	/* stored, removed, and stored anew */
-	*o->share = (struct store_packed){ (enum codec_id)r->codec, r->raw_len, chunk_new(o->room + r->stored_len, &b) };
+	*o->share = (struct store_packed){ (enum codec_id)r->codec, r->raw_len, chunk_new(o->room + r->stored_len, &b), true };
 	if (o->share->bytes)
 		memcpy(b + o->room, stored, r->stored_len);
 }
@@ -191,8 +191,12 @@ static int unpack(struct store *s, const struct record *r, const struct store_pa
 	c = p->codec == CODEC_RAW ? chunk_hold(p->bytes) : chunk_new(p->raw_len, &raw);
 	if (raw)
 		x = scratch_borrow(s);
-	if (c && (!raw || x))
-		rc = record_verify(r, r->kind, p->bytes->data, x ? x->codec : NULL, raw);
+	if (c && (!raw || x)) {
+		if (!p->verified)
+			rc = record_verify(r, r->kind, p->bytes->data, x ? x->codec : NULL, raw);
+		else
+			rc = raw ? codec_inflate(x->codec, p->bytes->data, p->bytes->len, raw, p->raw_len) : 0;
+	}
 	if (x)
 		scratch_return(s, x);
 	if (rc < 0)

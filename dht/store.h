@@ -55,6 +55,7 @@ struct store_packed {
 	enum codec_id codec;
 	uint32_t raw_len;
 	struct chunk *bytes;
+	bool verified;			/* to be put: its caller has hashed it already */
 };
 
 #define STORE_ROOM 64u
@@ -64,6 +65,10 @@ struct store_packed {
  * ${room} bytes (STORE_ROOM at most) are his to write: what he sends goes out in one piece.  What is not durable yet is raw.
  */
 int store_get_packed(struct store *s, enum kind *kind, const struct address *a, size_t room, struct store_packed *out);
+
+/** store_get_as_is(s, kind, a, room, out): as store_get_packed(), but what was stored some seconds ago, and hashed then, is not hashed again: for
+ * who hashes it himself. */
+int store_get_as_is(struct store *s, enum kind *kind, const struct address *a, size_t room, struct store_packed *out);
 
 /**
  * store_put_share(s, kind, a, c, deflate, room, out): as store_put(), and hands out what was stored as store_get_packed() does: nobody compresses it

@@ -198,6 +198,8 @@ static void destroy(struct disk *d)
 	pthread_cond_destroy(&d->keep_wanted);
 	pthread_cond_destroy(&d->changed);
 	pthread_mutex_destroy(&d->lock);
+	for (unsigned int i = 0; i < DISK_CHECKED; i++)
+		chunk_drop(d->checked[i].chunk);
 	free(d->batch);
 	free(d);
 }

@@ -21,6 +21,7 @@
 #define DISK_TABLE   4096u	/* places of the table of operations: as many as the core has under way */
 #define DISK_BATCH   1024u	/* operations of one commit: beyond, waiting costs more than is saved */
 #define DISK_WORKERS 64u
+#define DISK_CHECKED 64u		/* chunks that were checked, held until they are written: 16 MiB */
 
 enum { KEY_LEN = 36 };
 
@@ -34,6 +35,12 @@ struct op {
 	bool evict;			/* ours: told to the keeper, not to the core */
 	bool known;			/* of a write: it was in the store */
 	uint32_t bytes;			/* of a write: stored ones */
+};
+
+struct checked {
+	struct chunk *chunk;		/* NULL: none */
+	struct address address;
+	enum kind kind;
 };
 
 enum { QUEUE_READ, QUEUE_WRITE, QUEUES };
@@ -56,6 +63,8 @@ struct disk {
 	struct list commits;
 	struct op *table[DISK_TABLE];
 	unsigned int under_way;
+	struct checked checked[DISK_CHECKED];
+	unsigned int checked_next;
 	bool closing;			/* no more is started; long work is given up */
 	bool stopping;			/* nothing is under way: the threads end */
 

@@ -2,7 +2,6 @@
 #include "dht/peer/disk_impl.h"
 
 #include <errno.h>
-#include <sodium.h>
 
 #include "dht/peer/packed.h"
 
@@ -23,30 +22,45 @@ static int do_read(struct disk *d, struct op *op)
 	return tried(rc);
 }
 
-static int do_prove(struct disk *d, struct op *op)
+/* A chunk that was checked is often written next, as it is. */
+static void remember_check(struct disk *d, const struct effect *e)
 {
-	crypto_generichash_state s;
-	enum kind kind = KIND_ANY;
-	struct chunk *c;
-	int rc = store_get(d->o.store, &kind, &op->effect.address, &c);
+	struct checked *c;
 
-	if (rc < 0)
-		return tried(rc);
-	crypto_generichash_init(&s, NULL, 0, ADDRESS_LEN);
-	crypto_generichash_update(&s, op->effect.hash.b, ADDRESS_LEN);
-	crypto_generichash_update(&s, c->data, c->len);
-	crypto_generichash_final(&s, op->done.hash.b, ADDRESS_LEN);
-	chunk_drop(c);
-	return 0;
+	pthread_mutex_lock(&d->lock);
+	c = &d->checked[d->checked_next++ % DISK_CHECKED];
+	chunk_drop(c->chunk);
+	*c = (struct checked){ chunk_hold(e->chunk), e->address, e->chunk_kind };
+	pthread_mutex_unlock(&d->lock);
 }
 
-static int do_check(struct op *op, struct codec *codec)
+static bool was_checked(struct disk *d, const struct effect *e)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&d->lock);
+	for (unsigned int i = 0; i < DISK_CHECKED && !found; i++) {
+		struct checked *c = &d->checked[i];
+
+		if (c->chunk != e->chunk || c->kind != e->chunk_kind || !address_equal(&c->address, &e->address))
+			continue;
+		chunk_drop(c->chunk);
+		c->chunk = NULL;
+		found = true;
+	}
+	pthread_mutex_unlock(&d->lock);
+	return found;
+}
+
+static int do_check(struct disk *d, struct op *op, struct codec *codec)
 {
 	struct chunk *raw;
 	int rc = packed_raw(codec, op->effect.chunk_kind, &op->effect.address, op->effect.chunk, &raw);
 
-	if (rc == 0)
+	if (rc == 0) {
 		chunk_drop(raw);
+		remember_check(d, &op->effect);
+	}
 	return rc;
 }
 
@@ -54,13 +68,14 @@ static int do_check(struct op *op, struct codec *codec)
 static int do_write(struct disk *d, struct op *op)
 {
 	const struct effect *e = &op->effect;
+	bool verified = was_checked(d, e);
 	int rc = -ENOSPC;
 
 	/* The round that ends may have looked too early, and what it found be another's by then. */
 	for (int i = 0; rc == -ENOSPC && i < 3; i++) {
 		if (i > 0 && !keep_room(d))
 			break;
-		rc = packed_put(d->o.store, e->chunk_kind, &e->address, e->chunk, &op->bytes, &op->known);
+		rc = packed_put(d->o.store, e->chunk_kind, &e->address, e->chunk, verified, &op->bytes, &op->known);
 	}
 	return rc;
 }
@@ -74,10 +89,10 @@ static void work_one(struct disk *d, struct op *op, struct codec *codec)
 		rc = do_read(d, op);
 		break;
 	case EFFECT_PROVE:
-		rc = do_prove(d, op);
+		rc = codec ? tried(packed_prove(d->o.store, codec, &op->effect.address, &op->effect.hash, &op->done.hash)) : -ENOMEM;
 		break;
 	case EFFECT_CHECK:
-		rc = codec ? do_check(op, codec) : -ENOMEM;
+		rc = codec ? do_check(d, op, codec) : -ENOMEM;
 		break;
 	default:
 		rc = do_write(d, op);

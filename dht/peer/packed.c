@@ -2,6 +2,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sodium.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "dht/net/wire.h"
@@ -26,7 +28,7 @@ int packed_get(struct store *s, enum kind *kind, const struct address *a, struct
 	return rc;
 }
 
-int packed_put(struct store *s, enum kind kind, const struct address *a, struct chunk *c, uint32_t *stored, bool *known)
+int packed_put(struct store *s, enum kind kind, const struct address *a, struct chunk *c, bool verified, uint32_t *stored, bool *known)
 {
 	struct store_packed p;
 	struct wire_chunk w;
@@ -36,10 +38,35 @@ int packed_put(struct store *s, enum kind kind, const struct address *a, struct 
 	if (rc < 0)
 		return rc;
 	*stored = w.stored.len;
-	p = (struct store_packed){ (enum codec_id)w.codec, w.raw_len, chunk_slice(c, WIRE_CHUNK_HEAD, w.stored.len) };
+	p = (struct store_packed){ (enum codec_id)w.codec, w.raw_len, chunk_slice(c, WIRE_CHUNK_HEAD, w.stored.len), verified };
 	if (!p.bytes)
 		return -ENOMEM;
 	rc = store_put_packed(s, kind, a, &p, known);
+	chunk_drop(p.bytes);
+	return rc;
+}
+
+int packed_prove(struct store *s, struct codec *codec, const struct address *a, const struct address *nonce, struct address *out)
+{
+	crypto_generichash_state state;
+	struct store_packed p;
+	enum kind kind = KIND_ANY;
+	uint8_t *raw = NULL;
+	int rc = store_get_as_is(s, &kind, a, 0, &p);
+
+	if (rc < 0)
+		return rc;
+	if (p.codec != CODEC_RAW) {
+		raw = malloc(p.raw_len);
+		rc = raw ? codec_inflate(codec, p.bytes->data, p.bytes->len, raw, p.raw_len) : -ENOMEM;
+	}
+	if (rc == 0) {
+		crypto_generichash_init(&state, NULL, 0, ADDRESS_LEN);
+		crypto_generichash_update(&state, nonce->b, ADDRESS_LEN);
+		crypto_generichash_update(&state, raw ? raw : p.bytes->data, p.raw_len);
+		crypto_generichash_final(&state, out->b, ADDRESS_LEN);
+	}
+	free(raw);
 	chunk_drop(p.bytes);
 	return rc;
 }
