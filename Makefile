@@ -56,7 +56,8 @@ UNIT_NET := \
 	test_door test_link test_link_frames test_timers $(UNIT_CORE) $(UNIT_MEMBERS) $(UNIT_WHOLE) test_insert \
 	test_fetch_net test_fetch_ask test_confirm test_where test_audit test_chunkserve test_foreign test_shares test_limits_chunks
 UNIT_LOOP    := test_peer test_peer_strangers test_peer_names
-UNIT_PEER    := test_endpoint test_settings test_metrics test_shelf test_peer_disk $(UNIT_LOOP)
+UNIT_FAKED   := test_outgoing
+UNIT_PEER    := test_endpoint test_settings test_metrics test_shelf test_peer_disk $(UNIT_LOOP) $(UNIT_FAKED)
 FAULT        := test_peer_power test_power test_disk test_tail test_open test_heal test_collect test_crash
 UNIT_FS := \
 	test_options test_cache test_fetch test_jobs test_gate test_extents test_file test_file_memory test_files \
@@ -163,6 +164,7 @@ $(addprefix $(B)/tests/unit/,$(UNIT_MEMBERS)): $(call objs,tests/lib,no_machines
 $(TESTS): $(B)/libtest.a
 $(addprefix $(B)/tests/unit/,$(UNIT_FS)) $(B)/tests/fault/test_crash: $(B)/libfs.a
 $(addprefix $(B)/tests/unit/,$(UNIT_LOOP)): $(call objs,tests/lib,peerkit)
+$(addprefix $(B)/tests/unit/,$(UNIT_FAKED)): $(call objs,tests/lib,fakepeer)
 $(addprefix $(B)/tests/unit/,$(UNIT_DHT) $(UNIT_FS) $(UNIT_PEER)) $(addprefix $(B)/tests/fault/,$(FAULT)): $(B)/libpeer.a $(B)/libdht.a $(B)/libnet.a
 $(addprefix $(B)/tests/unit/,$(UNIT_NET)): $(B)/libnet.a
 $(TESTS): $(B)/libchunker.a

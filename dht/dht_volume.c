@@ -7,25 +7,6 @@
 
 #include "dht/dht_impl.h"
 
-/* What an earlier run inserted, and no lease holds: its owners may have seen it last long ago. */
-static int insert_fresh(struct dht *d)
-{
-	struct address a[256], next, *from = NULL;
-	struct shelf *shelf = peer_shelf(d->peer);
-	enum kind kind;
-	size_t n;
-
-	while ((n = shelf_fresh(shelf, from, 256, a)) > 0) {
-		for (size_t i = 0; i < n; i++)
-			while (store_has(d->store, &a[i], &kind, NULL) && outgoing_add(d->outgoing, kind, &a[i], NULL) == -EINPROGRESS)
-				outgoing_wait(d->outgoing);
-		if (n < 256 || !address_next(&a[n - 1], &next))
-			break;
-		from = &next;
-	}
-	return 0;
-}
-
 static void published(void *arg, uint64_t ticket, int result)
 {
 	struct dht *d = arg;
@@ -82,13 +63,14 @@ int dht_volume(struct dht *d, const struct volume_key *key)
 	out.acks = peer_ring(d->peer)->acks;
 	store_mark(d->store, &here);
 	head.writer = here.id;
-	shelf_own(peer_shelf(d->peer), &key->id);
-	rc = outgoing_open(&out, &d->outgoing);
+	rc = shelf_own(peer_shelf(d->peer), &key->id);
+	if (rc == 0)
+		rc = outgoing_open(&out, &d->outgoing);
 	if (rc == 0)
 		rc = leasing_open(d->peer, d->store, key, d->log, d->log_arg, &d->leasing);
 	if (rc == 0)
 		rc = publisher_open(&head, &d->publisher);
-	return rc == 0 ? insert_fresh(d) : rc;
+	return rc;
 }
 
 int dht_keep(struct dht *d, const struct address *addresses, size_t n)

@@ -214,44 +214,47 @@ static int add_to(struct leasing *l, unsigned int slot, const struct address *fr
 	return make(l, slot, both, total);
 }
 
-/* One slot's at a time.  ${from} moves behind what was taken.  1: more; 0: that was all; -errno. */
-static int step(struct leasing *l, struct address *from, bool *first, struct address *fresh)
+/* Under no lock: what failed of one slot leaves the others as they are; they go on. */
+static void note_failure(struct leasing *l, int rc)
 {
-	size_t n = shelf_fresh(l->shelf, *first ? NULL : from, FRESH_AT_ONCE, fresh), end;
-	unsigned int slot;
-	int rc = 0;
+	pthread_mutex_lock(&l->lock);
+	l->failed = rc;
+	pthread_mutex_unlock(&l->lock);
+}
 
-	*first = false;
-	for (size_t at = 0; rc == 0 && at < n; at = end) {
+/* One slot's at a time.  ${from} moves behind what was taken.  1: more; 0: that was all; -errno. */
+static int step(struct leasing *l, struct address *from, struct address *fresh)
+{
+	int n = shelf_fresh(l->shelf, from, FRESH_AT_ONCE, fresh), end, rc;
+	unsigned int slot;
+
+	for (int at = 0; at < n; at = end) {
 		slot = ring_slot(&fresh[at]);
 		for (end = at; end < n && ring_slot(&fresh[end]) == slot; end++)
 			continue;
 		/* The last slot's may go on behind what was read: unless it fills all of it, it comes again. */
-		if (end == n && n == FRESH_AT_ONCE && at > 0) {
+		if (end == n && n == (int)FRESH_AT_ONCE && at > 0) {
 			*from = fresh[at];
 			return 1;
 		}
-		rc = add_to(l, slot, &fresh[at], end - at);
-		if (rc == -EFBIG)
-			rc = 0;
-		*from = fresh[end - 1];
+		rc = add_to(l, slot, &fresh[at], (size_t)(end - at));
+		if (rc == -ECANCELED)
+			return rc;
+		if (rc < 0)
+			note_failure(l, rc);
 	}
-	if (rc < 0 || n < FRESH_AT_ONCE)
-		return rc;
-	fresh[0] = *from;
-	return address_next(&fresh[0], from) ? 1 : 0;
+	return n == (int)FRESH_AT_ONCE ? 1 : n < 0 ? n : 0;
 }
 
 static int do_round(struct leasing *l, dht_tell *tell, void *arg)
 {
-	struct address from, *fresh = malloc(FRESH_AT_ONCE * sizeof(*fresh));
+	struct address from = { .b = { 0 } }, *fresh = malloc(FRESH_AT_ONCE * sizeof(*fresh));
 	struct dht_progress p = { 0 };
-	bool first = true;
 	int rc = fresh ? 1 : -ENOMEM;
 
 	pthread_mutex_lock(&l->round);
 	while (rc > 0) {
-		rc = step(l, &from, &first, fresh);
+		rc = step(l, &from, fresh);
 		p.chunks++;
 		if (rc > 0 && tell && !tell(arg, &p))
 			rc = -ECANCELED;

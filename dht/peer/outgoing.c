@@ -11,7 +11,11 @@
  *   SENT  | W can't be had, or not in time              | answered      | UNSAFE: the store has it, as FOREIGN
  *   UNSAFE| a ticket is taken                           | take_unsafe   | LATE
  *
- * An epoch is what was added between two tickets.  Its ticket is decided when it, and all before it, have nothing LATE or SENT.
+ * An epoch is what was added between two tickets.  Its ticket is good when it, and all before it, have nothing LATE or SENT; it has failed
+ * as soon as one of these is UNSAFE, though others go on.
+ *
+ * The pass goes over what an earlier run left, or what was forgotten: what the shelf has as FOREIGN, and at the start what no lease holds.
+ * It holds the epoch that it began in open, and is fed in when nothing newer waits.
  */
 #include "dht/peer/outgoing.h"
 
@@ -25,13 +29,19 @@
 #include "dht/peer/packed.h"
 
 #define BUSY_PAUSE_NS 5000000	/* the core has too many commands of ours */
+#define PASS_STEP     256u	/* addresses that the pass reads at a time */
+#define PASS_LOOK_S   1u	/* while it goes on, those who wait for it are looked at that often */
 
 struct epoch {
 	struct list link;
 	uint64_t ticket;
-	uint64_t undecided;		/* LATE or SENT */
+	uint64_t undecided;		/* LATE or SENT; and the pass, while it goes on */
+	uint64_t until_ms;		/* who waits for the pass waits until then */
 	int result;
+	bool told;
 };
+
+enum pass { PASS_NONE, PASS_FOREIGN, PASS_FRESH };
 
 struct waiting {
 	struct address address;
@@ -62,12 +72,17 @@ struct outgoing {
 	unsigned int chunks;		/* sent, or about to be */
 	size_t bytes;
 	struct list epochs;		/* oldest first; the last is open */
-	struct epoch *spare;		/* the next one */
+	struct epoch *untold;		/* the oldest that was not told */
+	enum pass pass;
+	bool first_pass;		/* it is the one of the start */
+	struct address pass_at;
+	struct epoch *pass_epoch;
 	uint64_t tickets;
 	uint64_t safe, forgotten;
 	int error;
 	bool starved;			/* room() is owed */
 	bool busy;			/* the core refused one just now */
+	bool telling;			/* a thread does, and will see what has changed */
 	bool stopping;
 };
 
@@ -115,25 +130,73 @@ static struct epoch *epoch_new(void)
 	return e;
 }
 
-/* With the lock, which is given up for the calls: tell those whose tickets are decided. */
-static void tell(struct outgoing *o)
+static struct epoch *next_of(struct epoch *e)
+{
+	return list_item(e->link.next, struct epoch, link);
+}
+
+/* Under the lock: those at the front whose chunks are all decided, but for who was not told yet. */
+static void drop_decided(struct outgoing *o)
 {
 	struct epoch *e = list_item(o->epochs.next, struct epoch, link);
 
-	while (e->ticket > 0 && e->undecided == 0) {
+	while (e->told && e->undecided == 0) {
 		list_remove(&e->link);
-		pthread_mutex_unlock(&o->lock);
-		o->o.synced(o->o.arg, e->ticket, e->result);
-		pthread_mutex_lock(&o->lock);
 		free(e);
 		e = list_item(o->epochs.next, struct epoch, link);
 	}
-	if (o->starved && o->late.count < OUTGOING_LATE / 2) {
-		o->starved = false;
-		pthread_mutex_unlock(&o->lock);
-		o->o.room(o->o.arg);
+}
+
+/* Under the lock: the next one to be told; false: nobody. */
+static bool next_told(struct outgoing *o, uint64_t *ticket, int *result)
+{
+	struct epoch *e = o->untold;
+
+	drop_decided(o);
+	if (e->ticket == 0 || (e->result == 0 && (e->undecided > 0 || o->epochs.next != &e->link)))
+		return false;
+	*ticket = e->ticket;
+	*result = e->result;
+	e->told = true;
+	o->untold = next_of(e);
+	return true;
+}
+
+/* With the lock, which is given up for the calls: tell those whose tickets are decided, one thread at a time, so in order. */
+static void tell(struct outgoing *o)
+{
+	uint64_t ticket;
+	int result;
+
+	if (o->telling)
+		return;
+	o->telling = true;
+	for (;;) {
+		if (next_told(o, &ticket, &result)) {
+			pthread_mutex_unlock(&o->lock);
+			o->o.synced(o->o.arg, ticket, result);
+		} else if (o->starved && (o->late.count < OUTGOING_LATE / 2 || o->stopping)) {
+			o->starved = false;
+			pthread_mutex_unlock(&o->lock);
+			o->o.room(o->o.arg);
+		} else {
+			break;
+		}
 		pthread_mutex_lock(&o->lock);
 	}
+	o->telling = false;
+	if (o->stopping)
+		pthread_cond_broadcast(&o->wanted);
+}
+
+/* Under the lock: who was not told yet, and took a ticket behind ${e}, is not safe either. */
+static void fail(struct outgoing *o, struct epoch *e, int result)
+{
+	if (e->told)
+		e = o->untold;
+	for (; e->ticket > 0; e = next_of(e))
+		if (e->result == 0)
+			e->result = result;
 }
 
 /* Under the lock: ${w} is not LATE or SENT any more. */
@@ -148,9 +211,7 @@ static void decide(struct outgoing *o, const struct waiting *w, int result)
 	}
 	o->error = result;
 	/* Tickets that were taken later cover it, too; the open epoch's will try it anew. */
-	for (struct epoch *e = w->epoch; e->ticket > 0; e = list_item(e->link.next, struct epoch, link))
-		if (e->result == 0)
-			e->result = result;
+	fail(o, w->epoch, result);
 	unsafe.epoch = NULL;
 	if (o->unsafe.count >= OUTGOING_LATE || line_push(&o->unsafe, &unsafe) < 0)
 		o->forgotten++;
@@ -223,8 +284,8 @@ int outgoing_add(struct outgoing *o, enum kind kind, const struct address *a, st
 	pthread_mutex_lock(&o->lock);
 	w.epoch = open_epoch(o);
 	if (o->stopping) {
-		/* As a store that was just opened: the shelf takes it for FOREIGN. */
-		rc = 0;
+		/* Only the store knows of it, and the shelf when it is opened again. */
+		shelf_behind(peer_shelf(o->o.peer));
 	} else if (packed && has_room(o) && o->late.count == 0) {
 		o->chunks++;
 		w.epoch->undecided++;
@@ -266,7 +327,8 @@ static void send_late(struct outgoing *o)
 	o->chunks++;
 	pthread_mutex_unlock(&o->lock);
 	kind = (enum kind)w.kind;
-	rc = packed_get(o->o.store, &kind, &w.address, &packed);
+	while ((rc = packed_get(o->o.store, &kind, &w.address, &packed)) == -EINPROGRESS)
+		store_mend_wait(o->o.store);
 	pthread_mutex_lock(&o->lock);
 	if (rc == 0 && o->stopping) {
 		chunk_drop(packed);
@@ -282,6 +344,101 @@ static void send_late(struct outgoing *o)
 	tell(o);
 }
 
+/* ---- the pass ---- */
+
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* Under the lock. */
+static void pass_start(struct outgoing *o, struct epoch *e, bool first)
+{
+	o->pass = PASS_FOREIGN;
+	o->first_pass = first;
+	o->pass_at = (struct address){ .b = { 0 } };
+	o->pass_epoch = e;
+	e->undecided++;
+}
+
+/* Under the lock: ${result}: of the reading. */
+static void pass_end(struct outgoing *o, int result)
+{
+	if (result < 0) {
+		fail(o, o->pass_epoch, result);
+		o->forgotten++;
+	}
+	o->pass_epoch->undecided--;
+	o->pass = PASS_NONE;
+}
+
+/* Under the lock. */
+static void pass_take(struct outgoing *o, const struct address *a)
+{
+	struct waiting w = { .address = *a, .epoch = o->pass_epoch };
+	struct catalogue *c = shelf_catalogue(peer_shelf(o->o.peer));
+	enum kind kind;
+
+	if (!store_has(o->o.store, a, &kind, NULL) || (o->pass == PASS_FRESH && c->state(c, a) & STATE_FOREIGN))
+		return;
+	w.kind = (uint8_t)kind;
+	if (line_push(&o->late, &w) < 0) {
+		fail(o, w.epoch, -ENOMEM);
+		o->forgotten++;
+		return;
+	}
+	w.epoch->undecided++;
+}
+
+/* With the lock, which is given up for the reading: the next addresses of the pass. */
+static void pass_step(struct outgoing *o)
+{
+	struct shelf *shelf = peer_shelf(o->o.peer);
+	struct address some[PASS_STEP], at = o->pass_at;
+	enum pass pass = o->pass;
+	int n;
+
+	pthread_mutex_unlock(&o->lock);
+	n = pass == PASS_FOREIGN ? shelf_unconfirmed(shelf, &at, PASS_STEP, some) : shelf_fresh(shelf, &at, PASS_STEP, some);
+	pthread_mutex_lock(&o->lock);
+	for (int i = 0; i < n; i++)
+		pass_take(o, &some[i]);
+	o->pass_at = at;
+	if (n == 0 && pass == PASS_FOREIGN && o->first_pass) {
+		o->pass = PASS_FRESH;
+		o->pass_at = (struct address){ .b = { 0 } };
+	} else if (n <= 0) {
+		pass_end(o, n);
+	}
+}
+
+/* Under the lock: what the pass has to do may take hours; who waits for it need not. */
+static void pass_expire(struct outgoing *o)
+{
+	uint64_t now = now_ms();
+
+	for (struct epoch *e = o->untold; e->ticket > 0 && e->until_ms <= now; e = next_of(e))
+		if (e->result == 0)
+			e->result = -ETIMEDOUT;
+}
+
+/* With the lock. */
+static void rest(struct outgoing *o)
+{
+	struct timespec until;
+
+	if (o->pass == PASS_NONE) {
+		pthread_cond_wait(&o->wanted, &o->lock);
+		return;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += PASS_LOOK_S;
+	pthread_cond_timedwait(&o->wanted, &o->lock, &until);
+}
+
 static void *outgoing_main(void *arg)
 {
 	struct outgoing *o = arg;
@@ -289,6 +446,8 @@ static void *outgoing_main(void *arg)
 
 	pthread_mutex_lock(&o->lock);
 	while (!o->stopping) {
+		if (o->pass != PASS_NONE)
+			pass_expire(o);
 		tell(o);
 		if (o->busy) {
 			o->busy = false;
@@ -297,13 +456,18 @@ static void *outgoing_main(void *arg)
 			pthread_mutex_lock(&o->lock);
 		} else if (o->late.count > 0 && has_room(o)) {
 			send_late(o);
-		} else {
-			pthread_cond_wait(&o->wanted, &o->lock);
+		} else if (o->pass != PASS_NONE && o->late.count == 0) {
+			pass_step(o);
+		} else if (!o->stopping) {
+			/* It may have been set while others were told. */
+			rest(o);
 		}
 	}
 	pthread_mutex_unlock(&o->lock);
 	return NULL;
 }
+
+/* ---- tickets ---- */
 
 /* Under the lock: what was found not to be safe counts for the ticket that is taken now. */
 static void take_unsafe(struct outgoing *o, struct epoch *e)
@@ -319,63 +483,59 @@ static void take_unsafe(struct outgoing *o, struct epoch *e)
 		}
 		e->undecided++;
 	}
-}
-
-/* What is FOREIGN when nothing of ours is under way is what was forgotten. */
-static bool forgotten_are_out(struct outgoing *o)
-{
-	struct peer_status s;
-
-	peer_status(o->o.peer, &s);
-	return s.shelf.foreign == 0;
+	if (o->forgotten > 0 && o->pass == PASS_NONE && e->result == 0) {
+		o->forgotten = 0;
+		pass_start(o, e, false);
+	} else if (o->forgotten > 0 && e->result == 0) {
+		e->result = -EIO;
+	}
 }
 
 uint64_t outgoing_ticket(struct outgoing *o)
 {
-	struct epoch *e;
-	uint64_t ticket;
-	bool out = true;
+	uint64_t ticket = OUTGOING_ENDED;
+	struct epoch *e, *next = epoch_new();
 
 	pthread_mutex_lock(&o->lock);
-	if (o->forgotten > 0) {
-		pthread_mutex_unlock(&o->lock);
-		out = forgotten_are_out(o);
-		pthread_mutex_lock(&o->lock);
+	if (!o->stopping && next) {
+		e = open_epoch(o);
+		take_unsafe(o, e);
+		ticket = e->ticket = ++o->tickets;
+		e->until_ms = now_ms() + o->o.timeout_ms;
+		list_append(&o->epochs, &next->link);
+		next = NULL;
+		pthread_cond_broadcast(&o->wanted);
 	}
-	e = open_epoch(o);
-	if (out)
-		o->forgotten = 0;
-	else if (e->result == 0)
-		e->result = -EIO;
-	take_unsafe(o, e);
-	ticket = e->ticket = ++o->tickets;
-	list_append(&o->epochs, &o->spare->link);
-	o->spare = epoch_new();
-	assert(o->spare);
-	pthread_cond_broadcast(&o->wanted);
 	pthread_mutex_unlock(&o->lock);
+	free(next);
 	return ticket;
 }
 
 int outgoing_open(const struct outgoing_options *options, struct outgoing **out)
 {
 	struct outgoing *o = calloc(1, sizeof(*o));
-	struct epoch *first;
+	struct epoch *first = epoch_new();
+	pthread_condattr_t clock;
 	int rc;
 
 	*out = NULL;
-	if (!o)
+	if (!o || !first) {
+		free(o);
+		free(first);
 		return -ENOMEM;
+	}
 	o->o = *options;
 	pthread_mutex_init(&o->lock, NULL);
-	pthread_cond_init(&o->wanted, NULL);
+	pthread_condattr_init(&clock);
+	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+	pthread_cond_init(&o->wanted, &clock);
+	pthread_condattr_destroy(&clock);
 	list_init(&o->sent);
 	list_init(&o->epochs);
-	first = epoch_new();
-	o->spare = epoch_new();
-	if (first)
-		list_append(&o->epochs, &first->link);
-	rc = first && o->spare ? pthread_create(&o->thread, NULL, outgoing_main, o) : ENOMEM;
+	list_append(&o->epochs, &first->link);
+	o->untold = first;
+	pass_start(o, first, true);
+	rc = pthread_create(&o->thread, NULL, outgoing_main, o);
 	if (rc) {
 		outgoing_close(o);
 		return -rc;
@@ -398,10 +558,17 @@ void outgoing_stop(struct outgoing *o)
 		peer_cancel(&list_item(l, struct sent, link)->ask);
 	while (line_pop(&o->late, &w))
 		decide(o, &w, -ECANCELED);
+	if (o->pass != PASS_NONE)
+		pass_end(o, -ECANCELED);
 	while (!list_empty(&o->sent))
 		pthread_cond_wait(&o->wanted, &o->lock);
 	o->starved = true;
 	tell(o);
+	while (o->telling)
+		pthread_cond_wait(&o->wanted, &o->lock);
+	/* Of some of these the shelf has heard nothing. */
+	if (o->unsafe.count > 0 || o->forgotten > 0)
+		shelf_behind(peer_shelf(o->o.peer));
 	pthread_mutex_unlock(&o->lock);
 }
 
@@ -413,7 +580,6 @@ void outgoing_close(struct outgoing *o)
 		list_remove(&e->link);
 		free(e);
 	}
-	free(o->spare);
 	free(o->late.item);
 	free(o->unsafe.item);
 	pthread_cond_destroy(&o->wanted);

@@ -4,6 +4,7 @@
  * A chunk that the mount inserts lies in the store at once; outgoing has the ring keep it too (COMMAND_INSERT), a bounded window of chunks at a
  * time.  What does not fit waits as an address, and is read from the store when its turn comes; what could not go out
  * stays FOREIGN there, which the core goes on with, also after a restart.  So nothing here is all that there is of a chunk.
+ * What an earlier run left so goes out here once more, at the start.
  *
  * Whoever must know that chunks are safe takes a ticket after his last insert and is told when all of that, and before, is.
  */
@@ -16,6 +17,7 @@
 
 #define OUTGOING_BYTES	(64u << 20)	/* of chunks with the ring: a second at 64 MB/s, 20 ms of the fastest */
 #define OUTGOING_CHUNKS 768u		/* likewise, in number: of the core's COMMANDS_MAX, the rest is for reads */
+#define OUTGOING_ENDED	UINT64_MAX	/* the ticket of who comes too late: nobody will be told of it */
 #define OUTGOING_LATE	(1u << 20)	/* addresses that wait: 64 GiB of chunks, 48 MB of memory */
 
 struct outgoing;
@@ -48,9 +50,10 @@ int outgoing_add(struct outgoing *o, enum kind kind, const struct address *a, st
 void outgoing_wait(struct outgoing *o);
 
 /**
- * outgoing_ticket(o): of all that was added before; rises by one each.  synced() of it comes when W others have each of these, or one can't be had: -EHOSTUNREACH at
- * once where W is known to be out of reach, -ETIMEDOUT, -ENOSPC, -EIO.  What an earlier ticket found not to be safe is
- * tried anew for this one: until it is out, each ticket fails.
+ * outgoing_ticket(o): of all that was added before; rises by one each.  synced() of it comes when W others have each of these, or as soon as one
+ * can't be had: -EHOSTUNREACH where W is known to be out of reach, -ETIMEDOUT, -ENOSPC, -EIO.  What an earlier ticket found not
+ * to be safe is tried anew for this one: until it is out, each ticket fails.  What an earlier run left is part of the first one, and
+ * so of all; who waits for that alone waits for ${timeout_ms}.  OUTGOING_ENDED: it was stopped, or there is no memory.
  */
 uint64_t outgoing_ticket(struct outgoing *o);
 

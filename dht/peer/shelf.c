@@ -273,6 +273,8 @@ static int open_tables(struct opening *o, struct store_mark *then, bool *closed)
 		rc = shelf_error(mdb_dbi_open(txn, names[i], MDB_CREATE, &s->table[i]));
 	if (rc == 0)
 		rc = load_meta(o, txn, now.id);
+	if (rc == 0)
+		rc = shelf_load_own(s, txn);
 	*then = s->meta.mark;
 	*closed = s->meta.closed;
 	s->meta.closed = false;
@@ -380,7 +382,7 @@ int shelf_close(struct shelf *s)
 	if (s->env && rc == 0) {
 		/* Where its end is that of a block, and stays so. */
 		rc = store_sync_wait(s->store, store_sync_start(s->store));
-		rc = rc == 0 ? put_closed(s) : rc;
+		rc = rc == 0 && !s->behind ? put_closed(s) : rc;
 	}
 	for (unsigned int i = 0; i < s->idle_count; i++)
 		mdb_txn_abort(s->idle[i]);

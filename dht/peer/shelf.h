@@ -85,16 +85,24 @@ void shelf_volume(struct shelf *s, const struct address *a, struct address *out)
 /*
  * The volume that is written here.  What is added on its behalf is fresh until a lease of it holds it.  All of these: any thread.
  *
- * shelf_own(s, volume): that is it; before anything is added for it.  shelf_collecting(s, yes): its leases are being made shorter: what is added
- * meanwhile is fresh also where a lease holds it.  shelf_fresh(s, from, n, out): up to ${n} fresh addresses >= ${from} (NULL: the first), in
- * order.  shelf_keep(s, addresses, n): these are fresh too, here or not; durable.
+ * shelf_own(s, volume): that is it; before anything is added for it.  Durable: from the next open on, records that the shelf has not heard of are
+ * the volume's, until a collection says otherwise; and when it is told for the first time, so are those that are here on nobody's behalf.
+ * shelf_collecting(s, yes): its leases are being made shorter: what is added meanwhile is fresh also where a lease holds it.
+ * shelf_keep(s, addresses, n): these are fresh too, here or not; durable.
+ *
+ * shelf_fresh(s, cursor, n, out): up to ${n} fresh addresses from *${cursor} on, in order; it moves behind them.  Their number; 0: no more; -errno.
+ * shelf_unconfirmed(s, cursor, n, out): likewise, those of its records that are FOREIGN.
+ *
+ * shelf_behind(s): the store has records that the shelf was not told of: they are compared when it is opened again.
  *
  * shelf_lease(s, volume, slot): as catalogue.lease().  shelf_lease_list(s, volume, slot, out, count): all its addresses, in order, malloc'ed; NULL
  * where there are none.
  */
-void shelf_own(struct shelf *s, const struct address *volume);
+int shelf_own(struct shelf *s, const struct address *volume);
 void shelf_collecting(struct shelf *s, bool collecting);
-size_t shelf_fresh(struct shelf *s, const struct address *from, size_t n, struct address *out);
+int shelf_fresh(struct shelf *s, struct address *cursor, size_t n, struct address *out);
+int shelf_unconfirmed(struct shelf *s, struct address *cursor, size_t n, struct address *out);
+void shelf_behind(struct shelf *s);
 int shelf_keep(struct shelf *s, const struct address *addresses, size_t n);
 struct chunk *shelf_lease(struct shelf *s, const struct address *volume, unsigned int slot);
 int shelf_lease_list(struct shelf *s, const struct address *volume, unsigned int slot, struct address **out, uint32_t *count);

@@ -10,7 +10,7 @@
 struct comparison {
 	struct shelf *s;
 	struct address here[STEP];	/* of the store */
-	struct shelf_change changes[STEP];
+	struct shelf_change changes[2 * STEP];
 	size_t count;			/* of changes */
 	bool (*busy)(void *arg, const struct address *a);	/* NULL: nothing is under way, and all that is there is durable */
 	void *arg;
@@ -42,6 +42,9 @@ static void take_in(struct comparison *c, const struct address *a)
 	new->kind = SHELF_ADD;
 	new->states = STATE_FOREIGN;
 	new->bytes = len;
+	/* It may be of the volume that is written here; and if not, a collection finds that out. */
+	if (c->s->has_own)
+		change(c, a)->kind = SHELF_KEEP;
 }
 
 /*

@@ -8,11 +8,112 @@
 #include "chunker/bytes.h"
 #include "dht/net/ring.h"
 
-void shelf_own(struct shelf *s, const struct address *volume)
+#define OWN_KEY "own"		/* in SHELF_META */
+#define STEP	4096u		/* rows looked at in one go */
+
+int shelf_load_own(struct shelf *s, MDB_txn *txn)
 {
+	MDB_val key = shelf_value(OWN_KEY, sizeof(OWN_KEY) - 1), value;
+	int rc = mdb_get(txn, s->table[SHELF_META], &key, &value);
+
+	if (rc == 0 && value.mv_size != ADDRESS_LEN)
+		rc = MDB_CORRUPTED;
+	if (rc == 0) {
+		memcpy(&s->own, value.mv_data, ADDRESS_LEN);
+		s->has_own = true;
+	}
+	return rc == MDB_NOTFOUND ? 0 : shelf_error(rc);
+}
+
+/* Records from ${cursor} on that are here on nobody's behalf, of ${STEP} that are looked at.  1: more; 0: that was all; -errno. */
+static int nobodys(struct shelf *s, struct address *cursor, struct address *out, size_t *count)
+{
+	struct shelf_walk w;
+	MDB_txn *txn;
+	int rc = shelf_reader(s, &txn);
+	bool more;
+
+	*count = 0;
+	if (rc < 0)
+		return rc;
+	rc = shelf_walk(&w, s, txn, STATE_ANY);
+	if (rc == 0)
+		rc = shelf_walk_to(&w, cursor);
+	for (size_t i = 0; rc == 0 && i < STEP && shelf_walk_at(&w); i++) {
+		MDB_val value;
+
+		memcpy(&out[*count], shelf_walk_at(&w), ADDRESS_LEN);
+		if (shelf_find(s, txn, &out[*count], &value) && get_le32(value.mv_data) == 0)
+			++*count;
+		rc = shelf_walk_next(&w);
+	}
+	more = shelf_walk_at(&w) != NULL;
+	if (more)
+		memcpy(cursor, shelf_walk_at(&w), sizeof(*cursor));
+	shelf_walk_end(&w);
+	shelf_reader_end(s, txn);
+	return rc < 0 ? rc : more;
+}
+
+/* What was here before the volume was: a store that was used alone. */
+static int adopt(struct shelf *s)
+{
+	struct address cursor = { .b = { 0 } }, *some = malloc(STEP * sizeof(*some));
+	int rc = some ? 1 : -ENOMEM, kept;
+	size_t n;
+
+	while (rc > 0) {
+		rc = nobodys(s, &cursor, some, &n);
+		kept = rc < 0 ? rc : shelf_keep(s, some, n);
+		if (kept < 0)
+			rc = kept;
+	}
+	free(some);
+	return rc;
+}
+
+static int put_own(struct shelf *s)
+{
+	MDB_val key = shelf_value(OWN_KEY, sizeof(OWN_KEY) - 1), value = shelf_value(s->own.b, ADDRESS_LEN);
+	MDB_txn *txn;
+	int rc;
+
 	pthread_mutex_lock(&s->write_lock);
+	rc = shelf_grow(s, 64);
+	if (rc == 0)
+		rc = shelf_error(mdb_txn_begin(s->env, NULL, 0, &txn));
+	if (rc == 0) {
+		rc = shelf_error(mdb_put(txn, s->table[SHELF_META], &key, &value, 0));
+		if (rc == 0)
+			rc = shelf_error(mdb_txn_commit(txn));
+		else
+			mdb_txn_abort(txn);
+	}
+	pthread_mutex_unlock(&s->write_lock);
+	return rc;
+}
+
+int shelf_own(struct shelf *s, const struct address *volume)
+{
+	bool same;
+	int rc;
+
+	pthread_mutex_lock(&s->write_lock);
+	same = s->has_own && address_equal(&s->own, volume);
 	s->own = *volume;
 	s->has_own = true;
+	pthread_mutex_unlock(&s->write_lock);
+	if (same)
+		return 0;
+	/* In this order: who is killed in between does it once more. */
+	rc = adopt(s);
+	return rc < 0 ? rc : put_own(s);
+}
+
+void shelf_behind(struct shelf *s)
+{
+	pthread_mutex_lock(&s->write_lock);
+	s->behind = true;
 	pthread_mutex_unlock(&s->write_lock);
 }
 
@@ -26,7 +127,7 @@ void shelf_collecting(struct shelf *s, bool collecting)
 /* The page of the lease in which ${a} would be. */
 static bool own_lease_has(struct shelf *s, MDB_txn *txn, const struct address *a)
 {
-	uint8_t at[SHELF_PAGE_KEY];
+	uint8_t at[SHELF_PAGE_KEY] = { 0 };
 	MDB_val key = shelf_value(at, sizeof(at)), value;
 	MDB_cursor *cursor;
 	bool found = false;
@@ -80,27 +181,90 @@ int shelf_fresh_leased(struct shelf *s, MDB_txn *txn, const struct catalogue_lea
 	return rc == MDB_NOTFOUND ? 0 : shelf_error(rc);
 }
 
-size_t shelf_fresh(struct shelf *s, const struct address *from, size_t n, struct address *out)
+/* The last that was found; the cursor's place is behind it.  The end stays the end. */
+static void move_behind(struct address *cursor, const struct address *last)
 {
-	MDB_val key = from ? shelf_value(from->b, ADDRESS_LEN) : shelf_value(NULL, 0), value;
-	MDB_cursor *cursor;
+	if (!address_next(last, cursor))
+		memset(cursor, 0xff, sizeof(*cursor));
+}
+
+int shelf_fresh(struct shelf *s, struct address *cursor, size_t n, struct address *out)
+{
+	MDB_val key = shelf_value(cursor->b, ADDRESS_LEN), value;
+	MDB_cursor *at;
 	MDB_txn *txn;
 	size_t found = 0;
-	int rc;
+	int rc = shelf_reader(s, &txn);
 
-	if (shelf_reader(s, &txn) < 0)
-		return 0;
-	rc = mdb_cursor_open(txn, s->table[SHELF_FRESHS], &cursor);
+	if (rc < 0)
+		return rc;
+	rc = mdb_cursor_open(txn, s->table[SHELF_FRESHS], &at);
 	if (rc == 0) {
-		rc = mdb_cursor_get(cursor, &key, &value, from ? MDB_SET_RANGE : MDB_FIRST);
+		rc = mdb_cursor_get(at, &key, &value, MDB_SET_RANGE);
 		while (rc == 0 && found < n) {
 			memcpy(&out[found++], key.mv_data, ADDRESS_LEN);
-			rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+			rc = mdb_cursor_get(at, &key, &value, MDB_NEXT);
 		}
-		mdb_cursor_close(cursor);
+		mdb_cursor_close(at);
 	}
 	shelf_reader_end(s, txn);
-	return found;
+	if (rc && rc != MDB_NOTFOUND)
+		return shelf_error(rc);
+	if (found > 0)
+		move_behind(cursor, &out[found - 1]);
+	return (int)found;
+}
+
+/* Written for it first, or in a lease of it, or to be in one. */
+static bool is_own(struct shelf *s, MDB_txn *txn, const struct address *a, MDB_val row, uint32_t number)
+{
+	MDB_val key = shelf_value(a->b, ADDRESS_LEN), value;
+
+	return (number && get_le32(row.mv_data) == number) || mdb_get(txn, s->table[SHELF_FRESHS], &key, &value) == 0 ||
+	    own_lease_has(s, txn, a);
+}
+
+/* Of ${STEP} rows at most.  Sets ${more}. */
+static int look_unconfirmed(struct shelf *s, struct address *cursor, size_t n, struct address *out, bool *more)
+{
+	MDB_val key = shelf_value(s->own.b, ADDRESS_LEN), value;
+	struct shelf_walk w;
+	uint32_t number = 0;
+	size_t found = 0;
+	MDB_txn *txn;
+	int rc = shelf_reader(s, &txn);
+
+	if (rc < 0)
+		return rc;
+	if (mdb_get(txn, s->table[SHELF_VOLUMES], &key, &value) == 0 && value.mv_size == SHELF_VOLUME_LEN)
+		number = get_le32(value.mv_data);
+	rc = shelf_walk(&w, s, txn, STATE_FOREIGN);
+	if (rc == 0)
+		rc = shelf_walk_to(&w, cursor);
+	for (size_t i = 0; rc == 0 && i < STEP && found < n && shelf_walk_at(&w); i++) {
+		memcpy(&out[found], shelf_walk_at(&w), ADDRESS_LEN);
+		if (shelf_find(s, txn, &out[found], &value) && is_own(s, txn, &out[found], value, number))
+			found++;
+		rc = shelf_walk_next(&w);
+	}
+	*more = shelf_walk_at(&w) != NULL;
+	if (*more)
+		memcpy(cursor, shelf_walk_at(&w), sizeof(*cursor));
+	else
+		memset(cursor, 0xff, sizeof(*cursor));
+	shelf_walk_end(&w);
+	shelf_reader_end(s, txn);
+	return rc < 0 ? rc : (int)found;
+}
+
+int shelf_unconfirmed(struct shelf *s, struct address *cursor, size_t n, struct address *out)
+{
+	bool more = true;
+	int rc = 0;
+
+	while (rc == 0 && more)
+		rc = look_unconfirmed(s, cursor, n, out, &more);
+	return rc;
 }
 
 struct chunk *shelf_lease(struct shelf *s, const struct address *volume, unsigned int slot)

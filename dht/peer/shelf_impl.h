@@ -64,6 +64,7 @@ struct shelf {
 	pthread_mutex_t write_lock;	/* held by who commits; covers these: */
 	struct address own;
 	bool has_own, collecting;
+	bool behind;			/* the store has more */
 	pthread_mutex_t lock;		/* covers what follows */
 	MDB_txn *idle[SHELF_IDLE];
 	unsigned int idle_count;
@@ -133,6 +134,9 @@ int shelf_set_lease(struct shelf *s, MDB_txn *txn, const struct catalogue_lease 
 uint32_t shelf_lease_count(struct shelf *s, MDB_txn *txn, const struct catalogue_lease *l);
 
 /* shelf_fresh.c */
+
+/** shelf_load_own(s, txn): the volume of earlier runs.  0, also where there is none, or -errno. */
+int shelf_load_own(struct shelf *s, MDB_txn *txn);
 
 /** shelf_fresh_add(s, txn, a): it was added for our own volume.  shelf_fresh_leased(s, txn, l): this lease has been made.  0 or -errno. */
 int shelf_fresh_add(struct shelf *s, MDB_txn *txn, const struct address *a);
