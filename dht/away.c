@@ -30,6 +30,16 @@ static void judge_kind(struct peer_ask *ask)
 	ask->result = -ENOENT;
 }
 
+/* What a reader is told: of the ring only that it could not be asked. */
+static int judge_error(const struct peer_ask *ask)
+{
+	int r = ask->result;
+
+	if (ask->command.kind != COMMAND_FETCH || r >= 0 || r == -ENOENT || r == -EBADMSG || r == -ETIMEDOUT || r == -ENOMEM || r == -ECANCELED)
+		return r;
+	return -EIO;
+}
+
 static void returned(struct peer_ask *ask)
 {
 	struct away *a = ask->user;
@@ -37,6 +47,7 @@ static void returned(struct peer_ask *ask)
 
 	chunk_drop(ask->blob);
 	judge_kind(ask);
+	ask->result = judge_error(ask);
 	r = (struct away_result){ ask->result, ask->chunk_kind, ask->chunk, ask->count, peer_ring(a->all->peer)->replicas };
 	work_returned(a->all->work, a, &r);
 	free(a);
@@ -74,6 +85,7 @@ int away_fetch(struct aways *a, struct dht_op *op, struct chunk **packed)
 	peer_ask_now(a->peer, &ask);
 	chunk_drop(ask.blob);
 	judge_kind(&ask);
+	ask.result = judge_error(&ask);
 	*packed = ask.chunk;
 	if (ask.result == 0)
 		op->kind = ask.chunk_kind;

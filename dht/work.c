@@ -8,10 +8,11 @@
 enum queue { QUEUE_LOOKUP, QUEUE_INSERT, QUEUE_AHEAD, QUEUES };
 
 /* op->state */
-enum {
+enum op_state {
 	OP_QUEUED = 1,		/* in a queue */
 	OP_WAITING,		/* in the waiting list: for a sync, or to be resumed */
 	OP_RUNNING,		/* with a worker */
+	OP_FAR,			/* others are to be asked, when fewer are; in the line */
 	OP_AWAY,		/* others are asked; in the away list */
 	OP_CANCELLED,		/* in the cancelled list */
 	OP_DONE,		/* done() has been, or is being, called */
@@ -28,8 +29,9 @@ struct work {
 	void *arg;
 	pthread_mutex_t lock;	/* covers all that follows, and the ops in the lists */
 	pthread_cond_t wanted, cancelled_some, drained;
-	struct list queue[QUEUES], waiting, away, cancelled;
+	struct list queue[QUEUES], waiting, line, away, cancelled;
 	struct work_far far;
+	unsigned int asked;	/* away, those that were cancelled since among them */
 	unsigned int queued[QUEUES];
 	unsigned int pending;	/* operations that are not done */
 	unsigned int running;	/* workers that run one, or what is left of one given back */
@@ -103,17 +105,44 @@ static void give_back(struct work *w, struct dht_op *op)
 	tell_drained(w);
 }
 
-/* With the lock: others are to be asked for it. */
+/* Under the lock: the canceller gives it back, and does nothing else. */
+static void give_back_soon(struct work *w, struct dht_op *op, enum op_state state, int result)
+{
+	op->state = (int)state;
+	op->result = result;
+	list_append(&w->cancelled, &op->link);
+	pthread_cond_signal(&w->cancelled_some);
+}
+
+/* Under the lock: others are to be asked for it. */
 static void send_away(struct work *w, struct dht_op *op)
 {
-	op->away = w->far.start(w->far.arg, (enum work_verb)op->verb, op);
-	if (!op->away) {
-		op->result = -ENOMEM;
-		give_back(w, op);
+	op->away = NULL;
+	if (w->asked >= WORK_FAR_MAX) {
+		op->state = OP_FAR;
+		list_append(&w->line, &op->link);
 		return;
 	}
+	op->away = w->far.start(w->far.arg, (enum work_verb)op->verb, op);
+	if (!op->away) {
+		give_back_soon(w, op, OP_DONE, -ENOMEM);
+		return;
+	}
+	w->asked++;
 	op->state = OP_AWAY;
 	list_append(&w->away, &op->link);
+}
+
+/* Under the lock: one less is away. */
+static void send_next(struct work *w)
+{
+	w->asked--;
+	while (!list_empty(&w->line) && w->asked < WORK_FAR_MAX) {
+		struct dht_op *op = op_of(w->line.next);
+
+		list_remove(&op->link);
+		send_away(w, op);
+	}
 }
 
 /* With the lock: ${job} has been run; ${op} is NULL where its caller has lost interest. */
@@ -253,6 +282,7 @@ int work_open(unsigned int threads, void (*run)(void *arg, struct work_job *job)
 	for (int i = 0; i < QUEUES; i++)
 		list_init(&w->queue[i]);
 	list_init(&w->waiting);
+	list_init(&w->line);
 	list_init(&w->away);
 	list_init(&w->cancelled);
 	rc = pthread_create(&w->canceller, NULL, canceller_main, w);
@@ -312,16 +342,12 @@ void work_add_away(struct work *w, struct dht_op *op)
 	pthread_mutex_unlock(&w->lock);
 }
 
-/* The canceller's: it gives operations back, and does nothing else. */
 void work_add_done(struct work *w, struct dht_op *op)
 {
 	op->verb = WORK_SAFE;
 	pthread_mutex_lock(&w->lock);
 	w->pending++;
-	op->state = OP_DONE;
-	op->result = 0;
-	list_append(&w->cancelled, &op->link);
-	pthread_cond_signal(&w->cancelled_some);
+	give_back_soon(w, op, OP_DONE, 0);
 	pthread_mutex_unlock(&w->lock);
 }
 
@@ -330,6 +356,7 @@ void work_returned(struct work *w, struct away *a, const struct away_result *r)
 	struct dht_op *op = NULL;
 
 	pthread_mutex_lock(&w->lock);
+	send_next(w);
 	for (struct list *l = w->away.next; l != &w->away && !op; l = l->next)
 		if (op_of(l)->away == a)
 			op = op_of(l);
@@ -360,8 +387,12 @@ void work_add_sync(struct work *w, struct dht_op *op, enum work_verb verb, uint6
 	w->pending++;
 	/* Under the lock, so that work_synced() of this ticket finds it in the list. */
 	op->ticket = ticket(arg);
-	op->state = OP_WAITING;
-	list_append(&w->waiting, &op->link);
+	if (op->ticket == UINT64_MAX) {
+		give_back_soon(w, op, OP_DONE, -EIO);
+	} else {
+		op->state = OP_WAITING;
+		list_append(&w->waiting, &op->link);
+	}
 	pthread_mutex_unlock(&w->lock);
 }
 
@@ -426,7 +457,7 @@ void work_cancel(struct work *w, struct dht_op *op)
 	} else if (op->state == OP_AWAY) {
 		list_remove(&op->link);
 		w->far.stop(w->far.arg, op->away);
-	} else if (op->state == OP_WAITING) {
+	} else if (op->state == OP_WAITING || op->state == OP_FAR) {
 		list_remove(&op->link);
 	} else if (op->state == OP_RUNNING && op->verb == WORK_LOOKUP) {
 		detach(w, op);
@@ -434,10 +465,7 @@ void work_cancel(struct work *w, struct dht_op *op)
 		pthread_mutex_unlock(&w->lock);
 		return;
 	}
-	op->state = OP_CANCELLED;
-	op->result = -ECANCELED;
-	list_append(&w->cancelled, &op->link);
-	pthread_cond_signal(&w->cancelled_some);
+	give_back_soon(w, op, OP_CANCELLED, -ECANCELED);
 	pthread_mutex_unlock(&w->lock);
 }
 

@@ -29,6 +29,8 @@ struct work_job {
  * inside.  Whatever was started calls work_returned() once, stopped or not.
  */
 struct away;
+#define WORK_FAR_MAX 160u	/* at a time; the others wait: the ring takes so many commands beside those of outgoing.h and leasing.h */
+
 struct work_far {
 	struct away *(*start)(void *arg, enum work_verb verb, const struct dht_op *op);	/* NULL: no memory */
 	void (*stop)(void *arg, struct away *a);
@@ -70,7 +72,8 @@ void work_add_done(struct work *w, struct dht_op *op);
 void work_add_away(struct work *w, struct dht_op *op);
 
 /** work_add_sync(w, op, verb, ticket, arg): an operation (WORK_SYNC, WORK_SAFE, WORK_PUBLISHED) that waits for the ticket that
- * ticket(arg) gives, which work_synced() ends. */
+ * ticket(arg) gives, which work_synced() ends.  ticket() is called under the work's lock: it must not block, nor call back from inside.
+ * UINT64_MAX: nobody would end it: it fails, soon, with -EIO. */
 void work_add_sync(struct work *w, struct dht_op *op, enum work_verb verb, uint64_t (*ticket)(void *arg), void *arg);
 
 /** work_synced(w, verb, ticket, result): ends those of ${verb} that wait for ${ticket} or an earlier one. */

@@ -26,12 +26,12 @@ int errand_run(struct errand *e)
 	int result;
 
 	pthread_mutex_lock(&e->lock);
+	e->ask.chunk = e->ask.blob = NULL;
 	if (e->ended) {
 		pthread_mutex_unlock(&e->lock);
 		return -ECANCELED;
 	}
 	e->running = true;
-	e->ask.chunk = e->ask.blob = NULL;
 	e->ask.done = done;
 	e->ask.user = e;
 	/* Under the lock, so that errand_end() never cancels what was not asked yet; done() is the loop's. */

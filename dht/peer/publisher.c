@@ -53,7 +53,8 @@ struct publisher {
 	uint64_t set, counted;		/* numbers of publisher_set() calls */
 	uint64_t seq;
 	int error;
-	bool stopping, asked;		/* asked: somebody waits, so there is no pause */
+	bool stopping, ended;		/* ended: nobody is told any more */
+	bool asked;			/* somebody waits, so there is no pause */
 };
 
 static void say(struct publisher *p, int priority, const char *text)
@@ -123,7 +124,7 @@ static int look(struct publisher *p)
 	chunk_drop(p->errand.ask.chunk);
 	if (rc == -ENOENT)
 		rc = 0;
-	if (rc < 0 || ended(p, rc))
+	if (ended(p, rc) || rc < 0)
 		return rc;
 	if (h.seq > 0 && h.writer != p->o.writer && h.seq != p->o.taken_over) {
 		over(p, -EUCLEAN, "another machine has published a newer one with the same key");
@@ -222,7 +223,6 @@ static void go_on(struct publisher *p)
 	uint64_t set = p->set;
 	int rc;
 
-	p->asked = false;
 	pthread_mutex_unlock(&p->lock);
 	rc = step(p, &next, set);
 	if (rc < 0 && rc != -ESTALE && p->state != OVER)
@@ -236,6 +236,19 @@ static void go_on(struct publisher *p)
 	}
 }
 
+/* With the lock, which is given up for the call: who asked hears of what counts already. */
+static void tell_asked(struct publisher *p)
+{
+	bool is_over = p->state == OVER;
+	uint64_t ticket = is_over ? p->set : p->counted;
+	int error = is_over ? p->error : 0;
+
+	p->asked = false;
+	pthread_mutex_unlock(&p->lock);
+	p->o.told(p->o.set_arg, ticket, error);
+	pthread_mutex_lock(&p->lock);
+}
+
 static void *publisher_main(void *arg)
 {
 	struct publisher *p = arg;
@@ -244,20 +257,14 @@ static void *publisher_main(void *arg)
 	pthread_mutex_lock(&p->lock);
 	while (!p->stopping) {
 		idle = p->state == OVER || (p->state != SENDING && p->set == p->counted);
-		if (!idle) {
+		if (p->asked)
+			tell_asked(p);
+		else if (!idle)
 			go_on(p);
-		} else if (p->asked) {
-			int error = p->state == OVER ? p->error : 0;
-			uint64_t ticket = p->set;
-
-			p->asked = false;
-			pthread_mutex_unlock(&p->lock);
-			p->o.told(p->o.set_arg, ticket, error);
-			pthread_mutex_lock(&p->lock);
-		} else {
+		else
 			pthread_cond_wait(&p->changed, &p->lock);
-		}
 	}
+	p->ended = true;
 	pthread_mutex_unlock(&p->lock);
 	p->o.told(p->o.set_arg, UINT64_MAX, -ECANCELED);
 	return NULL;
@@ -326,7 +333,7 @@ uint64_t publisher_ticket(struct publisher *p)
 	uint64_t ticket;
 
 	pthread_mutex_lock(&p->lock);
-	ticket = p->set;
+	ticket = p->ended ? UINT64_MAX : p->set;
 	p->asked = true;
 	pthread_cond_broadcast(&p->changed);
 	pthread_mutex_unlock(&p->lock);
