@@ -44,6 +44,9 @@ static inline unsigned int chunk_state(struct node *n, const struct address *a)
 	return n->options.catalogue->state(n->options.catalogue, a);
 }
 
+/** insert_waiting(n): inserts whose user has no answer yet. */
+unsigned int insert_waiting(const struct node *n);
+
 /** fetch_heal(n, a): our copy of ${a} can't be read: get it from the others again, in the background.  Forgotten where
  * HEALS_MAX are under way: what is bad is found again. */
 void fetch_heal(struct node *n, const struct address *a);

@@ -3,7 +3,7 @@
  * what a moved slot leaves behind.  The catalogue keeps the list (STATE_FOREIGN); here a window of it is in memory.
  *
  * record   | event                                          | function         | next
- * told     | foreign_add(); gathered for a moment           | take()           | taken
+ * told     | foreign_add(); gathered, while inserts go first | take()          | taken
  * FOREIGN  | a sweep comes to it                            | take()           | taken
  * taken    | all that there is room for                     | touch_queue()    | asked (foreign_touch.c)
  * asked    | all its owners answered, or are out of reach   | foreign_ready()  | ready
@@ -192,12 +192,30 @@ static void take_swept(struct node *n)
 	}
 }
 
+static bool yields(struct node *n)
+{
+	struct foreign *f = n->foreign;
+
+	if (insert_waiting(n) < FOREIGN_YIELD) {
+		f->yielding = 0;
+		return false;
+	}
+	if (!f->yielding)
+		f->yielding = n->now;
+	return n->now - f->yielding < FOREIGN_PATIENCE;
+}
+
 void foreign_pump(struct node *n)
 {
 	struct foreign *f = n->foreign;
 
 	if (!placement(n) || f->pumping)
 		return;
+	if (yields(n)) {
+		if (!timer_busy(&f->gather))
+			timer_set(n, &f->gather, n->now + FOREIGN_GATHER);
+		return;
+	}
 	f->pumping = true;
 	/* Half a window at a time: a message asks for many. */
 	if (f->count <= FOREIGN_WINDOW / 2) {

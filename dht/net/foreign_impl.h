@@ -50,6 +50,7 @@ struct foreign {
 	struct address queue[FOREIGN_WINDOW];	/* told by foreign_add(), not yet taken */
 	unsigned int queue_first, queued;
 	struct timer gather, again;
+	uint64_t yielding;		/* since when inserts go first; 0: they don't */
 	/* A sweep goes through all that the catalogue has as FOREIGN. */
 	bool sweeping, sweep_again;
 	struct address cursor;

@@ -67,6 +67,11 @@ struct inserts {
 
 static void go(struct node *n, struct insert *i);
 
+unsigned int insert_waiting(const struct node *n)
+{
+	return n->inserts ? n->inserts->count - n->inserts->lingering : 0;
+}
+
 static void insert_free(struct node *n, struct insert *i)
 {
 	for (unsigned int k = 0; k < INSERT_ASKS; k++)

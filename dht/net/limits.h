@@ -46,6 +46,8 @@
 #define FOREIGN_WINDOW	     1024u	/* foreign records whose owners are asked at a time: WIRE_ADDRESSES_MAX fill a message */
 #define FOREIGN_TOUCHES	     64u	/* peers that are asked about them at a time: half of LINKS_MAX */
 #define FOREIGN_GATHER	     (500 * MS)	/* new ones are gathered that long, so that one message asks for many */
+#define FOREIGN_YIELD	     16u	/* while so many of our user's inserts wait for W, proofs of what is foreign, which cost all a read and a hash, wait ... */
+#define FOREIGN_PATIENCE     (20 * S)	/* ... but no longer */
 #define FOREIGN_AGAIN_MIN    (5 * S)	/* what could not be placed is tried again; doubled while nothing moves ... */
 #define FOREIGN_AGAIN_MAX    (600u * S)	/* ... up to this */
 #define FOREIGN_BLOCKED	     64u	/* peers that records wait for, by name; beyond: any that comes is tried */

@@ -148,6 +148,42 @@ static void what_could_not_be_placed_is_tried_again_soon_at_first(void **state)
 	finish();
 }
 
+/* One foreign record, and ${count} inserts that our disk has not stored yet. */
+static void insert_some(unsigned int count)
+{
+	begin(8, 3);
+	kit_keep(k, &a, c, STATE_FOREIGN);
+	k->hold_disk = true;
+	for (unsigned int i = 0; i < count; i++) {
+		struct address other;
+		struct chunk *more = kit_chunk(500 + i, 1000, &other);
+
+		kit_command(k, COMMAND_INSERT, &other, more, 2, 3 * FOREIGN_PATIENCE);
+		chunk_drop(more);
+	}
+	foreign_add(k->node, &a);
+}
+
+static void our_users_inserts_go_before_proofs_for_a_while(void **state)
+{
+	(void)state;
+	insert_some(FOREIGN_YIELD);
+	kit_run(k, FOREIGN_PATIENCE - 1 * S);
+	assert_int_equal(owner[0]->touches + owner[1]->touches + owner[2]->touches, 0);
+	kit_run(k, 3 * S);
+	assert_true(owner[0]->touches > 0);
+	finish();
+}
+
+static void a_few_inserts_put_no_proofs_off(void **state)
+{
+	(void)state;
+	insert_some(FOREIGN_YIELD - 1);
+	kit_run(k, 2 * S);
+	assert_true(owner[0]->touches > 0);
+	finish();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -155,6 +191,8 @@ int main(void)
 		cmocka_unit_test(busy_peers_are_asked_again_soon_at_first_and_then_later),
 		cmocka_unit_test(new_foreign_records_are_gathered),
 		cmocka_unit_test(what_could_not_be_placed_is_tried_again_soon_at_first),
+		cmocka_unit_test(our_users_inserts_go_before_proofs_for_a_while),
+		cmocka_unit_test(a_few_inserts_put_no_proofs_off),
 	};
 
 	return suite_run(tests);
