@@ -31,7 +31,7 @@ FS := \
 	extents layers file file_roots files flush flusher read write seek publish \
 	checkpoint keep kept snapshot_write snapshot_take snapshots mark collect collector \
 	session watchdog signals gate buffers loop parked known ops ops_name ops_attr ops_dir ops_file ops_io replicas people \
-	view byhash byhash_list byhash_xattr \
+	view byhash byhash_list byhash_xattr follow \
 	control control_commands control_collect control_data control_diff control_paths fs
 PROGRAM := control/wire control/channel control/call control/store control/server program/log program/size program/process program/home program/config
 PEER := \

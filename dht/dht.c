@@ -107,6 +107,7 @@ static int open_ring(struct dht *d, const struct dht_options *o, char *why, size
 	rc = peer_open(&p, &d->peer, why, why_size);
 	if (rc < 0)
 		return rc;
+	errand_init(&d->newest, d->peer);
 	d->aways = (struct aways){ .peer = d->peer, .work = d->work, .timeout_ms = d->timeout_ms };
 	far = away_far(&d->aways);
 	work_far(d->work, &far);
@@ -156,8 +157,10 @@ int dht_close(struct dht *d)
 	if (d->leasing)
 		leasing_stop(d->leasing);
 	work_drain(d->work);
-	if (d->peer)
+	if (d->peer) {
 		rc = peer_close(d->peer);
+		errand_free(&d->newest);
+	}
 	if (d->publisher)
 		publisher_close(d->publisher);
 	if (d->leasing)

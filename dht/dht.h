@@ -254,13 +254,16 @@ int dht_rebuild(const struct dht_options *options, dht_tell *tell, void *arg,
  * dht_published(d, op): what was published last counts at its owners.  -EUCLEAN: another machine publishes under the same key, and this one does no
  * longer; -EKEYREVOKED; -EHOSTUNREACH, -ETIMEDOUT: not yet.  At once, with 0, where this node is no writer, or with ${sync_local}.
  *
- * dht_newest(d, key, timeout_ms, seq, snapshot): the newest head of the volume with this public key (32 bytes).  Blocks.  -ENOENT: it never had one.
+ * dht_newest(d, key, timeout_ms, seq, snapshot): the newest head of the volume with this public key (32 bytes).  Blocks; of one thread at a time.  -ENOENT: it
+ * never had one; -EUCLEAN: two machines have written it; -EKEYREVOKED: it was retired; -EHOSTUNREACH, -ETIMEDOUT: not enough of its owners answer.
+ * dht_newest_end(d): the one under way, and all later ones, end with -ECANCELED.
  */
 int dht_volume(struct dht *d, const struct volume_key *key);
 int dht_keep(struct dht *d, const struct address *addresses, size_t n);
 int dht_publish(struct dht *d, const struct ref *snapshot);
 void dht_published(struct dht *d, struct dht_op *op);
 int dht_newest(struct dht *d, const uint8_t *key, unsigned int timeout_ms, uint64_t *seq, struct ref *snapshot);
+void dht_newest_end(struct dht *d);
 
 /** dht_lease(d, tell, arg): have all that was inserted held by leases.  Blocks; else that is done in the background. */
 int dht_lease(struct dht *d, dht_tell *tell, void *arg);

@@ -9,6 +9,7 @@
 #include "dht/away.h"
 #include "dht/dht.h"
 #include "dht/marks.h"
+#include "dht/peer/errand.h"
 #include "dht/peer/leasing.h"
 #include "dht/peer/outgoing.h"
 #include "dht/peer/peer.h"
@@ -31,6 +32,7 @@ struct dht {
 	struct outgoing *outgoing;
 	struct leasing *leasing;
 	struct publisher *publisher;
+	struct errand newest;		/* with a peer: of dht_newest() */
 
 	pthread_mutex_t gc_lock;
 	struct marks *marks;		/* of the collection under way, with a ring: what is inserted stays */

@@ -106,13 +106,19 @@ void dht_published(struct dht *d, struct dht_op *op)
 int dht_newest(struct dht *d, const uint8_t *key, unsigned int timeout_ms, uint64_t *seq, struct ref *snapshot)
 {
 	struct head h;
-	int rc = d->peer ? head_newest(d->peer, key, timeout_ms, &h) : -ENOTCONN;
+	int rc = d->peer ? head_newest(&d->newest, peer_ring(d->peer), key, timeout_ms, &h) : -ENOTCONN;
 
 	if (rc == 0) {
 		*seq = h.seq;
 		*snapshot = h.snapshot;
 	}
 	return rc;
+}
+
+void dht_newest_end(struct dht *d)
+{
+	if (d->peer)
+		errand_end(&d->newest);
 }
 
 int dht_lease(struct dht *d, dht_tell *tell, void *arg)

@@ -69,8 +69,18 @@ void byhash_fill(const struct view_node *n, struct fuse_entry_param *e)
 		.generation = 1,
 		.attr = n->st,
 		.attr_timeout = TIMEOUT_S,
-		.entry_timeout = TIMEOUT_S,
+		/* Asked again rather than told: to be told, the kernel locks the root, for which it may have to wait for a lookup
+		 * in it that waits for the ring, and then all others wait behind that. */
+		.entry_timeout = n->parent && n->parent->ino == TREE_ROOT ? BYHASH_FRESH_S : TIMEOUT_S,
 	};
+}
+
+int byhash_show(struct byhash *b, const struct entry *root)
+{
+	struct view_node like;
+
+	view_from_entry(root, &like);
+	return view_set_root(b->view, TREE_ROOT, &like);
 }
 
 /* Answers a lookup with a node for ${like} in ${parent}. */
@@ -360,7 +370,7 @@ void byhash_getattr(struct byhash *b, fuse_req_t req, uint64_t ino)
 		ops_err(req, -ESTALE);
 		return;
 	}
-	fuse_reply_attr(req, &n->st, TIMEOUT_S);
+	fuse_reply_attr(req, &n->st, ino == TREE_ROOT ? BYHASH_FRESH_S : TIMEOUT_S);
 	view_drop(b->view, n);
 }
 

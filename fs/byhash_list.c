@@ -13,6 +13,7 @@
  * of the name.
  */
 #define OFF_FIRST 3
+#define OFF_BYHASH INT64_MAX
 #define LIST_BATCH 128u	/* addresses asked of the store at a time */
 
 struct listing {
@@ -23,7 +24,7 @@ struct listing {
 	char *buf;
 	size_t size, used;
 	uint64_t off;
-	bool plus;
+	bool plus, full;
 };
 
 static void listing_free(struct parked *p)
@@ -171,7 +172,22 @@ static int list_directory(struct fetch *f)
 		r = add_entry(l, &e, OFF_FIRST + n++) ? 0 : -ENOSPC;
 	directory_cursor_free(c);
 	/* The buffer is full: the kernel asks again. */
-	return r == -ENOSPC ? 0 : r;
+	l->full = r == -ENOSPC;
+	return l->full ? 0 : r;
+}
+
+/* Of a follower: with by-hash behind all names. */
+static int list_root(struct fetch *f)
+{
+	struct listing *l = (struct listing *)((char *)f - offsetof(struct listing, fetch));
+	int r;
+
+	if (l->off == OFF_BYHASH)
+		return 0;
+	r = list_directory(f);
+	if (r == 0 && !l->full && l->b->fs->options->by_hash != BY_HASH_HIDDEN)
+		add(l, BYHASH_NAME, BYHASH_ROOT, S_IFDIR, NULL, OFF_BYHASH);
+	return r;
 }
 
 static void listed(struct fetch *f, int result)
@@ -194,6 +210,8 @@ static int list_run(struct fetch *f)
 
 	if (!add_dots(l))
 		return 0;
+	if (l->dir->ino == TREE_ROOT)
+		return list_root(f);
 	if (l->dir->type == VIEW_ENTRY)
 		return list_directory(f);
 	if (nolist)
@@ -205,23 +223,50 @@ static int list_run(struct fetch *f)
 	return 0;
 }
 
-void byhash_readdir(struct byhash *b, fuse_req_t req, uint64_t ino, size_t size, off_t off,
-    bool plus)
+/* Who has a directory open lists the one that he opened, whatever takes its place. */
+static struct view_node *opened(const struct fuse_file_info *fi)
+{
+	return (struct view_node *)(uintptr_t)fi->fh;
+}
+
+void byhash_opendir(struct byhash *b, fuse_req_t req, uint64_t ino, struct fuse_file_info *fi)
 {
 	struct view_node *dir = view_hold(b->view, ino);
+
+	if (!dir || !S_ISDIR(dir->st.st_mode)) {
+		ops_err(req, dir ? -ENOTDIR : -ESTALE);
+		if (dir)
+			view_drop(b->view, dir);
+		return;
+	}
+	fi->fh = (uintptr_t)dir;
+	/* Interrupted: no releasedir will come. */
+	if (fuse_reply_open(req, fi) < 0)
+		view_drop(b->view, dir);
+}
+
+void byhash_releasedir(struct byhash *b, fuse_req_t req, struct fuse_file_info *fi)
+{
+	view_drop(b->view, opened(fi));
+	fuse_reply_err(req, 0);
+}
+
+void byhash_readdir(struct byhash *b, fuse_req_t req, struct fuse_file_info *fi, size_t size, off_t off,
+    bool plus)
+{
+	struct view_node *dir = opened(fi);
 	struct listing *l = calloc(1, sizeof(*l));
 	char *buf = malloc(size);
 
-	if (!dir || !S_ISDIR(dir->st.st_mode) || !l || !buf) {
-		ops_err(req, !dir ? -ESTALE : !l || !buf ? -ENOMEM : -ENOTDIR);
-		if (dir)
-			view_drop(b->view, dir);
+	if (!l || !buf) {
+		ops_err(req, -ENOMEM);
 		free(l);
 		free(buf);
 		return;
 	}
 	parked_init(&l->parked, req, b->fs->parking, listing_cancel, listing_free);
 	l->b = b;
+	view_hold_again(b->view, dir);
 	l->dir = dir;
 	l->buf = buf;
 	l->size = size;

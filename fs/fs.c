@@ -14,6 +14,7 @@
 #include "dht/program/log.h"
 #include "fs/byhash.h"
 #include "fs/control.h"
+#include "fs/follow.h"
 
 #define LOCK_QUIET_MS	1000u	/* before somebody is told that we wait */
 #define JOB_THREADS	2u
@@ -71,7 +72,8 @@ static int open_dht(const struct options *o, struct dht **out, char *why, size_t
 		.dir = o->store,
 		.size_max = o->size_max,
 		.lock_wait_ms = LOCK_QUIET_MS,
-		.read_only = o->read_only,
+		/* A follower keeps what it reads. */
+		.read_only = o->read_only && !o->settings.follow,
 		.timeout_ms = o->settings.timeout_s * 1000,
 		.sync_local = o->settings.sync == SYNC_LOCAL,
 		.log = log_text,
@@ -109,6 +111,16 @@ static int start_volume(struct fs *fs, char *why, size_t why_size)
 		r = dht_volume(fs->dht, &key);
 	volume_key_wipe(&key);
 	return r;
+}
+
+static int start_following(struct fs *fs, char *why, size_t why_size)
+{
+	const struct settings *s = &fs->options->settings;
+	uint8_t key[MEMBER_KEY];
+
+	if (!volume_public_parse(s->follow, key))
+		return -EINVAL;
+	return follow_start(fs, key, s->timeout_s * 1000, &fs->follow, why, why_size);
 }
 
 static unsigned int cores(void)
@@ -171,7 +183,8 @@ static int open_parts(struct fs *fs, char *why, size_t why_size)
 
 	if (r < 0)
 		return r;
-	r = tree_open(o->store, o->read_only, &fs->tree, why, why_size);
+	/* Nobody sees a follower's own tree: it may be made, and stay empty. */
+	r = tree_open(o->store, o->read_only && !o->settings.follow, &fs->tree, why, why_size);
 	if (r < 0)
 		return r;
 
@@ -205,6 +218,8 @@ static int open_parts(struct fs *fs, char *why, size_t why_size)
 	if (!fs->jobs || !fs->parking || !fs->known)
 		return -ENOMEM;
 	r = byhash_new(fs, &fs->byhash);
+	if (r == 0 && o->settings.follow)
+		r = start_following(fs, why, why_size);
 	if (r < 0)
 		return r;
 	fs->tables[0] = (struct call_table){ fs_commands, fs };
@@ -276,6 +291,7 @@ int fs_close(struct fs *fs)
 		snapshots_stop(fs->snapshots);
 	if (fs->checkpoint)
 		r = first_error(r, checkpoint_stop(fs->checkpoint));
+	follow_stop(fs->follow);
 	if (fs->byhash)
 		byhash_free(fs->byhash);
 	if (fs->files)

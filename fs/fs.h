@@ -24,6 +24,7 @@
 #define FS_LOCK_WAIT_MS	30000u	/* for a process that is unmounted and still closes the store */
 
 struct byhash;
+struct follow;
 struct fuse_session;
 struct server;
 
@@ -47,6 +48,7 @@ struct fs {
 	struct parking *parking;
 	struct known *known;
 	struct byhash *byhash;
+	struct follow *follow;		/* NULL: what is mounted is the tree */
 	struct ring_control ring;	/* its node; no peer: it is in no ring */
 	struct call_table tables[3];	/* what dhtctl can ask: of the mount, of its node */
 	struct call_program program;

@@ -155,6 +155,7 @@ const struct fuse_lowlevel_ops fs_ops = {
 	.release = ops_release,
 	.fsync = ops_fsync,
 	.opendir = ops_opendir,
+	.releasedir = ops_releasedir,
 	.readdir = ops_readdir,
 	.readdirplus = ops_readdirplus,
 	.fsyncdir = ops_fsyncdir,

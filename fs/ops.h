@@ -20,6 +20,12 @@ static inline struct fs *ops_fs(fuse_req_t req)
 	return fuse_req_userdata(req);
 }
 
+/** ops_viewed(fs, ino): it is no inode of the tree, but of the view: of by-hash, or of the volume that is followed. */
+static inline bool ops_viewed(const struct fs *fs, fuse_ino_t ino)
+{
+	return fs->follow || byhash_has(ino);
+}
+
 /** ops_err(req, r): answer with 0 or -errno; what means trouble only inside is EIO outside. */
 void ops_err(fuse_req_t req, int r);
 
@@ -74,6 +80,7 @@ void ops_statfs(fuse_req_t req, fuse_ino_t ino);
 
 /* ops_dir.c */
 void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void ops_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void ops_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
     struct fuse_file_info *fi);
 void ops_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,

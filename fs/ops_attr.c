@@ -30,7 +30,7 @@ void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	int r;
 
 	(void)fi;
-	if (byhash_has(ino)) {
+	if (ops_viewed(fs, ino)) {
 		byhash_getattr(fs->byhash, req, ino);
 		return;
 	}
@@ -139,7 +139,7 @@ void ops_readlink(fuse_req_t req, fuse_ino_t ino)
 	char target[SYMLINK_LEN_MAX + 1];
 	int r;
 
-	if (byhash_has(ino)) {
+	if (ops_viewed(fs, ino)) {
 		byhash_readlink(fs->byhash, req, ino);
 		return;
 	}
@@ -208,7 +208,7 @@ void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 	struct fs *fs = ops_fs(req);
 	char *buf = NULL;
 
-	if (byhash_has(ino)) {
+	if (ops_viewed(fs, ino)) {
 		byhash_getxattr(fs->byhash, req, ino, name, size);
 		return;
 	}
@@ -253,7 +253,7 @@ void ops_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 	char *buf;
 	ssize_t n;
 
-	if (byhash_has(ino)) {
+	if (ops_viewed(fs, ino)) {
 		byhash_listxattr(fs->byhash, req, ino, size);
 		return;
 	}
@@ -281,7 +281,7 @@ void ops_forgotten(struct fs *fs, fuse_ino_t ino, uint64_t n)
 	struct file *f;
 	uint64_t freed = 0;
 
-	if (byhash_has(ino)) {
+	if (ops_viewed(fs, ino)) {
 		byhash_forget(fs->byhash, ino, n);
 		return;
 	}

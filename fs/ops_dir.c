@@ -116,14 +116,14 @@ static int list(struct listing *l, const struct inode *dir, off_t off)
 	return r < 0 ? r : 0;
 }
 
-static void readdir_any(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, bool plus)
+static void readdir_any(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi, bool plus)
 {
 	struct listing l = { .req = req, .fs = ops_fs(req), .size = size, .plus = plus };
 	struct inode dir;
 	int r;
 
-	if (byhash_has(ino)) {
-		byhash_readdir(l.fs->byhash, req, ino, size, off, plus);
+	if (ops_viewed(l.fs, ino)) {
+		byhash_readdir(l.fs->byhash, req, fi, size, off, plus);
 		return;
 	}
 	l.buf = malloc(size);
@@ -141,21 +141,33 @@ static void readdir_any(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, 
 void ops_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
     struct fuse_file_info *fi)
 {
-	(void)fi;
-	readdir_any(req, ino, size, off, false);
+	readdir_any(req, ino, size, off, fi, false);
 }
 
 void ops_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
     struct fuse_file_info *fi)
 {
-	(void)fi;
-	readdir_any(req, ino, size, off, true);
+	readdir_any(req, ino, size, off, fi, true);
 }
 
 void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	(void)ino;
-	fuse_reply_open(req, fi);
+	struct fs *fs = ops_fs(req);
+
+	if (ops_viewed(fs, ino))
+		byhash_opendir(fs->byhash, req, ino, fi);
+	else
+		fuse_reply_open(req, fi);
+}
+
+void ops_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct fs *fs = ops_fs(req);
+
+	if (ops_viewed(fs, ino))
+		byhash_releasedir(fs->byhash, req, fi);
+	else
+		fuse_reply_err(req, 0);
 }
 
 /*
@@ -221,7 +233,7 @@ void ops_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file
 	struct dir_sync *s;
 
 	(void)datasync, (void)fi;
-	if (byhash_has(ino)) {
+	if (ops_viewed(fs, ino)) {
 		fuse_reply_err(req, 0);
 		return;
 	}

@@ -63,7 +63,7 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 	if ((writes(fi) || fi->flags & O_TRUNC) && !ops_writable(req, ino))
 		return;
-	if (byhash_has(ino))
+	if (ops_viewed(fs, ino))
 		r = byhash_file(fs->byhash, ino, &f);
 	else
 		r = file_get(fs->files, ino, &f);

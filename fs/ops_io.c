@@ -281,7 +281,7 @@ void ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_in
 	struct syncing *s;
 
 	(void)datasync;
-	if (byhash_has(ino)) {
+	if (ops_viewed(fs, ino)) {
 		fuse_reply_err(req, 0);
 		return;
 	}

@@ -32,10 +32,6 @@ void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct inode inode;
 	int r;
 
-	if (byhash_has(parent)) {
-		byhash_lookup(fs->byhash, req, parent, name);
-		return;
-	}
 	if (reserved(parent, name)) {
 		struct fuse_entry_param e = {
 			.ino = BYHASH_ROOT, .generation = 1, .entry_timeout = TIMEOUT_S
@@ -43,6 +39,10 @@ void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 		byhash_root_stat(fs->byhash, &e.attr);
 		fuse_reply_entry(req, &e);
+		return;
+	}
+	if (ops_viewed(fs, parent)) {
+		byhash_lookup(fs->byhash, req, parent, name);
 		return;
 	}
 	/* "." and "..": asked for by inode number, from NFS handles. */
@@ -153,7 +153,7 @@ void ops_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *nam
 
 	if (!ops_writable(req, parent))
 		return;
-	if (byhash_has(ino))
+	if (ops_viewed(fs, ino))
 		r = -EXDEV;
 	else if (reserved(parent, name))
 		r = -EEXIST;

@@ -428,6 +428,7 @@ static int take_defaults(struct options *o)
 	if (make_absolute(&o->store) < 0 || make_absolute(&o->mountpoint) < 0)
 		return -1;
 	o->foreground |= o->debug;
+	o->read_only |= o->settings.follow != NULL;
 	if (settings_finish(&o->settings, why, sizeof(why)) < 0) {
 		fprintf(stderr, "dhtfs: %s\n", why);
 		return -1;

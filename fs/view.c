@@ -13,6 +13,7 @@ struct view {
 	struct view_node **by_ino, **by_name;
 	size_t buckets, count;
 	uint64_t next_ino;
+	struct view_node *replaced;	/* roots that somebody still holds, by their by_ino */
 };
 
 static size_t ino_hash(uint64_t ino)
@@ -47,20 +48,31 @@ static void link_node(struct view *v, struct view_node *n)
 
 	n->by_ino = *i;
 	*i = n;
+	if (n->nameless)
+		return;
 	n->by_name = *s;
 	*s = n;
 }
 
+static void unlink_name(struct view *v, struct view_node *n)
+{
+	struct view_node **s = name_bucket(v, n);
+
+	while (*s != n)
+		s = &(*s)->by_name;
+	*s = n->by_name;
+	n->nameless = true;
+}
+
 static void unlink_node(struct view *v, struct view_node *n)
 {
-	struct view_node **i = ino_bucket(v, n->ino), **s = name_bucket(v, n);
+	struct view_node **i = n->replaced ? &v->replaced : ino_bucket(v, n->ino);
 
 	while (*i != n)
 		i = &(*i)->by_ino;
 	*i = n->by_ino;
-	while (*s != n)
-		s = &(*s)->by_name;
-	*s = n->by_name;
+	if (!n->nameless)
+		unlink_name(v, n);
 }
 
 /* A table that can't grow works all the same, only slower. */
@@ -108,6 +120,7 @@ static struct view_node *node_new(const char *name, size_t len, const struct vie
 	*n = *like;
 	n->lookups = 0;
 	n->holds = 0;
+	n->replaced = n->nameless = false;
 	n->name_len = len;
 	n->name = malloc(len + 1);
 	n->target = like->target ? strdup(like->target) : NULL;
@@ -155,18 +168,23 @@ int view_new(uint64_t first_ino, const struct view_node *root, struct view **out
 	return 0;
 }
 
+static void free_all(struct view_node **first)
+{
+	while (*first) {
+		struct view_node *n = *first;
+
+		*first = n->by_ino;
+		node_free(n);
+	}
+}
+
 void view_free(struct view *v)
 {
 	if (!v)
 		return;
-	for (size_t b = 0; b < v->buckets; b++) {
-		while (v->by_ino[b]) {
-			struct view_node *n = v->by_ino[b];
-
-			v->by_ino[b] = n->by_ino;
-			node_free(n);
-		}
-	}
+	for (size_t b = 0; b < v->buckets; b++)
+		free_all(&v->by_ino[b]);
+	free_all(&v->replaced);
 	free(v->by_ino);
 	free(v->by_name);
 	pthread_mutex_destroy(&v->lock);
@@ -209,6 +227,13 @@ struct view_node *view_hold(struct view *v, uint64_t ino)
 	return n;
 }
 
+void view_hold_again(struct view *v, struct view_node *n)
+{
+	pthread_mutex_lock(&v->lock);
+	n->holds++;
+	pthread_mutex_unlock(&v->lock);
+}
+
 void view_drop(struct view *v, struct view_node *n)
 {
 	pthread_mutex_lock(&v->lock);
@@ -218,34 +243,99 @@ void view_drop(struct view *v, struct view_node *n)
 	pthread_mutex_unlock(&v->lock);
 }
 
+static bool same_time(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+static bool same_stat(const struct stat *a, const struct stat *b)
+{
+	return a->st_mode == b->st_mode && a->st_uid == b->st_uid && a->st_gid == b->st_gid && a->st_size == b->st_size &&
+	    same_time(&a->st_mtim, &b->st_mtim) && same_time(&a->st_ctim, &b->st_ctim);
+}
+
+static bool same_content(const struct view_node *a, const struct view_node *b)
+{
+	return a->type == b->type && same_stat(&a->st, &b->st) && ref_equal(&a->ref, &b->ref) &&
+	    !a->target == !b->target && (!a->target || strcmp(a->target, b->target) == 0) &&
+	    a->xattrs_len == b->xattrs_len && (!a->xattrs_len || memcmp(a->xattrs, b->xattrs, a->xattrs_len) == 0) &&
+	    a->xattrs_apart == b->xattrs_apart && (!a->xattrs_apart || ref_equal(&a->xattrs_ref, &b->xattrs_ref));
+}
+
+/* Of this parent, or of a root that it has replaced. */
+static struct view_node *find_name(struct view *v, const struct view_node *parent, const char *name, size_t len)
+{
+	struct view_node *n = v->by_name[name_hash(parent->ino, name, len) & (v->buckets - 1)];
+
+	while (n && !(n->parent && n->parent->ino == parent->ino && n->name_len == len && memcmp(n->name, name, len) == 0))
+		n = n->by_name;
+	return n;
+}
+
+/* Under a root that was replaced the name stays with what the newer one has. */
+static struct view_node *make_child(struct view *v, struct view_node *parent, const char *name, size_t len,
+    const struct view_node *like, struct view_node *other)
+{
+	struct view_node *n = node_new(name, len, like);
+
+	if (!n)
+		return NULL;
+	n->parent = parent;
+	n->nameless = other && parent->replaced;
+	if (other && !parent->replaced)
+		unlink_name(v, other);
+	parent->holds++;
+	n->ino = n->st.st_ino = v->next_ino++;
+	if (v->count >= v->buckets)
+		grow(v);
+	link_node(v, n);
+	v->count++;
+	return n;
+}
+
 struct view_node *view_add(struct view *v, struct view_node *parent, const char *name,
     size_t name_len, const struct view_node *like)
 {
-	size_t h = name_hash(parent->ino, name, name_len);
 	struct view_node *n;
 
 	pthread_mutex_lock(&v->lock);
-	n = v->by_name[h & (v->buckets - 1)];
-	while (n && !(n->parent == parent && n->name_len == name_len &&
-	    memcmp(n->name, name, name_len) == 0))
-		n = n->by_name;
-	if (!n) {
-		n = node_new(name, name_len, like);
-		if (!n)
-			goto out;
-		n->parent = parent;
-		parent->holds++;
-		n->ino = n->st.st_ino = v->next_ino++;
-		if (v->count >= v->buckets)
-			grow(v);
-		link_node(v, n);
-		v->count++;
+	n = find_name(v, parent, name, name_len);
+	if (!n || (n->parent != parent && !same_content(n, like)))
+		n = make_child(v, parent, name, name_len, like, n);
+	if (n) {
+		n->lookups++;
+		n->holds++;
 	}
-	n->lookups++;
-	n->holds++;
-out:
 	pthread_mutex_unlock(&v->lock);
 	return n;
+}
+
+int view_set_root(struct view *v, uint64_t ino, const struct view_node *root)
+{
+	struct view_node *n = node_new("", 0, root), *old;
+
+	if (!n)
+		return -ENOMEM;
+	n->parent = NULL;
+	n->ino = n->st.st_ino = ino;
+	n->holds = 1;
+	n->nameless = true;
+	pthread_mutex_lock(&v->lock);
+	old = find(v, ino);
+	if (old) {
+		unlink_node(v, old);
+		old->replaced = true;
+		old->by_ino = v->replaced;
+		v->replaced = old;
+		n->lookups = old->lookups;
+		old->lookups = 0;
+		old->holds--;
+		settle(v, old);
+	}
+	link_node(v, n);
+	v->count++;
+	pthread_mutex_unlock(&v->lock);
+	return 0;
 }
 
 void view_forget(struct view *v, uint64_t ino, uint64_t lookups)

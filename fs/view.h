@@ -4,6 +4,9 @@
  * A node is one entry in one parent: made when it is looked up, gone when the kernel
  * forgets it.  Two places that show the same content are two nodes.  What a node says
  * never changes, so it is read without a lock by whoever holds it.
+ *
+ * A root may be replaced by one that says something else under the same number.  What was looked up in the old one lives
+ * on, with all below it, as long as somebody holds it; a name that is the same in both keeps its node.
  */
 #ifndef FS_VIEW_H
 #define FS_VIEW_H
@@ -42,6 +45,8 @@ struct view_node {
 	size_t name_len;
 	uint64_t lookups;		/* of the kernel */
 	unsigned int holds;		/* of children, and of requests on their way */
+	bool replaced;			/* a root: another one has its number */
+	bool nameless;			/* its parent's name leads to another one by now */
 	struct view_node *by_ino, *by_name;
 };
 
@@ -49,13 +54,18 @@ struct view_node {
 int view_new(uint64_t first_ino, const struct view_node *root, struct view **out);
 void view_free(struct view *v);
 
-/** view_hold(v, ino): the node, held until view_drop(); NULL: the kernel has forgotten it. */
+/** view_set_root(v, ino, root): the root with the number ${ino}, of which there may be one already, is described by ${root} from now on.
+ * Not the one of view_new().  0 or -ENOMEM: then all is as it was. */
+int view_set_root(struct view *v, uint64_t ino, const struct view_node *root);
+
+/** view_hold(v, ino): the node, held until view_drop(); NULL: the kernel has forgotten it.  view_hold_again(v, n): once more. */
 struct view_node *view_hold(struct view *v, uint64_t ino);
+void view_hold_again(struct view *v, struct view_node *n);
 void view_drop(struct view *v, struct view_node *n);
 
 /** view_add(v, parent, name, len, like): the node of that name in ${parent}, made like ${like} (whose target and
- * xattrs are copied; ino, name and counts are not looked at) if it is not there, with one more
- * lookup of the kernel's, and held.  NULL: no memory. */
+ * xattrs are copied; ino, name and counts are not looked at) if it is not there, or there is another
+ * from before ${parent} was replaced, with one more lookup of the kernel's, and held.  NULL: no memory. */
 struct view_node *view_add(struct view *v, struct view_node *parent, const char *name,
     size_t name_len, const struct view_node *like);
 

@@ -347,18 +347,18 @@ void publisher_status(struct publisher *p, struct publisher_status *out)
 	pthread_mutex_unlock(&p->lock);
 }
 
-int head_newest(struct peer *peer, const uint8_t key[MEMBER_KEY], unsigned int timeout_ms, struct head *out)
+int head_newest(struct errand *e, const struct ring_file *ring, const uint8_t key[MEMBER_KEY], unsigned int timeout_ms, struct head *out)
 {
-	struct peer_ask ask = { .command = { .kind = COMMAND_HEAD, .timeout = timeout_ms * UINT64_C(1000) } };
 	int rc;
 
-	volume_id(key, &ask.command.address);
-	rc = peer_ask_now(peer, &ask);
+	e->ask.command = (struct command){ .kind = COMMAND_HEAD, .timeout = timeout_ms * UINT64_C(1000) };
+	volume_id(key, &e->ask.command.address);
+	rc = errand_run(e);
 	if (rc == 0)
-		rc = head_read(ask.blob->data, ask.blob->len, &peer_ring(peer)->id, out);
+		rc = head_read(e->ask.blob->data, e->ask.blob->len, &ring->id, out);
 	if (rc == -EBADMSG)
 		rc = -EIO;
-	chunk_drop(ask.blob);
-	chunk_drop(ask.chunk);
+	chunk_drop(e->ask.blob);
+	chunk_drop(e->ask.chunk);
 	return rc;
 }

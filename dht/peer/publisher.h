@@ -9,6 +9,7 @@
 
 #include "chunker/address.h"
 #include "dht/net/signed.h"
+#include "dht/peer/errand.h"
 #include "dht/peer/peer.h"
 #include "dht/peer/volume.h"
 
@@ -52,8 +53,8 @@ struct publisher_status {
 };
 void publisher_status(struct publisher *p, struct publisher_status *out);
 
-/** head_newest(peer, key, timeout_ms, out): the newest head of the volume with this public key.  Blocks.  -ENOENT: it never had one;
- * -EUCLEAN, -EKEYREVOKED; -EHOSTUNREACH, -ETIMEDOUT: not enough owners could be asked. */
-int head_newest(struct peer *p, const uint8_t key[MEMBER_KEY], unsigned int timeout_ms, struct head *out);
+/** head_newest(e, ring, key, timeout_ms, out): the newest head of the volume with this public key.  Blocks; an errand of the caller's own.  -ENOENT: it
+ * never had one; -EUCLEAN, -EKEYREVOKED; -EHOSTUNREACH, -ETIMEDOUT: not enough owners could be asked; -ECANCELED. */
+int head_newest(struct errand *e, const struct ring_file *ring, const uint8_t key[MEMBER_KEY], unsigned int timeout_ms, struct head *out);
 
 #endif

@@ -173,6 +173,73 @@ static void set_id_bits_and_device_numbers_are_not_shown(void **state)
 	assert_int_equal(n.st.st_rdev, 0);
 }
 
+#define ROOT 1u
+
+/* A root with the number ROOT, which says ${size}. */
+static void show(off_t size)
+{
+	const struct view_node like = { .type = VIEW_ENTRY, .st = { .st_mode = S_IFDIR | 0755, .st_size = size } };
+
+	assert_int_equal(view_set_root(v, ROOT, &like), 0);
+}
+
+/* A file of ${size} bytes in ${parent}, which is dropped; held. */
+static struct view_node *file_in(struct view_node *parent, const char *name, off_t size)
+{
+	const struct view_node like = { .type = VIEW_ENTRY, .st = { .st_mode = S_IFREG | 0644, .st_size = size } };
+	struct view_node *n = view_add(v, parent, name, strlen(name), &like);
+
+	assert_non_null(n);
+	view_drop(v, parent);
+	return n;
+}
+
+static void what_is_the_same_under_a_new_root_keeps_its_node(void **state)
+{
+	struct view_node *same, *other, *again;
+
+	(void)state;
+	show(1);
+	same = file_in(view_hold(v, ROOT), "same", 5);
+	other = file_in(view_hold(v, ROOT), "other", 5);
+	show(2);
+	again = file_in(view_hold(v, ROOT), "same", 5);
+	assert_ptr_equal(again, same);
+	view_drop(v, again);
+	again = file_in(view_hold(v, ROOT), "other", 6);
+	assert_int_not_equal(again->ino, other->ino);
+	assert_true(is_there(other->ino));
+	assert_int_equal(other->st.st_size, 5);
+	view_drop(v, same);
+	view_drop(v, other);
+	view_drop(v, again);
+}
+
+static void who_has_an_old_root_open_goes_on_in_that_and_disturbs_nobody(void **state)
+{
+	struct view_node *old, *newer, *n;
+
+	(void)state;
+	show(1);
+	old = view_hold(v, ROOT);
+	show(2);
+	newer = file_in(view_hold(v, ROOT), "name", 6);
+	view_hold_again(v, old);
+	n = file_in(old, "name", 5);
+	assert_int_equal(n->st.st_size, 5);
+	assert_int_not_equal(n->ino, newer->ino);
+	view_forget(v, n->ino, 1);
+	view_drop(v, n);
+	assert_int_equal(old->st.st_size, 1);
+	view_drop(v, old);
+	n = file_in(view_hold(v, ROOT), "name", 6);
+	assert_ptr_equal(n, newer);
+	view_drop(v, n);
+	view_drop(v, newer);
+	view_forget(v, newer->ino, 2);
+	assert_int_equal(view_count(v), 2);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -185,6 +252,8 @@ int main(void)
 		TEST(who_holds_a_node_may_use_it_though_it_is_forgotten),
 		TEST(what_a_node_points_to_is_its_own),
 		TEST(many_are_found_by_number_and_by_name),
+		TEST(what_is_the_same_under_a_new_root_keeps_its_node),
+		TEST(who_has_an_old_root_open_goes_on_in_that_and_disturbs_nobody),
 		TEST(set_id_bits_and_device_numbers_are_not_shown),
 	};
 
