@@ -27,13 +27,13 @@ NET := \
 FS := \
 	now options place remount jobs grace roots uploads lookups cache fetch \
 	acl tree tree_view tree_change tree_names tree_rename tree_attr tree_xattr \
-	redo tree_mend tree_checkpoint tree_reader tree_roots \
+	redo tree_mend tree_checkpoint tree_reader tree_roots tree_fill unpack restore \
 	extents layers file file_roots files flush flusher read write seek publish \
 	checkpoint keep kept snapshot_write snapshot_take snapshots mark collect collector \
 	session watchdog signals gate buffers loop parked known ops ops_name ops_attr ops_dir ops_file ops_io replicas people \
 	view byhash byhash_list byhash_xattr follow \
 	control control_commands control_collect control_data control_diff control_paths fs
-PROGRAM := control/wire control/channel control/call control/store control/server program/log program/size program/process program/home program/config
+PROGRAM := control/wire control/channel control/call control/store control/server program/log program/size program/process program/progress program/home program/config
 PEER := \
 	identity keyfile bridge endpoint resolve conn dial listen tables ask loop peer \
 	settings joining shelf shelf_read shelf_write shelf_lease shelf_fresh shelf_compare \

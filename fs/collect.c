@@ -252,7 +252,7 @@ static int find_roots(struct collection *c)
 
 static int run(struct collection *c, bool dry_run, uint64_t need)
 {
-	const struct mark_options o = { &c->source.source, mark, go_on, c };
+	const struct mark_options o = { .source = &c->source.source, .mark = mark, .go_on = go_on, .arg = c };
 	int rc = dht_gc_begin(c->p->dht, &c->gc);
 
 	if (rc < 0)

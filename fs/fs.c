@@ -15,6 +15,7 @@
 #include "fs/byhash.h"
 #include "fs/control.h"
 #include "fs/follow.h"
+#include "fs/restore.h"
 
 #define LOCK_QUIET_MS	1000u	/* before somebody is told that we wait */
 #define JOB_THREADS	2u
@@ -98,6 +99,19 @@ static int open_dht(const struct options *o, struct dht **out, char *why, size_t
 	return r;
 }
 
+/* 1: it is restored from the ring, and the set knows it. */
+static int bring_volume(struct fs *fs, char *why, size_t why_size)
+{
+	const struct options *o = fs->options;
+
+	if (o->settings.volume)
+		return restore_volume(o, fs->dht, why, why_size);
+	if (!restore_unfinished(o->store))
+		return 0;
+	snprintf(why, why_size, "a volume was being restored into %s, and that has not ended: mount it with --volume FILE again", o->store);
+	return -EINPROGRESS;
+}
+
 /* What is written here belongs to a volume that others can follow. */
 static int start_volume(struct fs *fs, char *why, size_t why_size)
 {
@@ -111,6 +125,16 @@ static int start_volume(struct fs *fs, char *why, size_t why_size)
 		r = dht_volume(fs->dht, &key);
 	volume_key_wipe(&key);
 	return r;
+}
+
+/* The ring may not know of it yet: of an earlier run, or restored.  Later ones come by themselves. */
+static void publish_newest(struct fs *fs)
+{
+	struct ref newest, kept;
+	uint64_t epoch;
+
+	if (dht_peer(fs->dht) && tree_get_head(fs->tree, &newest, &epoch, &kept) == 0 && newest.hash)
+		dht_publish(fs->dht, &newest);
 }
 
 static int start_following(struct fs *fs, char *why, size_t why_size)
@@ -180,16 +204,20 @@ static int open_parts(struct fs *fs, char *why, size_t why_size)
 		.roots = &fs->roots,
 	};
 	int r = open_dht(o, &fs->dht, why, why_size);
+	bool restored;
 
+	if (r == 0)
+		r = bring_volume(fs, why, why_size);
 	if (r < 0)
 		return r;
+	restored = r == 1;
 	/* Nobody sees a follower's own tree: it may be made, and stay empty. */
 	r = tree_open(o->store, o->read_only && !o->settings.follow, &fs->tree, why, why_size);
 	if (r < 0)
 		return r;
 
 	fs->ring.peer = dht_peer(fs->dht);
-	r = start_volume(fs, why, why_size);
+	r = restored ? 0 : start_volume(fs, why, why_size);
 	if (r < 0)
 		return r;
 
@@ -217,6 +245,7 @@ static int open_parts(struct fs *fs, char *why, size_t why_size)
 	fs->known = known_new();
 	if (!fs->jobs || !fs->parking || !fs->known)
 		return -ENOMEM;
+	publish_newest(fs);
 	r = byhash_new(fs, &fs->byhash);
 	if (r == 0 && o->settings.follow)
 		r = start_following(fs, why, why_size);

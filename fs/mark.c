@@ -115,13 +115,13 @@ static int found(void *arg, enum kind kind, const struct address *a)
 	return 0;
 }
 
-static void log_node(const struct step *s, const char *what, uint64_t id, const char *why)
+static void log_node(const struct marker *m, const struct step *s, const char *what, uint64_t id, const char *why)
 {
 	char text[ADDRESS_TEXT_LEN + 1];
 
 	address_format(&s->address, text);
-	log_line(LOG_WARNING, "collection: %s %s of %s %" PRIu64 ": %s", kind_name(s->kind), text,
-	    what, id, why);
+	log_line(LOG_WARNING, "%s: %s %s of %s %" PRIu64 ": %s", m->o.job ? m->o.job : "collection", kind_name(s->kind),
+	    text, what, id, why);
 }
 
 static int step(struct marker *m, const char *what, uint64_t id)
@@ -135,13 +135,13 @@ static int step(struct marker *m, const char *what, uint64_t id)
 	chunk_drop(chunk);
 	if (rc == -ENOENT || rc == -EBADMSG) {
 		if (m->gone++ < LOGGED_MAX)
-			log_node(&s, what, id, rc == -ENOENT ?
-			    "is missing; what only it refers to is collected" :
-			    "is damaged; what only it refers to is collected");
+			log_node(m, &s, what, id, rc == -ENOENT ?
+			    "is missing, and with it what only it refers to" :
+			    "is damaged, and lost is what only it refers to");
 		return 0;
 	}
 	if (rc < 0 && rc != -ECANCELED && rc != -ENOMEM)
-		log_node(&s, what, id, strerror(-rc));
+		log_node(m, &s, what, id, strerror(-rc));
 	return rc;
 }
 

@@ -22,6 +22,7 @@ struct mark_options {
 	void (*mark)(void *arg, const struct address *a);
 	bool (*go_on)(void *arg);	/* false: stop */
 	void *arg;
+	const char *job;	/* what the log calls it; NULL: "collection" */
 };
 
 /** marker_new(o): NULL: no memory.  Copies ${o}.  marker_free(NULL) does nothing. */

@@ -9,7 +9,7 @@
 #include "fs/acl.h"
 #include "fs/tree_names.h"
 
-int name_add(struct tree *t, const struct place *p, const struct name_value *v)
+int name_put(struct tree *t, const struct place *p, const struct name_value *v)
 {
 	struct key key = key_named(p->dir, p->name, p->len);
 	uint8_t value[9 + NAME_LEN_MAX];
@@ -24,7 +24,13 @@ int name_add(struct tree *t, const struct place *p, const struct name_value *v)
 	key = key_of2(p->dir, v->cookie);
 	value[8] = v->type;
 	memcpy(value + 9, p->name, p->len);
-	rc = tree_put(t, COOKIES, &key, value, 9 + p->len);
+	return tree_put(t, COOKIES, &key, value, 9 + p->len);
+}
+
+int name_add(struct tree *t, const struct place *p, const struct name_value *v)
+{
+	int rc = name_put(t, p, v);
+
 	return rc ? rc : tree_changed(t, p->dir, p->name, p->len);
 }
 
@@ -40,7 +46,7 @@ int name_remove(struct tree *t, const struct place *p, uint64_t cookie)
 	return rc ? rc : tree_changed(t, p->dir, p->name, p->len);
 }
 
-static int link_add(struct tree *t, uint64_t ino, uint64_t dir, uint64_t cookie)
+int link_add(struct tree *t, uint64_t ino, uint64_t dir, uint64_t cookie)
 {
 	struct key key = key_of3(ino, dir, cookie);
 

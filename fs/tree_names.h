@@ -16,7 +16,10 @@ struct place {
 int place_find(struct tree *t, uint64_t dir, const char *name, struct place *p, struct inode *d,
     struct name_value *v);
 
-/** name_add(t, p, v), name_remove(t, p, cookie): both tables of names, and the change record. */
+/** name_add(t, p, v), name_remove(t, p, cookie): both tables of names, and the change record.  name_put(t, p, v): without that.
+ * link_add(t, ino, dir, cookie): one of the names of an inode with a link id. */
+int name_put(struct tree *t, const struct place *p, const struct name_value *v);
+int link_add(struct tree *t, uint64_t ino, uint64_t dir, uint64_t cookie);
 int name_add(struct tree *t, const struct place *p, const struct name_value *v);
 int name_remove(struct tree *t, const struct place *p, uint64_t cookie);
 

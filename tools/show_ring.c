@@ -84,7 +84,7 @@ static void show_repair(const uint8_t *b, size_t len)
 		printf("; %llu are to be handed over", held);
 	if (has(b, len, "repair_left_s")) {
 		fputs("; about ", stdout);
-		show_duration(stdout, show_number(b, len, "repair_left_s"));
+		put_duration(stdout, show_number(b, len, "repair_left_s"));
 		fputs(" left", stdout);
 	}
 	putchar('\n');
@@ -105,7 +105,7 @@ static void show_members(const uint8_t *b, size_t len)
 	}
 	if (show_number(b, len, "maintenance")) {
 		fputs("; maintenance: no spare copies for ", stdout);
-		show_duration(stdout, show_number(b, len, "maintenance_s"));
+		put_duration(stdout, show_number(b, len, "maintenance_s"));
 	}
 	putchar('\n');
 }
@@ -157,7 +157,7 @@ static void put_heard(const uint8_t *b, size_t len)
 	else if (ms < HEARD_OLD_MS)
 		printf("%.1f s ago", (double)ms / 1000);
 	else
-		show_duration(stdout, ms / 1000);
+		put_duration(stdout, ms / 1000);
 }
 
 void show_peer(const uint8_t *b, size_t len)
