@@ -161,9 +161,10 @@ int ring_rotate(const char *path)
 		return status;
 	printf("%s has a new secret, %s.old the one until now.  To roll it out:\n"
 	       "  1. Copy both to each machine.\n"
-	       "  2. Restart the nodes, one after another, with --ring %s --ring-old %s.old: both are accepted.\n"
-	       "  3. When all run so (dhtctl peers), restart them with --ring %s alone, and remove %s.old everywhere.\n"
-	       "Who has only the old file is a stranger then.\n", path, path, path, path, path, path);
+	       "  2. Restart the nodes, one after another, with --ring %s --ring-old %s.old: they accept both, and try both,\n"
+	       "     so all reach each other meanwhile.  (Logs of those that were not restarted yet tell of strangers.)\n"
+	       "  3. When all have been, and are up (dhtctl peers), restart them with --ring %s alone, and remove %s.old\n"
+	       "     everywhere.  Who has only the old file is a stranger then.\n", path, path, path, path, path, path);
 	return status;
 }
 

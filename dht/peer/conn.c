@@ -9,6 +9,7 @@
 
 #include <sodium.h>
 
+#include "dht/peer/dial.h"
 #include "dht/peer/endpoint.h"
 #include "dht/peer/peer_impl.h"
 
@@ -29,9 +30,11 @@ struct conn {
 	uv_shutdown_t shutdown;
 	size_t write_len;
 	struct link *core;		/* NULL until it has begun */
+	struct sockaddr_storage address;	/* of the other side, also when it has gone; its family 0: unknown */
 	uint64_t ticket;
 	unsigned int handles;
 	bool up, full, writing, parting, closing;
+	bool older;			/* we came with the older secret */
 };
 
 static void set_dirty(struct conn *c)
@@ -97,13 +100,11 @@ static void forget(struct conn *c)
 /* Whom the log speaks of. */
 static const char *name_of(struct conn *c, char text[ENDPOINT_TEXT])
 {
-	struct sockaddr_storage sa;
-	int len = sizeof(sa);
 	struct endpoint e;
 
-	if (uv_tcp_getpeername(&c->tcp, (struct sockaddr *)&sa, &len) < 0)
+	if (c->address.ss_family == AF_UNSPEC)
 		return "somebody who has gone";
-	endpoint_of((const struct sockaddr *)&sa, &e);
+	endpoint_of((const struct sockaddr *)&c->address, &e);
 	endpoint_format(&e, text);
 	return text;
 }
@@ -141,10 +142,26 @@ static void tell(struct conn *c, int why)
 	c->ticket = 0;
 }
 
+/*
+ * While a secret is replaced, a member that has not heard of the new one hangs up on who comes with it, as on any stranger.  It
+ * is dialled once more, as one who has only the older one; so two members reach each other whichever of them is first.
+ */
+static void try_older(struct conn *c, int why)
+{
+	struct peer *p = c->peer;
+
+	if (c->ticket == 0 || !p->has_older || c->older || (why != -ECONNRESET && why != -EPIPE) ||
+	    c->address.ss_family == AF_UNSPEC)
+		return;
+	if (dial_older(p, (const struct sockaddr *)&c->address, c->ticket))
+		c->ticket = 0;
+}
+
 void conn_end(struct conn *c, int why)
 {
 	if (c->closing)
 		return;
+	try_older(c, why);
 	c->closing = true;
 	forget(c);
 	list_remove(&c->dirty);
@@ -390,29 +407,31 @@ static void set_options(struct conn *c)
 static void enter(struct conn *c)
 {
 	struct peer *p = c->peer;
-	struct sockaddr_storage sa;
-	int len = sizeof(sa);
 	uint8_t source[DOOR_SOURCE] = { 0 };
 	uint32_t other;
 
-	if (uv_tcp_getpeername(&c->tcp, (struct sockaddr *)&sa, &len) == 0)
-		endpoint_source((const struct sockaddr *)&sa, source);
+	if (c->address.ss_family != AF_UNSPEC)
+		endpoint_source((const struct sockaddr *)&c->address, source);
 	other = door_enter(&p->door, source, c->number);
 	if (other != DOOR_NOBODY)
 		conn_give_way(p, other);
 }
 
-void conn_begin(struct conn *c, bool initiator, uint64_t ticket)
+void conn_begin(struct conn *c, uint64_t ticket, bool older)
 {
 	struct peer *p = c->peer;
 	struct link_options o = {
-		.kind = LINK_NOISE, .initiator = initiator, .file = &p->file, .older = p->has_older ? &p->older : NULL,
+		.kind = LINK_NOISE, .initiator = ticket != 0, .file = older ? &p->older : &p->file,
+		.older = p->has_older && ticket == 0 ? &p->older : NULL,
 		.key = p->identity->key, .secret = p->identity->secret, .noise_secret = p->identity->noise_secret,
 		.pool = &p->pool, .user = c, .instance = p->identity->instance, .now = peer_now(),
 	};
-	int rc;
+	int rc, len = sizeof(c->address);
 
 	c->ticket = ticket;
+	c->older = older;
+	if (uv_tcp_getpeername(&c->tcp, (struct sockaddr *)&c->address, &len) < 0)
+		c->address.ss_family = AF_UNSPEC;
 	set_options(c);
 	randombytes_buf(o.random, sizeof(o.random));
 	rc = link_new(&o, &c->core);
@@ -425,7 +444,7 @@ void conn_begin(struct conn *c, bool initiator, uint64_t ticket)
 		conn_end(c, rc);
 		return;
 	}
-	if (!initiator)
+	if (ticket == 0)
 		enter(c);
 	set_dirty(c);
 }

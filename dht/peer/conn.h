@@ -8,6 +8,7 @@
  *	greeting   | the peer is known and believed     | received, up     | up
  *	greeting   | LINK_HANDSHAKE_US                  | late             | closing
  *	greeting   | it breaks a rule                   | refuse           | parting, with a last word; else closing
+ *	greeting   | the other side hangs up; we dialled, and have an older secret | conn_end | closing; dialled again with that
  *	parting    | it has read it, or PARTING_MS      | received, late   | closing
  *	up         | it breaks a rule, EFFECT_CLOSE     | conn_end         | closing
  *	any        | the connection breaks              | conn_end         | closing
@@ -29,9 +30,9 @@ struct peer;
 struct conn *conn_new(struct peer *p);
 uv_tcp_t *conn_socket(struct conn *c);
 
-/** conn_begin(c, initiator, ticket): the connection is there: the handshake begins.  ${ticket}: of the dial that it answers, or 0.  Whatever
- * becomes of it, the node is told. */
-void conn_begin(struct conn *c, bool initiator, uint64_t ticket);
+/** conn_begin(c, ticket, older): the connection is there: the handshake begins.  ${ticket}: of the dial that it answers; 0: the other side dialled.
+ * ${older}: we say that we know the older secret.  Whatever becomes of it, the node is told. */
+void conn_begin(struct conn *c, uint64_t ticket, bool older);
 
 /** conn_find(p, number): NULL: none, or closing. */
 struct conn *conn_find(struct peer *p, uint32_t number);

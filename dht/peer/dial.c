@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "dht/peer/conn.h"
 #include "dht/peer/resolve.h"
@@ -16,6 +17,7 @@ struct dial {
 	struct resolve_result found;
 	unsigned int next;		/* address to be tried */
 	int error;			/* of the last one */
+	bool older;			/* secret */
 	struct attempt *attempt;	/* NULL: none under way */
 };
 
@@ -89,7 +91,7 @@ static void connected(uv_connect_t *request, int status)
 		try_next(d);
 		return;
 	}
-	conn_begin(c, true, d->ticket);
+	conn_begin(c, d->ticket, d->older);
 	release(d);
 }
 
@@ -145,10 +147,26 @@ static void found(void *arg, const struct resolve_result *r)
 		try_next(d);
 }
 
+static struct dial *dial_new(struct peer *p)
+{
+	return p->closing || p->halted ? NULL : calloc(1, sizeof(struct dial));
+}
+
+static void begin(struct dial *d, struct peer *p, uint64_t ticket)
+{
+	d->peer = p;
+	d->ticket = ticket;
+	uv_timer_init(&p->loop, &d->timer);
+	d->timer.data = d;
+	list_append(&p->dials, &d->link);
+	uv_update_time(&p->loop);
+	d->until_ms = uv_now(&p->loop) + DIAL_TIMEOUT / MS;
+}
+
 void dial_start(struct peer *p, const struct effect *e)
 {
 	struct event failed = { .kind = EVENT_DONE, .ticket = e->ticket };
-	struct dial *d = p->closing ? NULL : calloc(1, sizeof(*d));
+	struct dial *d = dial_new(p);
 	struct endpoint to;
 
 	failed.result = d ? endpoint_parse(e->text, PEER_PORT, &to) : -ENOMEM;
@@ -159,14 +177,22 @@ void dial_start(struct peer *p, const struct effect *e)
 		peer_input(p, &failed);
 		return;
 	}
-	d->peer = p;
-	d->ticket = e->ticket;
-	uv_timer_init(&p->loop, &d->timer);
-	d->timer.data = d;
-	list_append(&p->dials, &d->link);
-	uv_update_time(&p->loop);
-	d->until_ms = uv_now(&p->loop) + DIAL_TIMEOUT / MS;
+	begin(d, p, e->ticket);
 	uv_timer_start(&d->timer, late, DIAL_TIMEOUT / MS, 0);
+}
+
+bool dial_older(struct peer *p, const struct sockaddr *sa, uint64_t ticket)
+{
+	struct dial *d = dial_new(p);
+
+	if (!d)
+		return false;
+	begin(d, p, ticket);
+	d->older = true;
+	d->found.count = 1;
+	memcpy(&d->found.address[0], sa, sa->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));
+	try_next(d);
+	return true;
 }
 
 void dials_close(struct peer *p)

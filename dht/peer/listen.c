@@ -79,7 +79,7 @@ static void somebody(uv_stream_t *s, int status)
 		conn_end(c, -EMFILE);
 		return;
 	}
-	conn_begin(c, false, 0);
+	conn_begin(c, 0, false);
 }
 
 static void again(uv_timer_t *t)

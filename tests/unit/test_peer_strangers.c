@@ -189,6 +189,34 @@ static void an_older_secret_is_taken_while_it_is_named(void **state)
 	peerkit_settle(&kit, 2);
 }
 
+/* One after another, as it is printed by "dhtctl ring rotate"; one of them only dials, and reaches the others at any time. */
+static void a_secret_is_replaced_while_all_reach_each_other(void **state)
+{
+	struct ring_file new;
+
+	(void)state;
+	new = kit.file;
+	randombytes_buf(new.secret, sizeof(new.secret));
+	strcpy(kit.peer[2].listen, "-");
+	peerkit_ring(&kit, 3);
+	for (unsigned int i = 0; i < 2; i++)
+		peerkit_stay(&kit, i);
+	strcpy(kit.peer[0].join, "-");
+	for (unsigned int i = 3; i-- > 0;) {
+		kit.peer[i].file = &new;
+		kit.peer[i].older = &kit.file;
+		peerkit_close(&kit, i);
+		peerkit_must_open(&kit, i);
+		peerkit_settle(&kit, 3);
+	}
+	for (unsigned int i = 0; i < 3; i++) {
+		kit.peer[i].older = NULL;
+		peerkit_close(&kit, i);
+		peerkit_must_open(&kit, i);
+		peerkit_settle(&kit, 3);
+	}
+}
+
 static void copy_key(unsigned int from, unsigned int to)
 {
 	char text[512], path[300];
@@ -248,6 +276,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(another_secret_lets_nobody_in, setup, teardown),
 		cmocka_unit_test_setup_teardown(another_ring_file_is_told_so, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_older_secret_is_taken_while_it_is_named, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_secret_is_replaced_while_all_reach_each_other, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_clone_stops, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_key_that_others_can_read_is_refused, setup, teardown),
 	};
