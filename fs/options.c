@@ -500,7 +500,7 @@ static int take_option(struct options *o, int option, int index, const char *val
 	case OPTION_CONFIG:
 		return 0;
 	case 'h':
-		printf("%s%s%s", usage, settings_usage, usage_end);
+		printf("%s%s%s%s", usage, settings_usage, settings_mount_usage, usage_end);
 		return 1;
 	case 'V':
 		printf("dhtfs %s\n", DHTFS_VERSION);

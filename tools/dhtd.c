@@ -68,16 +68,16 @@ static atomic_bool ended;
 
 /* ---- options ---- */
 
-/* Names of the mount's in a file that is for both programs. */
+/* Names of the mount's in a file that is for both programs, with '-' or '_' between words. */
 static bool is_the_mounts(const char *name)
 {
-	static const char *const names[] = { "dirty-max", "cache", "keep", "by-hash", "by-hash-mode" };
+	static const char *const names[] = { "dirty-max", "dirty_max", "cache", "keep", "by-hash", "by_hash", "by-hash-mode", "by_hash_mode" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		if (strcmp(name, names[i]) == 0)
 			return true;
 	}
-	return false;
+	return settings_for_mount(name);
 }
 
 static int set(struct dhtd_options *o, const char *name, const char *value, char *why, size_t why_size)
@@ -137,6 +137,10 @@ static int take_option(struct dhtd_options *o, int option, int index, const char
 		return -1;
 	case OPTION_OURS:
 	case SETTINGS_OPTION:
+		if (settings_for_mount(long_options[index].name)) {
+			fprintf(stderr, "dhtd: --%s is for a mount: give it to dhtfs\n", long_options[index].name);
+			return EXIT_USAGE;
+		}
 		r = set(o, long_options[index].name, value ? value : "", why, sizeof(why));
 		if (r == 0)
 			return -1;

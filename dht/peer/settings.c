@@ -26,11 +26,13 @@ const char settings_usage[] =
     "  --zone NAME              what fails together: copies go to different zones\n"
     "  --weight N               its part of the ring, 1 to 64 (default: 1 for each 64 GiB of store)\n"
     "  --no-store               keep no copies for others\n"
-    "  --sync local|ring        what fsync waits for (default: ring, once there are peers)\n"
-    "  --timeout SECONDS        when to give up on a ring that does not answer (default: 30)\n"
     "  --volume-max SIZE        bytes to keep for one volume (default: no limit)\n"
     "  --metrics HOST:PORT|unix:PATH\n"
-    "                           serve figures in Prometheus' text form there\n"
+    "                           serve figures in Prometheus' text form there\n";
+
+const char settings_mount_usage[] =
+    "  --sync local|ring        what fsync waits for (default: ring, once there are peers)\n"
+    "  --timeout SECONDS        when to give up on a ring that does not answer (default: 30)\n"
     "  --volume KEYFILE         take over the volume whose key was exported to KEYFILE\n"
     "  --follow PUBLICKEY       show another's volume, read-only, as it changes\n"
     "  --wait                   at the end, wait until all that is here only has gone out\n";
@@ -272,17 +274,37 @@ static int set_value(struct value *v, const char *name)
 	return -ENOENT;
 }
 
+static int plain_name(const char *name, char out[NAME_LEN])
+{
+	size_t len = strlen(name);
+
+	if (len >= NAME_LEN)
+		return -ENOENT;
+	for (size_t i = 0; i <= len; i++)
+		out[i] = name[i] == '_' ? '-' : name[i];
+	return 0;
+}
+
+bool settings_for_mount(const char *name)
+{
+	static const char *const names[] = { "sync", "timeout", "volume", "follow", "wait" };
+	char plain[NAME_LEN];
+
+	if (plain_name(name, plain) < 0)
+		return false;
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (strcmp(plain, names[i]) == 0)
+			return true;
+	return false;
+}
+
 int settings_set(struct settings *s, const char *name, const char *value, char *why, size_t why_size)
 {
 	struct value v = { .settings = s, .text = value, .why = why, .why_size = why_size };
 	char plain[NAME_LEN];
-	size_t len = strlen(name);
+	int rc = plain_name(name, plain);
 
-	if (len >= sizeof(plain))
-		return -ENOENT;
-	for (size_t i = 0; i <= len; i++)
-		plain[i] = name[i] == '_' ? '-' : name[i];
-	return set_value(&v, plain);
+	return rc < 0 ? rc : set_value(&v, plain);
 }
 
 /* ---- all of them ---- */

@@ -54,7 +54,7 @@ struct settings {
 	{ "volume-max", 1, NULL, SETTINGS_OPTION }, { "metrics", 1, NULL, SETTINGS_OPTION }, \
 	{ "volume", 1, NULL, SETTINGS_OPTION }, { "follow", 1, NULL, SETTINGS_OPTION }, \
 	{ "wait", 0, NULL, SETTINGS_OPTION }
-extern const char settings_usage[];
+extern const char settings_usage[], settings_mount_usage[];	/* of all nodes; of mounts only */
 
 void settings_init(struct settings *s);
 void settings_free(struct settings *s);
@@ -68,6 +68,9 @@ void settings_next_layer(void *settings);
  * instead; -ENOMEM.
  */
 int settings_set(struct settings *s, const char *name, const char *value, char *why, size_t why_size);
+
+/** settings_for_mount(name): means something to a mount only; ${name} as above. */
+bool settings_for_mount(const char *name);
 
 /** settings_finish(s, why, why_size): does it fit together?  Makes paths absolute.  -EINVAL with ${why}; -ENOMEM. */
 int settings_finish(struct settings *s, char *why, size_t why_size);

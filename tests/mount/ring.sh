@@ -21,9 +21,10 @@ chmod 644 "$file"
 has "a secret that others can read is refused" "$(said timeout 20 "$B/dhtd" --ring "$file" --store "$peer")" "chmod 600"
 chmod 600 "$file"
 printf 'zone = a\n\nlisen = b\n' >"$TEST_DIR/bad"
+has "dhtd has no mount's options" "$(said "$B/dhtd" --ring "$file" --timeout 5)" "give it to dhtfs"
 has "a mistake in a file is told with its line" "$(said "$B/dhtd" --config "$TEST_DIR/bad")" "bad:3: there is no setting 'lisen'"
 
-printf 'ring = %s\nzone = cellar\n[dhtd]\nlisten = 127.0.0.1:%s\nstore = %s\nsize-max = 1G\n' "$file" "$port" "$peer" \
+printf 'ring = %s\nzone = cellar\nsync = local\ndirty_max = 1G\n[dhtd]\nlisten = 127.0.0.1:%s\nstore = %s\nsize-max = 1G\n' "$file" "$port" "$peer" \
     >"$TEST_DIR/config"
 ok "dhtd starts from a file of settings" timeout 60 "$B/dhtd" --config "$TEST_DIR/config"
 pid=$(peer_field pid)
