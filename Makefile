@@ -102,7 +102,7 @@ PROGRAMS := $(B)/dhtfs $(B)/dhtd $(B)/dhtctl $(B)/nullfs $(B)/benchio
 BENCHES := $(addprefix $(B)/,dhtbench chunkbench corebench filebench)
 
 .SECONDARY:
-.PHONY: always all help ringstat deps deps-test deps-bench deps-fuzz mount sim sims test unit mount-helpers bench soak fuzz install clean
+.PHONY: always all help ringstat deps deps-test deps-bench deps-fuzz mount sim sims test unit mount-helpers bench bench-cluster soak fuzz install clean
 all: $(PROGRAMS)
 
 help:
@@ -110,7 +110,7 @@ help:
 	@echo 'make mount      install what is missing, build, mount at MNT ($(MNT))'
 	@echo 'make test       install what is missing, build, run all tests; SAN=address,undefined or SAN=thread'
 	@echo 'make sim        one run of the simulator with all that happens in it: SEED=n'
-	@echo 'make soak       the long tests; make bench: figures; make fuzz: fuzzers, SECONDS=60 each'
+	@echo 'make soak       the long tests; make bench, make bench-cluster: figures; make fuzz: fuzzers, SECONDS=60 each'
 	@echo 'make install    to PREFIX ($(PREFIX)) under DESTDIR'
 	@echo 'make clean      remove what was built'
 
@@ -212,6 +212,10 @@ soak: deps-test deps-fuzz
 bench: deps-bench
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)B=$(B) tools/bench
+
+bench-cluster: deps-bench
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)B=$(B) tools/bench-cluster
 
 # Fuzz targets: tests/fuzz/NAME.c with its corpus in tests/fuzz/NAME/.  clang's libFuzzer.
 SECONDS ?= 60
