@@ -32,7 +32,7 @@ FS := \
 	checkpoint keep kept snapshot_write snapshot_take snapshots mark collect collector \
 	session watchdog signals gate buffers loop parked known ops ops_name ops_attr ops_dir ops_file ops_io replicas people \
 	view byhash byhash_list byhash_xattr follow \
-	control control_commands control_collect control_data control_diff control_paths fs
+	control control_commands control_collect control_data control_diff control_paths control_volume settle fs
 PROGRAM := control/wire control/channel control/call control/store control/server program/log program/size program/process program/progress program/home program/config
 PEER := \
 	identity keyfile bridge endpoint resolve conn dial listen tables ask loop peer \
@@ -137,7 +137,7 @@ $(B)/%.o: %.c
 
 $(B)/dhtfs: $(B)/fs/main.o
 $(B)/dhtd: $(B)/tools/dhtd.o
-$(B)/dhtctl: $(call objs,tools,dhtctl ask show show_ring ring)
+$(B)/dhtctl: $(call objs,tools,dhtctl ask show show_ring ring volume)
 $(B)/nullfs: $(call objs,tools,nullfs nulltree) $(B)/fs/session.o
 $(B)/benchio $(BENCHES): $(B)/%: $(B)/tools/%.o
 $(B)/tests/mount/exercise/exercise: $(call objs,tests/mount/exercise,$(EXERCISE))

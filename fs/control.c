@@ -18,6 +18,8 @@ const struct call_command fs_commands[] = {
 	{ "gc", command_gc },
 	{ "diff", command_diff },
 	{ "paths", command_paths },
+	{ "volume", command_volume },
+	{ "wait", command_wait },
 	{ 0 },
 };
 

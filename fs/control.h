@@ -61,5 +61,10 @@ int command_check(struct call *c);
 int command_gc(struct call *c);
 int command_diff(struct call *c);
 int command_paths(struct call *c);
+int command_volume(struct call *c);
+int command_wait(struct call *c);
+
+/** record_volume(c): what status says of the volume, if there is one. */
+void record_volume(struct call *c);
 
 #endif

@@ -7,6 +7,7 @@
 #include "dht/control/store.h"
 #include "fs/control.h"
 #include "fs/fs.h"
+#include "fs/settle.h"
 
 #define PINS_AT_ONCE	64u
 
@@ -69,6 +70,7 @@ int command_status(struct call *c)
 	record_space(r, &set);
 	collector_status(call_fs(c)->collector, &collected);
 	record_collected(r, &collected);
+	record_volume(c);
 	result = record_newest(c);
 	if (result == 0 && call_fs(c)->ring.peer)
 		result = ring_record(c, call_fs(c)->ring.peer);
@@ -135,7 +137,7 @@ int command_sync(struct call *c)
 		return r;
 	r = call_published(c);
 	return r < 0 && r != -EPIPE ? call_fail(c, r, "all is on stable storage here, but not on other machines yet: %s",
-	    strerror(-r)) : r;
+	    settle_explain(r)) : r;
 }
 
 int command_snapshot(struct call *c)

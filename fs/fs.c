@@ -113,7 +113,7 @@ static int bring_volume(struct fs *fs, char *why, size_t why_size)
 }
 
 /* What is written here belongs to a volume that others can follow. */
-static int start_volume(struct fs *fs, char *why, size_t why_size)
+static int start_volume(struct fs *fs, bool known, char *why, size_t why_size)
 {
 	struct volume_key key;
 	int r;
@@ -121,8 +121,10 @@ static int start_volume(struct fs *fs, char *why, size_t why_size)
 	if (!dht_peer(fs->dht) || fs->options->read_only)
 		return 0;
 	r = volume_key_open(fs->options->store, &key, why, why_size);
-	if (r == 0)
+	if (r == 0 && !known)
 		r = dht_volume(fs->dht, &key);
+	memcpy(fs->volume, key.key, sizeof(fs->volume));
+	fs->writes = r == 0;
 	volume_key_wipe(&key);
 	return r;
 }
@@ -217,7 +219,7 @@ static int open_parts(struct fs *fs, char *why, size_t why_size)
 		return r;
 
 	fs->ring.peer = dht_peer(fs->dht);
-	r = restored ? 0 : start_volume(fs, why, why_size);
+	r = start_volume(fs, restored, why, why_size);
 	if (r < 0)
 		return r;
 

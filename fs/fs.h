@@ -48,6 +48,8 @@ struct fs {
 	struct parking *parking;
 	struct known *known;
 	struct byhash *byhash;
+	uint8_t volume[MEMBER_KEY];	/* the public key, if ${writes} */
+	bool writes;			/* the tree is a volume of a ring */
 	struct follow *follow;		/* NULL: what is mounted is the tree */
 	struct ring_control ring;	/* its node; no peer: it is in no ring */
 	struct call_table tables[3];	/* what dhtctl can ask: of the mount, of its node */

@@ -22,6 +22,7 @@
 #include "fs/place.h"
 #include "fs/remount.h"
 #include "fs/session.h"
+#include "fs/settle.h"
 #include "fs/watchdog.h"
 
 #define THREADS		4	/* that read requests; none of them waits for anything */
@@ -118,6 +119,8 @@ static int run(const struct options *o)
 	fs->session = session;
 	r = session ? serve(fs) : -EINVAL;
 
+	if (r == 0)
+		settle(fs);
 	closed = fs_close(fs);
 	if (closed < 0)
 		log_line(LOG_CRIT, "%s: not everything that was written could be kept: %s",

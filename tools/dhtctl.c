@@ -17,6 +17,7 @@
 #include "tools/ring.h"
 #include "tools/show.h"
 #include "tools/show_ring.h"
+#include "tools/volume.h"
 
 #define EXIT_USAGE 2
 
@@ -55,6 +56,10 @@ static const char usage[] =
     "  leave                hand over all that this node has, and leave for ever\n"
     "  evict NODE --admin FILE\n"
     "                       have a node that is lost out of the ring for ever\n"
+    "  volume               print the public key of the mount's volume, and how safe it is\n"
+    "  volume export FILE [--yes]\n"
+    "                       write its key into a new file, with which it can be restored\n"
+    "  wait                 wait until the loss of this machine would lose nothing\n"
     "  retire VOLUME --key FILE\n"
     "                       end a volume for ever: what only it keeps is deleted everywhere\n"
     "  maintenance TIME [NODE]\n"
@@ -95,6 +100,8 @@ static const struct command commands[] = {
 	{ .name = "undrain" },
 	{ .name = "leave" },
 	{ .name = "evict", .arguments_min = 1, .arguments_max = 1 },
+	{ .name = "volume", .arguments_max = 2, .show = show_volume },
+	{ .name = "wait" },
 	{ .name = "retire", .arguments_min = 1, .arguments_max = 1 },
 	{ .name = "maintenance", .arguments_min = 1, .arguments_max = 2, .argument = { NULL, "node" } },
 };
@@ -103,7 +110,7 @@ static const struct command commands[] = {
 static struct {
 	const char *admin, *key;
 	unsigned int replicas, acks;
-	bool open;
+	bool open, yes;
 } ring_options;
 
 static volatile sig_atomic_t interrupted;
@@ -185,6 +192,7 @@ static const struct option long_options[] = {
 	{ "replicas", required_argument, NULL, 'R' },
 	{ "acks", required_argument, NULL, 'W' },
 	{ "open", no_argument, NULL, 'o' },
+	{ "yes", no_argument, NULL, 'y' },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ 0 },
@@ -218,6 +226,9 @@ static int take_ring_option(int option, const char *value)
 		return set_copies("--acks wants a number from 1 to 8, not", value, &ring_options.acks);
 	case 'o':
 		ring_options.open = true;
+		return -1;
+	case 'y':
+		ring_options.yes = true;
 		return -1;
 	default:	/* getopt has named it */
 		fputs("see dhtctl -h\n", stderr);
@@ -319,12 +330,25 @@ static int run_retire(const struct request *o, const struct command *command)
 	return ring_retire(o, command, ring_options.key);
 }
 
+static int run_volume(int argc, char **argv, const struct request *o, const struct command *command)
+{
+	if (argc == 1)
+		return ask(o, command);
+	if (strcmp(argv[1], "export") != 0)
+		return mistake("volume can be asked for alone, or with export, not with", argv[1]);
+	if (argc == 2)
+		return mistake("name a new file for the key: dhtctl volume export FILE", NULL);
+	return volume_export(o->store, argv[2], ring_options.yes);
+}
+
 static int dispatch(int argc, char **argv, struct request *o, const struct command *command)
 {
 	if (strcmp(command->name, "rebuild") == 0)
 		return rebuild(o, command);
 	if (strcmp(command->name, "ring") == 0)
 		return run_ring(argc, argv, o, command);
+	if (strcmp(command->name, "volume") == 0)
+		return run_volume(argc, argv, o, command);
 	if (strcmp(command->name, "evict") == 0)
 		return run_evict(o, command);
 	if (strcmp(command->name, "retire") == 0)
@@ -346,6 +370,8 @@ static int check_options(const struct request *o, const char *name)
 		return mistake("--dry-run is for gc, not for", name);
 	if (ring_options.admin && strcmp(name, "evict") != 0)
 		return mistake("--admin is for evict, not for", name);
+	if (ring_options.yes && strcmp(name, "volume") != 0)
+		return mistake("--yes is for volume export, not for", name);
 	if (ring_options.key && strcmp(name, "retire") != 0)
 		return mistake("--key is for retire, not for", name);
 	if ((ring_options.replicas || ring_options.acks || ring_options.open) && strcmp(name, "ring") != 0)

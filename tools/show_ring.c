@@ -70,6 +70,59 @@ static void show_going_out(const uint8_t *b, size_t len)
 		    size_format(number(b, len, "foreign_bytes"), text));
 }
 
+/* Would the loss of this machine lose anything of its volume? */
+static void show_volume_safety(const uint8_t *b, size_t len)
+{
+	unsigned long long unsafe = number(b, len, "unsafe"), unleased = number(b, len, "unleased");
+	const char *why = *text_of(b, len, "head_error") ? text_of(b, len, "head_error") : text_of(b, len, "unsafe_error");
+
+	printf("  volume     %.*s, head %llu\n", ID_SHOWN, text_of(b, len, "volume"), number(b, len, "head"));
+	fputs("  safe       ", stdout);
+	if (number(b, len, "head") == 0 && !show_number(b, len, "head_waits")) {
+		puts("NO: no snapshot of it has been taken yet");
+		return;
+	}
+	if (unsafe + unleased == 0 && !show_number(b, len, "head_waits")) {
+		puts("yes: without this machine all could be restored as of its newest snapshot");
+		return;
+	}
+	printf("%s: ", unsafe > 0 ? "NO" : "nearly");
+	if (unsafe > 0)
+		printf("%llu chunks are on too few other machines; ", unsafe);
+	if (unleased > 0)
+		printf("%llu chunks are in no lease yet; ", unleased);
+	printf("the newest snapshot is %s\n", show_number(b, len, "head_waits") ? "not published yet" : "published");
+	if (*why && (unsafe > 0 || show_number(b, len, "head_waits")))
+		printf("             %s\n", why);
+}
+
+static void show_followed(const uint8_t *b, size_t len)
+{
+	printf("  following  %.*s, head %llu; the ring was asked ", ID_SHOWN, text_of(b, len, "volume"), number(b, len, "head"));
+	put_duration(stdout, show_number(b, len, "head_asked_s"));
+	puts(" ago");
+	if (*text_of(b, len, "head_error"))
+		printf("             %s\n", text_of(b, len, "head_error"));
+}
+
+static void show_volume_status(const uint8_t *b, size_t len)
+{
+	if (!has(b, len, "volume"))
+		return;
+	if (show_number(b, len, "followed"))
+		show_followed(b, len);
+	else
+		show_volume_safety(b, len);
+}
+
+void show_volume(const uint8_t *b, size_t len)
+{
+	puts(text_of(b, len, "volume"));
+	if (!show_number(b, len, "followed"))
+		printf("  id         %s\n", text_of(b, len, "id"));
+	show_volume_status(b, len);
+}
+
 static void show_repair(const uint8_t *b, size_t len)
 {
 	unsigned long long incomplete = number(b, len, "slots_incomplete"), held = number(b, len, "slots_held");
@@ -138,6 +191,7 @@ void show_ring_status(const uint8_t *b, size_t len)
 	printf("  node       %.*s of ring %.*s: %s%s\n", ID_SHOWN, text_of(b, len, "node"), ID_SHOWN,
 	    text_of(b, len, "ring"), text_of(b, len, "ring_state"),
 	    show_number(b, len, "ring_open") ? "; the ring is OPEN" : "");
+	show_volume_status(b, len);
 	show_safety(b, len);
 	show_going_out(b, len);
 	show_repair(b, len);

@@ -13,6 +13,9 @@ void show_peer(const uint8_t *b, size_t len);
 void show_ring(const uint8_t *b, size_t len);
 void show_where(const uint8_t *b, size_t len);
 
+/** show_volume(b, len): its public key, alone in its line, and how it is. */
+void show_volume(const uint8_t *b, size_t len);
+
 void show_repaired(const uint8_t *b, size_t len);
 void show_path(const uint8_t *b, size_t len);
 
