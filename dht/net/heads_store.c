@@ -337,8 +337,9 @@ static void answer_ended(struct node *n, struct served *s, const struct chunk *e
 	serve_answer(n, s, &m, NULL);
 }
 
-/* Is it ours to say?  Otherwise it is answered here. */
-static bool ours(struct node *n, struct served *s, const struct address *volume)
+/* Is it ours to say?  Otherwise it is answered here.  ${proof}: two heads of one number show for themselves what is the case, whatever else
+ * we may not know yet; and who found them may not be there when we do. */
+static bool ours(struct node *n, struct served *s, const struct address *volume, bool proof)
 {
 	struct chunk *end = lease_ended(n, volume);
 	unsigned int slot = ring_slot(volume);
@@ -347,7 +348,7 @@ static bool ours(struct node *n, struct served *s, const struct address *volume)
 		answer_ended(n, s, end);
 	else if (!placement_mine(n, slot))
 		serve_status(n, s, WIRE_NOT_OWNER);
-	else if (!heads_complete(n, slot))
+	else if (!proof && !heads_complete(n, slot))
 		serve_status(n, s, WIRE_BUSY);
 	else
 		return true;
@@ -374,7 +375,7 @@ static void serve_swap(struct node *n, struct served *s, const struct message *m
 	struct head_change *c;
 	struct head h;
 
-	if (!ours(n, s, &m->volume))
+	if (!ours(n, s, &m->volume, m->evidence.len > 0))
 		return;
 	if (head_read(m->head.data, m->head.len, &n->file.id, &h) || !address_equal(&h.volume, &m->volume) ||
 	    !address_equal(&h.previous, &m->hash)) {
@@ -400,7 +401,7 @@ static void serve_head(struct node *n, struct served *s, const struct message *m
 	struct head_row row;
 	struct chunk *bytes;
 
-	if (!ours(n, s, &m->volume))
+	if (!ours(n, s, &m->volume, false))
 		return;
 	bytes = heads_row(n, ROW_HEAD, &m->volume, &row);
 	if (bytes)

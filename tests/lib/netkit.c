@@ -458,6 +458,16 @@ struct netkit *netkit_ring(unsigned int count, uint64_t seed)
 	return k;
 }
 
+void netkit_wipe(struct netkit *k, unsigned int i)
+{
+	struct netkit_node *n = &k->node[i];
+
+	assert(!n->node);
+	memory_catalogue_free(&n->disk);
+	memory_catalogue_init(&n->disk, UINT64_C(1) << 40);
+	n->generation += 0x10000;
+}
+
 void netkit_crash(struct netkit *k, unsigned int i)
 {
 	assert(k->node[i].node);

@@ -58,10 +58,12 @@ struct netkit *netkit_new(unsigned int count, uint64_t seed);
 void netkit_free(struct netkit *k);
 
 /** netkit_start(k, i), netkit_start_all(k): each time a new process with the disk that is there.
- * netkit_crash(k, i): the process is gone, and its links; what was on its way to the disk is lost. */
+ * netkit_crash(k, i): the process is gone, and its links; what was on its way to the disk is lost.
+ * netkit_wipe(k, i): while it does not run: a new disk, of another generation; the key stays. */
 void netkit_start(struct netkit *k, unsigned int i);
 void netkit_start_all(struct netkit *k);
 void netkit_crash(struct netkit *k, unsigned int i);
+void netkit_wipe(struct netkit *k, unsigned int i);
 
 /** netkit_cut(k, a, b, cut): links between the two are reset, and dials fail, until it is false again. */
 void netkit_cut(struct netkit *k, unsigned int a, unsigned int b, bool cut);

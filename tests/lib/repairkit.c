@@ -162,16 +162,6 @@ void repairkit_lease(struct repairkit *k, unsigned int node, uint64_t seq, bool 
 	free(some);
 }
 
-void repairkit_wipe(struct repairkit *k, unsigned int node)
-{
-	struct netkit_node *n = &k->net->node[node];
-
-	assert(!n->node);
-	memory_catalogue_free(&n->disk);
-	memory_catalogue_init(&n->disk, UINT64_C(1) << 40);
-	n->generation += 0x10000;
-}
-
 unsigned int repairkit_state(struct repairkit *k, unsigned int node, unsigned int i)
 {
 	struct catalogue *c = &k->net->node[node].disk.catalogue;

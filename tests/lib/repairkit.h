@@ -53,9 +53,6 @@ void repairkit_put_all(struct repairkit *k, unsigned int node);
  * (NULL: all), to its disk. */
 void repairkit_lease(struct repairkit *k, unsigned int node, uint64_t seq, bool (*kept)(unsigned int i));
 
-/** repairkit_wipe(k, node): a new disk, of another generation; the key stays. */
-void repairkit_wipe(struct repairkit *k, unsigned int node);
-
 unsigned int repairkit_state(struct repairkit *k, unsigned int node, unsigned int i);
 /** repairkit_owner(k, node, i): by the table of all that have ever run, but for those that are out. */
 bool repairkit_owner(struct repairkit *k, unsigned int node, unsigned int i);

@@ -184,6 +184,44 @@ static void an_owner_that_was_away_is_told_of_two_writers_later(void **state)
 	netkit_free(k);
 }
 
+/* With a new disk he does not know what counted, and can't ask: the others are away.  The proof needs nothing beside it. */
+static void an_owner_that_knows_nothing_yet_takes_the_proof(void **state)
+{
+	struct netkit *k = netkit_ring(5, 5);
+	unsigned int owner[3], writer;
+	struct volumekit v;
+	struct chunk *a[2], *b;
+
+	(void)state;
+	volumekit_make(k, 5, &v);
+	volumekit_chain(&v, a, 2, NULL, 1);
+	b = volumekit_head(&v, 2, a[0], 2);
+	for (unsigned int i = 0; i < 3; i++)
+		owner[i] = netkit_nth(k, ring_slot(&v.id), true, i);
+	writer = netkit_nth(k, ring_slot(&v.id), false, 0);
+	assert_int_equal(swap(k, writer, &v, a[0], NULL), 0);
+	netkit_run(k, 5 * S);
+	netkit_crash(k, owner[0]);
+	assert_int_equal(swap(k, writer, &v, a[1], a[0]), 0);
+	assert_int_equal(swap(k, netkit_nth(k, ring_slot(&v.id), false, 1), &v, b, a[0]), -EUCLEAN);
+	netkit_crash(k, owner[1]);
+	netkit_crash(k, owner[2]);
+	netkit_wipe(k, owner[0]);
+	netkit_start(k, owner[0]);
+	netkit_run(k, 90 * S);
+	assert_false(heads_complete(k->node[owner[0]].node, ring_slot(&v.id)));
+	assert_true(has_proof(k, owner[0], &v));
+	/* He says so when the others are back, and nothing more is to be known. */
+	netkit_start(k, owner[1]);
+	netkit_start(k, owner[2]);
+	netkit_run(k, 90 * S);
+	assert_true(heads_complete(k->node[owner[0]].node, ring_slot(&v.id)));
+	assert_int_equal(ask(k, owner[0], &v, NULL), -EUCLEAN);
+	volumekit_drop(a, 2);
+	chunk_drop(b);
+	netkit_free(k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -191,6 +229,7 @@ int main(void)
 		cmocka_unit_test(a_damaged_row_counts_for_nothing_until_the_others_have_told),
 		cmocka_unit_test(a_row_that_is_nobody_elses_goes),
 		cmocka_unit_test(an_owner_that_was_away_is_told_of_two_writers_later),
+		cmocka_unit_test(an_owner_that_knows_nothing_yet_takes_the_proof),
 	};
 
 	return suite_run(tests);

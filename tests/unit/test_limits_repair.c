@@ -199,7 +199,7 @@ static void who_lacks_more_than_is_remembered_gets_all_in_the_end(void **state)
 	assert_int_equal(pull_spare(node(k, 1), &a, &k->net->node[0].id), 0);
 	want = pulls_memory(node(k, 1)) - none;
 	netkit_crash(k->net, 1);
-	repairkit_wipe(k, 1);
+	netkit_wipe(k->net, 1);
 	hang_count = 0;
 	k->net->effect = writes_hang;
 	netkit_start(k->net, 1);
@@ -260,7 +260,7 @@ static void a_pair_that_is_compared_for_long_gives_way(void **state)
 
 	(void)state;
 	netkit_crash(k->net, 1);
-	repairkit_wipe(k, 1);
+	netkit_wipe(k->net, 1);
 	hang_count = 0;
 	k->net->effect = writes_hang;
 	k->meddle = count_asked;
@@ -308,7 +308,7 @@ static void few_slots_leases_are_fetched_at_a_time(void **state)
 
 	(void)state;
 	netkit_crash(k->net, 1);
-	repairkit_wipe(k, 1);
+	netkit_wipe(k->net, 1);
 	lost = WIRE_LEASES;
 	lost_count = 0;
 	k->meddle = lose;

@@ -265,7 +265,7 @@ static void who_was_away_in_the_first_round_is_told_who_holds_what(void **state)
 	k->out[3] = true;
 	netkit_run(k->net, 120 * S);
 	for (unsigned int node = 0; node < 3; node++) {
-		repairkit_wipe(k, node);
+		netkit_wipe(k->net, node);
 		netkit_start(k->net, node);
 	}
 	/* before anybody would call a slot complete that nobody has */

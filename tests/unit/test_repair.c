@@ -251,7 +251,7 @@ static void a_lost_disk_is_filled_again_for_hardly_more_than_was_lost(void **sta
 	for (unsigned int i = 0; i < k->chunks; i++)
 		lost += repairkit_owner(k, 2, i) ? k->len : 0;
 	netkit_crash(k->net, 2);
-	repairkit_wipe(k, 2);
+	netkit_wipe(k->net, 2);
 	repairkit_forget(k);
 	netkit_start(k->net, 2);
 	assert_true(repairkit_place(k, 3600 * S));
@@ -280,7 +280,7 @@ static void a_restart_amid_repair_loses_nothing_and_asks_for_nothing_twice(void 
 
 	(void)state;
 	netkit_crash(k->net, 1);
-	repairkit_wipe(k, 1);
+	netkit_wipe(k->net, 1);
 	k->user = &chunks;
 	k->meddle = count_chunks;
 	for (netkit_start(k->net, 1); restarts < 8; restarts++) {
