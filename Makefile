@@ -56,7 +56,7 @@ UNIT_NET := \
 	test_door test_link test_link_frames test_timers $(UNIT_CORE) $(UNIT_MEMBERS) $(UNIT_WHOLE) test_insert \
 	test_fetch_net test_fetch_ask test_confirm test_where test_audit test_chunkserve test_foreign test_shares test_limits_chunks
 UNIT_LOOP    := test_peer test_peer_strangers test_peer_names
-UNIT_FAKED   := test_outgoing
+UNIT_FAKED   := test_outgoing test_publisher test_leasing
 UNIT_PEER    := test_endpoint test_settings test_metrics test_shelf test_peer_disk $(UNIT_LOOP) $(UNIT_FAKED)
 FAULT        := test_peer_power test_power test_disk test_tail test_open test_heal test_collect test_crash
 UNIT_FS := \
@@ -161,10 +161,10 @@ $(addprefix $(B)/tests/unit/,$(UNIT_FAKE)): $(B)/tests/lib/fakedht.o
 $(addprefix $(B)/tests/unit/,$(UNIT_CORE)): $(B)/tests/lib/corekit.o $(B)/libnet.a
 $(addprefix $(B)/tests/unit/,$(UNIT_WHOLE)): $(call objs,tests/lib,netkit volumekit memory_catalogue repairkit) $(B)/libnet.a
 $(addprefix $(B)/tests/unit/,$(UNIT_MEMBERS)): $(call objs,tests/lib,no_machines swarm netkit memory_catalogue) $(B)/libnet.a
+$(addprefix $(B)/tests/unit/,$(UNIT_FAKED)): $(call objs,tests/lib,fakepeer)
 $(TESTS): $(B)/libtest.a
 $(addprefix $(B)/tests/unit/,$(UNIT_FS)) $(B)/tests/fault/test_crash: $(B)/libfs.a
 $(addprefix $(B)/tests/unit/,$(UNIT_LOOP)): $(call objs,tests/lib,peerkit)
-$(addprefix $(B)/tests/unit/,$(UNIT_FAKED)): $(call objs,tests/lib,fakepeer)
 $(addprefix $(B)/tests/unit/,$(UNIT_DHT) $(UNIT_FS) $(UNIT_PEER)) $(addprefix $(B)/tests/fault/,$(FAULT)): $(B)/libpeer.a $(B)/libdht.a $(B)/libnet.a
 $(addprefix $(B)/tests/unit/,$(UNIT_NET)): $(B)/libnet.a
 $(TESTS): $(B)/libchunker.a

@@ -116,6 +116,8 @@ static int bring_volume(struct fs *fs, char *why, size_t why_size)
 static int start_volume(struct fs *fs, bool known, char *why, size_t why_size)
 {
 	struct volume_key key;
+	struct ref newest, kept;
+	uint64_t epoch;
 	int r;
 
 	if (!dht_peer(fs->dht) || fs->options->read_only)
@@ -126,6 +128,11 @@ static int start_volume(struct fs *fs, bool known, char *why, size_t why_size)
 	memcpy(fs->volume, key.key, sizeof(fs->volume));
 	fs->writes = r == 0;
 	volume_key_wipe(&key);
+	/* The last one of an earlier run may not have got there. */
+	if (r == 0)
+		r = tree_get_head(fs->tree, &newest, &epoch, &kept);
+	if (r == 0 && newest.hash != 0)
+		dht_publish(fs->dht, &newest);
 	return r;
 }
 
