@@ -250,9 +250,10 @@ static int open_parts(struct fs *fs, char *why, size_t why_size)
 	if (r < 0)
 		return r;
 	fs->jobs = jobs_new(JOB_THREADS);
+	fs->counts = jobs_new(1);
 	fs->parking = parking_new();
 	fs->known = known_new();
-	if (!fs->jobs || !fs->parking || !fs->known)
+	if (!fs->jobs || !fs->counts || !fs->parking || !fs->known)
 		return -ENOMEM;
 	publish_newest(fs);
 	r = byhash_new(fs, &fs->byhash);
@@ -321,6 +322,7 @@ int fs_close(struct fs *fs)
 	if (fs->parking)
 		parking_end(fs->parking);
 	jobs_free(fs->jobs);
+	jobs_free(fs->counts);
 	parking_free(fs->parking);
 	if (fs->snapshots)
 		snapshots_on_rest(fs->snapshots, NULL, NULL);

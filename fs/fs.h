@@ -45,6 +45,7 @@ struct fs {
 	struct uploads uploads;
 	struct collector *collector;	/* NULL: read-only */
 	struct jobs *jobs;		/* what may take long */
+	struct jobs *counts;		/* ... and what others are not to wait behind: as long as a file is large */
 	struct parking *parking;
 	struct known *known;
 	struct byhash *byhash;

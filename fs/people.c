@@ -31,6 +31,8 @@ struct question {
 	struct job count;
 	struct ref ref;
 	atomic_bool cancelled;
+	atomic_bool counting;	/* it may take long: who is interrupted meanwhile is answered at once */
+	atomic_bool replied;
 	char answer[ADDRESS_TEXT_LEN + 1];
 };
 
@@ -45,9 +47,13 @@ static void question_free(struct parked *p)
 
 static void reply(struct question *q, int r)
 {
-	fuse_req_t req = parked_finish(&q->parked);
-	size_t len = strlen(q->answer);
+	fuse_req_t req;
+	size_t len;
 
+	if (atomic_exchange(&q->replied, true))
+		return;
+	req = parked_finish(&q->parked);
+	len = r < 0 ? 0 : strlen(q->answer);
 	if (r < 0)
 		ops_err(req, r);
 	else if (q->size == 0)
@@ -65,7 +71,7 @@ static void question_cancel(struct parked *p)
 
 	atomic_store(&q->cancelled, true);
 	if ((q->flush.file && file_flush_leave(&q->flush)) ||
-	    snapshots_leave(q->fs->snapshots, &q->snapshot))
+	    snapshots_leave(q->fs->snapshots, &q->snapshot) || atomic_load(&q->counting))
 		reply(q, -EINTR);
 }
 
@@ -111,8 +117,12 @@ static void count(struct job *j)
 	int r;
 
 	waiting_source_init(&source, q->fs->dht, q->fs->cache);
-	r = asks_chunks(q) ? count_chunks(q, &source.source) : count_replicas(q, &source.source);
+	if (atomic_load(&q->cancelled))
+		r = -EINTR;
+	else
+		r = asks_chunks(q) ? count_chunks(q, &source.source) : count_replicas(q, &source.source);
 	reply(q, r == -ENOENT ? -EIO : r);
+	parked_drop(&q->parked);
 }
 
 /* The content is known: q->ref. */
@@ -132,7 +142,11 @@ static void answer(struct question *q)
 		reply(q, 0);
 	} else {
 		q->count.run = count;
-		jobs_post(q->fs->jobs, &q->count);
+		parked_hold(&q->parked);
+		atomic_store(&q->counting, true);
+		if (atomic_load(&q->cancelled))
+			reply(q, -EINTR);
+		jobs_post(q->fs->counts, &q->count);
 	}
 }
 

@@ -3,8 +3,11 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "chunker/index.h"
+
+#define LOOK_NS 50000000	/* whether it is to stop */
 
 struct counting;
 
@@ -32,8 +35,11 @@ static void fetched(struct dht_op *op)
 {
 	struct question *q = op->user;
 
-	if (op->result == 0) {
+	if (op->result == 0)
 		chunk_drop(op->chunk);
+	if (op->result == 0 && atomic_load(q->c->stop))
+		op->result = -EINTR;
+	if (op->result == 0) {
 		op->done = answered;
 		dht_replicas(q->c->dht, op);
 	} else {
@@ -46,7 +52,7 @@ static void answered(struct dht_op *op)
 	struct question *q = op->user;
 	struct counting *c = q->c;
 
-	if (op->result == -ENODATA && !q->fetched) {
+	if (op->result == -ENODATA && !q->fetched && !atomic_load(c->stop)) {
 		q->fetched = true;
 		op->done = fetched;
 		dht_lookup(c->dht, op);
@@ -66,6 +72,26 @@ static void answered(struct dht_op *op)
 	pthread_mutex_unlock(&c->lock);
 }
 
+/* With the lock: until a question is answered, or for a moment.  When it is to stop, who asks is called back. */
+static void wait_answer(struct counting *c)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += LOOK_NS;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	pthread_cond_timedwait(&c->free, &c->lock, &until);
+	if (!atomic_load(c->stop))
+		return;
+	/* Again each time: one may have been between two operations. */
+	for (unsigned int i = 0; i < REPLICAS_AT_ONCE; i++)
+		if (c->question[i].used)
+			dht_cancel(&c->question[i].op);
+}
+
 static int ask(struct counting *c, enum kind kind, const struct address *a)
 {
 	struct question *q = c->question;
@@ -73,7 +99,7 @@ static int ask(struct counting *c, enum kind kind, const struct address *a)
 
 	pthread_mutex_lock(&c->lock);
 	while (c->under_way == REPLICAS_AT_ONCE)
-		pthread_cond_wait(&c->free, &c->lock);
+		wait_answer(c);
 	rc = c->error;
 	if (rc == 0 && atomic_load(c->stop))
 		rc = -EINTR;
@@ -91,14 +117,15 @@ static int ask(struct counting *c, enum kind kind, const struct address *a)
 	return rc;
 }
 
-/* No bound but the one of each question: they end in time. */
 static int settle(struct counting *c, int rc)
 {
 	pthread_mutex_lock(&c->lock);
 	while (c->under_way > 0)
-		pthread_cond_wait(&c->free, &c->lock);
+		wait_answer(c);
 	pthread_mutex_unlock(&c->lock);
-	return rc < 0 ? rc : c->error;
+	if (rc == 0)
+		rc = c->error;
+	return rc == -ECANCELED || (rc == 0 && atomic_load(c->stop)) ? -EINTR : rc;
 }
 
 int replicas_count(struct dht *d, struct source *source, const struct ref *ref, const atomic_bool *stop, struct replicas *out)
@@ -106,6 +133,7 @@ int replicas_count(struct dht *d, struct source *source, const struct ref *ref, 
 	struct counting *c = calloc(1, sizeof(*c));
 	bool file = ref->kind == KIND_DATA || ref->kind == KIND_INDEX;
 	struct index_cursor *cursor = c && file ? index_cursor_new(source, ref) : NULL;
+	pthread_condattr_t clock;
 	struct extent e;
 	int rc = c && (cursor || !file) ? 0 : -ENOMEM;
 
@@ -115,7 +143,10 @@ int replicas_count(struct dht *d, struct source *source, const struct ref *ref, 
 		c->stop = stop;
 		c->out = out;
 		pthread_mutex_init(&c->lock, NULL);
-		pthread_cond_init(&c->free, NULL);
+		pthread_condattr_init(&clock);
+		pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+		pthread_cond_init(&c->free, &clock);
+		pthread_condattr_destroy(&clock);
 	}
 	if (rc == 0)
 		rc = ask(c, (enum kind)ref->kind, &ref->address);

@@ -409,10 +409,13 @@ static void an_errand_that_was_ended_brings_nothing(void **state)
 static void a_reader_is_told_why(void **state)
 {
 	struct kit *k = *state;
+	struct errand e;
 	struct head h;
 
 	fakepeer_auto(k->fake.peer, with_blob);
-	assert_int_equal(head_newest(k->fake.peer, k->volume.key, 100, &h), -EIO);
+	errand_init(&e, k->fake.peer);
+	assert_int_equal(head_newest(&e, k->volume.key, 100, &h), -EIO);
+	errand_free(&e);
 }
 
 int main(void)
