@@ -414,7 +414,7 @@ static void a_reader_is_told_why(void **state)
 
 	fakepeer_auto(k->fake.peer, with_blob);
 	errand_init(&e, k->fake.peer);
-	assert_int_equal(head_newest(&e, k->volume.key, 100, &h), -EIO);
+	assert_int_equal(head_newest(&e, peer_ring(k->fake.peer), k->volume.key, 100, &h), -EIO);
 	errand_free(&e);
 }
 
