@@ -17,6 +17,8 @@
 #define FRESH_AT_ONCE	4096u	/* addresses read from the shelf at a time */
 #define SEQ_SHIFT	32u	/* a number: the head that the store began with, then how many of this slot came since */
 
+#define TELL_MS		200u
+
 /* One lease on its way. */
 struct making {
 	struct list link;
@@ -34,9 +36,14 @@ struct leasing {
 	void (*log)(void *arg, int priority, const char *text);
 	void *log_arg;
 	pthread_t thread;
-	pthread_mutex_t round;		/* one round, or one leasing_keep(), at a time */
 	pthread_mutex_t lock;		/* covers all that follows */
 	pthread_cond_t changed;
+	bool in_round;			/* one round, or one leasing_keep(), at a time */
+	dht_tell *tell;			/* whoever asked for it, or NULL, ... */
+	void *tell_arg;
+	struct dht_progress progress;
+	uint64_t tell_at_ms;		/* ... and is asked then whether to go on */
+	bool given_up;			/* no */
 	struct list making;
 	unsigned int count;
 	unsigned int last_slot;		/* for which one was made in this round */
@@ -74,6 +81,83 @@ static void made(struct peer_ask *a)
 	pthread_cond_broadcast(&l->changed);
 	pthread_mutex_unlock(&l->lock);
 	making_free(m);
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* Under the lock.  What is under way is here already, and goes on after the next start. */
+static void cancel_all(struct leasing *l)
+{
+	for (struct list *at = l->making.next; at != &l->making; at = at->next)
+		peer_cancel(&list_item(at, struct making, link)->ask);
+}
+
+/* With the lock, which is given up for the call. */
+static void ask_whether(struct leasing *l)
+{
+	struct dht_progress p = l->progress;
+	bool go_on;
+
+	if (!l->tell || l->given_up || now_ms() < l->tell_at_ms)
+		return;
+	pthread_mutex_unlock(&l->lock);
+	go_on = l->tell(l->tell_arg, &p);
+	pthread_mutex_lock(&l->lock);
+	l->tell_at_ms = now_ms() + TELL_MS;
+	if (go_on)
+		return;
+	l->given_up = true;
+	cancel_all(l);
+}
+
+/* Under the lock. */
+static void wait_a_while(struct leasing *l)
+{
+	uint64_t at = now_ms() + TELL_MS;
+	struct timespec until = { .tv_sec = (time_t)(at / 1000), .tv_nsec = (long)(at % 1000) * 1000000 };
+
+	pthread_cond_timedwait(&l->changed, &l->lock, &until);
+}
+
+/* With the lock. */
+static void await_change(struct leasing *l)
+{
+	if (l->tell && !l->given_up)
+		wait_a_while(l);
+	else
+		pthread_cond_wait(&l->changed, &l->lock);
+	ask_whether(l);
+}
+
+/* False: whoever asks for it does not want to wait for the one before. */
+static bool round_begin(struct leasing *l, dht_tell *tell, void *arg)
+{
+	const struct dht_progress none = { 0 };
+	bool go_on = true;
+
+	pthread_mutex_lock(&l->lock);
+	while (l->in_round && go_on) {
+		wait_a_while(l);
+		pthread_mutex_unlock(&l->lock);
+		go_on = !tell || tell(arg, &none);
+		pthread_mutex_lock(&l->lock);
+	}
+	if (go_on) {
+		l->in_round = true;
+		l->tell = tell;
+		l->tell_arg = arg;
+		l->tell_at_ms = 0;
+		l->progress = none;
+		l->given_up = false;
+	}
+	pthread_mutex_unlock(&l->lock);
+	return go_on;
 }
 
 /* Of the lease that is here; 0: none. */
@@ -120,9 +204,10 @@ static int make(struct leasing *l, unsigned int slot, struct address *addresses,
 	};
 	list_init(&m->link);
 	pthread_mutex_lock(&l->lock);
-	while (l->count >= LEASING_AT_ONCE && !l->stopping)
-		pthread_cond_wait(&l->changed, &l->lock);
-	if (l->stopping) {
+	ask_whether(l);
+	while (l->count >= LEASING_AT_ONCE && !l->stopping && !l->given_up)
+		await_change(l);
+	if (l->stopping || l->given_up) {
 		rc = -ECANCELED;
 	} else {
 		list_append(&l->making, &m->link);
@@ -140,19 +225,21 @@ static void await(struct leasing *l, unsigned int n)
 {
 	pthread_mutex_lock(&l->lock);
 	while (l->count > n)
-		pthread_cond_wait(&l->changed, &l->lock);
+		await_change(l);
 	pthread_mutex_unlock(&l->lock);
 }
 
-/* The end of a round: what of it failed. */
-static int settle(struct leasing *l, int rc)
+/* What of the round failed. */
+static int round_end(struct leasing *l, int rc)
 {
 	await(l, 0);
-	l->last_slot = RING_SLOTS;
 	pthread_mutex_lock(&l->lock);
+	l->last_slot = RING_SLOTS;
 	if (rc == 0)
-		rc = l->failed;
+		rc = l->given_up ? -ECANCELED : l->failed;
 	l->failed = 0;
+	l->in_round = false;
+	pthread_cond_broadcast(&l->changed);
 	pthread_mutex_unlock(&l->lock);
 	return rc;
 }
@@ -248,19 +335,16 @@ static int step(struct leasing *l, struct address *from, struct address *fresh)
 
 static int do_round(struct leasing *l, dht_tell *tell, void *arg)
 {
-	struct address from = { .b = { 0 } }, *fresh = malloc(FRESH_AT_ONCE * sizeof(*fresh));
-	struct dht_progress p = { 0 };
-	int rc = fresh ? 1 : -ENOMEM;
+	struct address from = { .b = { 0 } }, *fresh;
+	int rc;
 
-	pthread_mutex_lock(&l->round);
-	while (rc > 0) {
+	if (!round_begin(l, tell, arg))
+		return -ECANCELED;
+	fresh = malloc(FRESH_AT_ONCE * sizeof(*fresh));
+	rc = fresh ? 1 : -ENOMEM;
+	while (rc > 0)
 		rc = step(l, &from, fresh);
-		p.chunks++;
-		if (rc > 0 && tell && !tell(arg, &p))
-			rc = -ECANCELED;
-	}
-	rc = settle(l, rc);
-	pthread_mutex_unlock(&l->round);
+	rc = round_end(l, rc);
 	free(fresh);
 	pthread_mutex_lock(&l->lock);
 	l->error = rc;
@@ -320,20 +404,21 @@ static int keep_slot(struct leasing *l, unsigned int slot, bool (*wanted)(void *
 int leasing_keep(struct leasing *l, bool (*wanted)(void *arg, const struct address *a), void *arg, bool dry_run,
     dht_tell *tell, void *tell_arg, struct dht_gc_count *out)
 {
-	struct dht_progress p = { .total = RING_SLOTS };
 	int rc = 0;
 
 	*out = (struct dht_gc_count){ 0 };
-	pthread_mutex_lock(&l->round);
+	if (!round_begin(l, tell, tell_arg))
+		return -ECANCELED;
 	for (unsigned int slot = 0; rc == 0 && slot < RING_SLOTS; slot++) {
 		rc = keep_slot(l, slot, wanted, arg, dry_run, out);
-		p.done = slot + 1;
-		if (rc == 0 && slot % 256 == 0 && tell && !tell(tell_arg, &p))
+		pthread_mutex_lock(&l->lock);
+		l->progress = (struct dht_progress){ .done = slot + 1, .total = RING_SLOTS };
+		ask_whether(l);
+		if (rc == 0 && l->given_up)
 			rc = -ECANCELED;
+		pthread_mutex_unlock(&l->lock);
 	}
-	rc = settle(l, rc);
-	pthread_mutex_unlock(&l->round);
-	return rc;
+	return round_end(l, rc);
 }
 
 int leasing_open(struct peer *peer, struct store *store, const struct volume_key *volume, void (*log)(void *arg, int priority, const char *text),
@@ -355,7 +440,6 @@ int leasing_open(struct peer *peer, struct store *store, const struct volume_key
 	l->log_arg = arg;
 	l->last_slot = RING_SLOTS;
 	list_init(&l->making);
-	pthread_mutex_init(&l->round, NULL);
 	pthread_mutex_init(&l->lock, NULL);
 	pthread_condattr_init(&clock);
 	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
@@ -375,9 +459,7 @@ void leasing_stop(struct leasing *l)
 	pthread_mutex_lock(&l->lock);
 	l->stopping = true;
 	pthread_cond_broadcast(&l->changed);
-	/* They are here already, and go on after the next start. */
-	for (struct list *at = l->making.next; at != &l->making; at = at->next)
-		peer_cancel(&list_item(at, struct making, link)->ask);
+	cancel_all(l);
 	pthread_mutex_unlock(&l->lock);
 	pthread_join(l->thread, NULL);
 }
@@ -387,7 +469,6 @@ void leasing_close(struct leasing *l)
 	assert(l->count == 0);
 	pthread_cond_destroy(&l->changed);
 	pthread_mutex_destroy(&l->lock);
-	pthread_mutex_destroy(&l->round);
 	sodium_munlock(&l->volume, sizeof(l->volume));
 	free(l);
 }

@@ -27,7 +27,7 @@ int leasing_open(struct peer *p, struct store *store, const struct volume_key *v
 void leasing_stop(struct leasing *l);
 void leasing_close(struct leasing *l);
 
-/** leasing_now(l, tell, arg): lease all that is fresh.  Blocks.  0, -ECANCELED, or what the last slot that failed said. */
+/** leasing_now(l, tell, arg): lease all that is fresh.  Blocks, also where a round is under way, until tell() says that it is enough.  0, -ECANCELED, or what the last slot that failed said. */
 int leasing_now(struct leasing *l, dht_tell *tell, void *arg);
 
 /** leasing_keep(l, wanted, arg, dry_run, tell, tell_arg, out): leave out of all leases what wanted(arg, a) denies.  Blocks.  ${dry_run}: only count.

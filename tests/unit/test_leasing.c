@@ -18,6 +18,8 @@ struct kit {
 
 static int bad_slot;			/* of which leases fail; -1: none */
 
+static bool dead_ring;
+
 static int reply(struct peer_ask *a)
 {
 	struct address ring;
@@ -25,6 +27,8 @@ static int reply(struct peer_ask *a)
 
 	memset(&ring, 7, sizeof(ring));
 	assert_int_equal(lease_read(a->command.blob->data, a->command.blob->len, &ring, &l), 0);
+	if (dead_ring)
+		return FAKEPEER_LEAVE;
 	return l.slot == bad_slot ? -EBUSY : 0;
 }
 
@@ -48,6 +52,7 @@ static int setup(void **state)
 	char why[256];
 
 	bad_slot = -1;
+	dead_ring = false;
 	fakepeer_begin(&k->fake);
 	assert_int_equal(volume_key_open(k->fake.files.dir, &k->volume, why, sizeof(why)), 0);
 	start(k);
@@ -176,6 +181,31 @@ static void what_fails_stays_fresh_and_holds_up_no_other_slot(void **state)
 	expect(k, 4, 0, 2);
 	expect(k, 6, 0, 2);
 	bad_slot = -1;
+	assert_int_equal(leasing_now(k->l, NULL, NULL), 0);
+	assert_int_equal(fresh(k), 0);
+}
+
+static bool three_times(void *arg, const struct dht_progress *p)
+{
+	unsigned int *times = arg;
+
+	(void)p;
+	return ++*times < 3;
+}
+
+static void whoever_waits_for_a_dead_ring_can_give_up(void **state)
+{
+	struct kit *k = *state;
+	unsigned int times = 0;
+
+	dead_ring = true;
+	for (unsigned int slot = 0; slot < 2 * LEASING_AT_ONCE; slot++)
+		add(k, slot, 0, 1);
+	assert_int_equal(leasing_now(k->l, three_times, &times), -ECANCELED);
+	assert_int_equal(times, 3);
+	assert_int_equal(fakepeer_cancelled(k->fake.peer), LEASING_AT_ONCE);
+	assert_int_equal(fresh(k), 2 * LEASING_AT_ONCE);
+	dead_ring = false;
 	assert_int_equal(leasing_now(k->l, NULL, NULL), 0);
 	assert_int_equal(fresh(k), 0);
 }
@@ -312,6 +342,7 @@ int main(void)
 		TEST(a_lease_grows),
 		TEST(a_slot_with_more_than_is_read_at_a_time_has_all_in_its_lease),
 		TEST(what_fails_stays_fresh_and_holds_up_no_other_slot),
+		TEST(whoever_waits_for_a_dead_ring_can_give_up),
 		TEST(one_slot_too_full_holds_up_no_other),
 		TEST(what_is_fresh_is_so_after_a_restart),
 		TEST(leases_of_a_restored_volume_come_after_those_before),
