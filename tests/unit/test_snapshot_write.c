@@ -8,6 +8,7 @@
 
 #include "chunker/index.h"
 #include "fs/snapshot_write.h"
+#include "fs/unpack.h"
 #include "tests/lib/chunkset.h"
 
 #define DIRS	40u
@@ -401,6 +402,68 @@ static void only_the_changed_path_is_written(void **state)
 	assert_true(set.gets <= 11);
 }
 
+static void count_names(void *arg, uint64_t done, uint64_t total)
+{
+	assert_true(done <= total);
+	*(uint64_t *)arg = done;
+}
+
+/* What is written of the tree when nothing is known of older directories; held. */
+static void write_anew(struct written *w)
+{
+	struct tree_reader *r = reader();
+
+	write_tree(r, true, w);
+	tree_reader_close(r);
+}
+
+static void a_tree_that_was_unpacked_is_the_one_that_was_written(void **state)
+{
+	const unsigned int rounds = getenv("SOAK") ? 300 : 20;
+
+	for (unsigned int i = 0; i < rounds; i++) {
+		struct written before, after;
+		struct tree_reader *r;
+		uint64_t names = 0;
+
+		for (unsigned int n = 0; n < 300; n++)
+			some_change();
+		write_anew(&before);
+		tree_test_teardown(state);
+		memset(dirs, 0, sizeof(dirs));
+		dirs[0] = TREE_ROOT;
+		assert_int_equal(tree_test_setup(state), 0);
+
+		assert_int_equal(unpack_tree(t, &set.source, &before.root, count_names, &names), 0);
+		assert_true(names > 0);
+		write_anew(&after);
+		assert_memory_equal(&before.root.ref, &after.root.ref, sizeof(struct ref));
+		assert_int_equal(before.root.mode, after.root.mode);
+		assert_int_equal(before.root.xattrs_len, after.root.xattrs_len);
+		/* Nothing of it counts as changed, and it can go on. */
+		r = reader();
+		assert_int_equal(check_below(r, TREE_ROOT, &before.root.ref), names);
+		tree_reader_close(r);
+		snapshot_written_free(&before);
+		snapshot_written_free(&after);
+	}
+}
+
+static void what_nobody_has_is_not_unpacked(void **state)
+{
+	struct written w;
+	uint64_t names = 0;
+
+	make(make(TREE_ROOT, "a", DIR_MODE), "file", FILE_MODE);
+	write_anew(&w);
+	tree_test_teardown(state);
+	assert_int_equal(tree_test_setup(state), 0);
+	chunkset_free(&set);
+	chunkset_init(&set);
+	assert_int_equal(unpack_tree(t, &set.source, &w.root, count_names, &names), -ENOENT);
+	snapshot_written_free(&w);
+}
+
 static void the_root_s_own_attributes_are_in_it(void **state)
 {
 	struct inode in = { .mode = 0700, .ctime = at(5) }, out;
@@ -428,6 +491,8 @@ int main(void)
 		TEST(the_same_tree_has_the_same_address_however_it_was_made),
 		TEST(a_new_empty_directory_and_one_that_was_moved_are_there),
 		TEST(only_the_changed_path_is_written),
+		TEST(a_tree_that_was_unpacked_is_the_one_that_was_written),
+		TEST(what_nobody_has_is_not_unpacked),
 		TEST(the_root_s_own_attributes_are_in_it),
 	};
 
