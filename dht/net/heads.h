@@ -29,7 +29,8 @@
  *	- it answered for the slot itself under the table before, and a majority of the owners of then, itself among them,
  *	  has told what it has.  Members that have left or were evicted are not waited for; or
  *	- everyone has told who can know: all owners of now and before, and HEAD_WALK members on the walk.
- * Who may have been an owner before and lost its disk (a new store, see ${fresh}) needs k + 1 others.
+ * Who may have been an owner before and lost its disk (a new store, see ${fresh}) needs k + 1 others; whose key has just been made
+ * has never been one.  So with R = 3 one owner may be down for good when another one comes in its place.
  *
  * Bounds: HEAD_VOLUMES_MAX rows a slot, of those who swap by shares.h, each HEAD_HISTORY heads.
  */

@@ -358,8 +358,8 @@ static void first_table(struct node *n)
 	p->founder = p->founder && placement(n)->members == 1 && placement_complete(n, 0);
 	if (p->founder)
 		memset(&p->count, 0xff, sizeof(p->count));
-	p->fresh = p->fresh && !p->founder;
-	if (p->founder)
+	p->fresh = p->fresh && !p->founder && !n->options.newborn;
+	if (p->founder || n->options.newborn)
 		slots_save(n, 0);
 }
 

@@ -39,6 +39,7 @@ struct node_options {
 	 * met one who knows the ring (membership.h, rooted); while it waits it says so in the log. */
 	const char *const *seeds;
 	uint64_t instance, generation;
+	bool newborn;				/* its key was made just now: it has never been a member, so it has forgotten nothing */
 	uint64_t seed;				/* of its random choices: jitter, probe order */
 	struct catalogue *catalogue;
 	struct member_table *records;		/* shared by the nodes of one process, or NULL; must outlive them */

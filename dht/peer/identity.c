@@ -117,7 +117,8 @@ int identity_open(const char *dir, struct identity **out, char *why, size_t why_
 	rc = read_generation(dir, &i->generation, why, why_size);
 	if (rc == 0)
 		rc = read_key(path, i, why, why_size);
-	if (rc == -ENOENT)
+	i->made = rc == -ENOENT;
+	if (i->made)
 		rc = make_key(path, i, why, why_size);
 	if (rc < 0) {
 		identity_free(i);

@@ -8,6 +8,7 @@
 #ifndef DHT_PEER_IDENTITY_H
 #define DHT_PEER_IDENTITY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,7 @@ struct identity {
 	uint8_t key[MEMBER_KEY];
 	uint64_t generation;		/* the store's id: a store that was made anew is known for it */
 	uint64_t instance;		/* random */
+	bool made;			/* its key was made just now: nobody has heard of it before */
 	uint8_t secret[MEMBER_SECRET];
 	uint8_t noise_secret[NOISE_KEY];	/* follows from the secret; the handshake ties it to the key */
 };

@@ -148,7 +148,7 @@ static int joins(const char *const *join, char ***out, char *why, size_t why_siz
 static int make_node(struct peer *p, const struct peer_options *o, char *why, size_t why_size)
 {
 	struct node_options n = {
-		.file = &p->file, .weight = (uint8_t)o->weight, .zone = o->zone, .instance = p->identity->instance,
+		.file = &p->file, .newborn = p->identity->made, .weight = (uint8_t)o->weight, .zone = o->zone, .instance = p->identity->instance,
 		.generation = p->identity->generation, .catalogue = shelf_catalogue(p->shelf), .volume_max = o->volume_max,
 	};
 	char **seeds;

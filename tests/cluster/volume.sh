@@ -14,8 +14,8 @@ answered() { grep -q -- "$1" "$TEST_DIR/.said"; }
 tree() {
 	(cd "$1" && find . -path ./by-hash -prune -o -path . -o -printf '%p %y %m %U %G %s %n %T@ %l\n' | sort)
 }
-# A follower does not know how many names a file has.
-unlinked() { awk '{ $7 = "-"; print }'; }
+# A follower does not show set-id bits, nor how many names a file has.
+unlinked() { awk '{ $3 = substr($3, length($3) - 2); $7 = "-"; print }'; }
 contents() { (cd "$1" && find . -path ./by-hash -prune -o -type f -exec sha256sum {} + | sort); }
 
 ok 'a ring is made' ring_create

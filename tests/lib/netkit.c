@@ -432,6 +432,7 @@ void netkit_start(struct netkit *k, unsigned int i)
 	};
 
 	assert(!n->node);
+	o.newborn = n->newborn && n->starts == 1;
 	n->stopped = false;
 	if (n->seeds[0])
 		memcpy(seeds, n->seeds, sizeof(n->seeds));

@@ -27,6 +27,7 @@ struct netkit_node {
 	uint8_t weight;			/* 0: 1 */
 	const char *zone;
 	const char *seeds[4];		/* none: the first node, for all but the first */
+	bool newborn;			/* its first start knows that it is the first */
 };
 
 struct netkit {

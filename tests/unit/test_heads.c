@@ -593,6 +593,38 @@ static void an_owner_that_lost_its_disk_asks_all_others(void **state)
 	netkit_free(k);
 }
 
+static void who_is_new_comes_in_the_place_of_one_who_is_lost(void **state)
+{
+	struct netkit *k = netkit_new(4, 16);
+	struct volumekit v[8];
+	struct chunk *newest[8];
+	unsigned int shared = 0;
+
+	(void)state;
+	for (unsigned int i = 0; i < 3; i++)
+		netkit_start(k, i);
+	assert_true(netkit_settle(k));
+	for (unsigned int i = 0; i < 8; i++) {
+		volumekit_make(k, 160 + i, &v[i]);
+		newest[i] = volumekit_head(&v[i], 1, NULL, 1);
+		assert_int_equal(swap(k, 2, &v[i], newest[i], NULL), 0);
+	}
+	netkit_crash(k, 2);
+	netkit_run(k, 30 * S);
+	k->node[3].newborn = true;
+	netkit_start(k, 3);
+	netkit_run(k, 60 * S);
+	for (unsigned int i = 0; i < 8; i++) {
+		shared += netkit_owns(k, 3, ring_slot(&v[i].id)) &&
+		    !(netkit_owns(k, 0, ring_slot(&v[i].id)) && netkit_owns(k, 1, ring_slot(&v[i].id)));
+		assert_int_equal(ask(k, 3, &v[i], newest[i]), 0);
+	}
+	/* Of these one other owner is left, and he is enough. */
+	assert_true(shared > 0);
+	volumekit_drop(newest, 8);
+	netkit_free(k);
+}
+
 static void who_has_met_nobody_decides_nothing(void **state)
 {
 	struct netkit *k = netkit_new(2, 14);
@@ -757,6 +789,7 @@ int main(void)
 		cmocka_unit_test(heads_survive_a_change_of_all_their_owners),
 		cmocka_unit_test(a_new_owner_says_nothing_before_it_knows),
 		cmocka_unit_test(an_owner_that_lost_its_disk_asks_all_others),
+		cmocka_unit_test(who_is_new_comes_in_the_place_of_one_who_is_lost),
 		cmocka_unit_test(who_has_met_nobody_decides_nothing),
 		cmocka_unit_test(an_ended_volume_has_no_heads),
 		cmocka_unit_test(a_slot_has_room_for_so_many_volumes),
