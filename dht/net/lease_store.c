@@ -163,6 +163,24 @@ static void storing_free(struct node *n, struct lease_storing *s)
 	free(s);
 }
 
+/* Mostly all is here, or is about to be: some are enough to tell. */
+static void look_for_lacking(struct node *n, const struct lease_storing *s)
+{
+	struct catalogue *c = n->options.catalogue;
+	uint32_t some = s->changed_count < LEASE_LOOK ? s->changed_count : LEASE_LOOK;
+
+	if (!s->row.blob || !placement_mine(n, s->row.slot))
+		return;
+	for (uint32_t i = 0; i < some; i++) {
+		unsigned int states = c->state(c, &s->changed[i]);
+
+		if (!(states & STATE_ANY) && c->leased(c, &s->changed[i])) {
+			repair_lacks(n, s->row.slot);
+			return;
+		}
+	}
+}
+
 static void stored(struct node *n, struct work *w, const struct event *e)
 {
 	struct lease_storing *s = list_item(w, struct lease_storing, work);
@@ -176,6 +194,8 @@ static void stored(struct node *n, struct work *w, const struct event *e)
 		node_log(n, LOG_ERR, "a lease can't be stored: error %d", -result);
 	else
 		leases_changed(n, s->changed, s->changed_count);
+	if (!result)
+		look_for_lacking(n, s);
 	/* Its volume ended meanwhile, and the sweep may have passed already. */
 	if (!result && s->row.blob && end)
 		lease_sweep_again(n);

@@ -138,6 +138,7 @@
 #define DELETES_MAX	     64u	/* under way at a time */
 #define TOUCHED_MAX	     (22u << 20)	/* bytes to remember the touches of one epoch: 11 million, 530 a second; beyond, all is kept */
 #define LEASE_ADDRESSES_MAX  65536u	/* in one slot of one volume: 64 TiB a volume; 2 MiB to collect */
+#define LEASE_LOOK	     256u	/* addresses new in a lease that are looked at, whether they are here: a millisecond */
 #define LEASE_VOLUMES_MAX    1024u	/* with a lease in one slot: counted when one comes anew */
 #define LEASE_WARN_EVERY     (60u * S)	/* between two lines in the log on leases of one number: a peer may send them without end */
 #define LEASES_COLLECTED_MAX 8u		/* leases of more than one part that come in at a time: 16 MiB */

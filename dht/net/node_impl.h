@@ -236,6 +236,8 @@ void fetch_command(struct node *n, const struct command *c);		/* fetch.c: FETCH,
 void lease_command(struct node *n, const struct command *c);		/* lease.c: LEASE, RETIRE */
 void head_command(struct node *n, const struct command *c);		/* heads.c: HEAD, SWAP */
 void repair_command(struct node *n, const struct command *c);		/* repair.c: REPAIR */
+/** repair_lacks(n, slot): a lease holds what should be here and is not: its other owners are compared with soon (REPAIR_AGAIN). */
+void repair_lacks(struct node *n, unsigned int slot);
 void leave_command(struct node *n, const struct command *c);		/* rebalance.c: LEAVE; DRAIN by membership */
 /** rebalance_holds(n, slot): not ours any more, but its new owners may not have all of it yet: we go on answering for it
  * (rebalance.c). */

@@ -160,6 +160,20 @@ void repair_command(struct node *n, const struct command *c)
 	command_result(n, c->ticket, 0);
 }
 
+void repair_lacks(struct node *n, unsigned int slot)
+{
+	struct peer *owner[RING_REPLICAS_MAX];
+	unsigned int owners = n->repair && placement_mine(n, slot) ? placement_owners(n, slot, owner) : 0;
+	uint64_t at = n->now + node_jitter(n, REPAIR_AGAIN);
+
+	for (unsigned int i = 0; i < owners; i++) {
+		struct pair *pair = repair_pair(n, &owner[i]->id);
+
+		if (pair && pair->due > at && pair->due != UINT64_MAX)
+			repair_due(n, pair, at);
+	}
+}
+
 void repair_compared(struct node *n, const struct address *id)
 {
 	struct pair *pair = repair_pair(n, id);
