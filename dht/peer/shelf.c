@@ -355,11 +355,14 @@ err:
 static int put_closed(struct shelf *s)
 {
 	struct shelf_meta m = s->meta;
+	struct shelf_totals t;
 	MDB_txn *txn;
 	int rc = shelf_grow(s, 16);
 
 	store_mark(s->store, &m.mark);
-	m.closed = true;
+	shelf_totals(s, &t);
+	/* Whoever put something there without a word here, or took it away. */
+	m.closed = !s->behind && t.records == m.mark.chunks;
 	if (rc == 0)
 		rc = shelf_error(mdb_txn_begin(s->env, NULL, 0, &txn));
 	if (rc < 0)
@@ -382,7 +385,7 @@ int shelf_close(struct shelf *s)
 	if (s->env && rc == 0) {
 		/* Where its end is that of a block, and stays so. */
 		rc = store_sync_wait(s->store, store_sync_start(s->store));
-		rc = rc == 0 && !s->behind ? put_closed(s) : rc;
+		rc = rc == 0 ? put_closed(s) : rc;
 	}
 	for (unsigned int i = 0; i < s->idle_count; i++)
 		mdb_txn_abort(s->idle[i]);

@@ -67,7 +67,8 @@ struct shelf_adoption {
 int shelf_adopt(struct shelf *s, struct shelf_adoption *at, bool (*busy)(void *arg, const struct address *a), void *arg);
 
 struct shelf_totals {
-	uint64_t owned, foreign, cached;	/* records */
+	uint64_t records;
+	uint64_t owned, foreign, cached;	/* of these */
 	uint64_t cached_bytes, foreign_bytes;	/* stored, about */
 	uint64_t leases, leased;		/* leases here; addresses in them */
 	uint64_t fresh;				/* of the volume that is written here, and in no lease of it yet */

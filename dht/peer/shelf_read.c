@@ -520,6 +520,7 @@ void shelf_totals(struct shelf *s, struct shelf_totals *out)
 	out->cached_bytes = s->meta.bytes[SHELF_CACHED];
 	out->foreign_bytes = s->meta.bytes[SHELF_FOREIGN] + s->meta.bytes[SHELF_BOTH];
 	pthread_mutex_unlock(&s->lock);
+	out->records = rows_of[SHELF_OWNED] + rows_of[SHELF_FOREIGN] + rows_of[SHELF_BOTH] + rows_of[SHELF_CACHED];
 	out->owned = rows_of[SHELF_OWNED] + rows_of[SHELF_BOTH];
 	out->fresh = rows_of[SHELF_FRESHS];
 	out->foreign = rows_of[SHELF_FOREIGN] + rows_of[SHELF_BOTH];
