@@ -36,7 +36,7 @@ FS := \
 PROGRAM := control/wire control/channel control/call control/store control/server program/log program/size program/process program/progress program/home program/config
 PEER := \
 	identity keyfile bridge endpoint resolve conn dial listen tables ask loop peer \
-	settings joining shelf shelf_read shelf_write shelf_lease shelf_fresh shelf_compare \
+	settings joining shelf shelf_read shelf_write shelf_lease shelf_fresh shelf_sum shelf_compare \
 	packed disk disk_work disk_commit disk_keep \
 	volume errand outgoing leasing publisher
 UNIT_CHUNKER := \

@@ -2,9 +2,10 @@
  * catalogue: what a node knows of its own disk, answered at once: an index, in memory or mapped.  The node reads
  * it here, and changes it by effects (node.h); a change is visible when its EVENT_DONE has come in.
  *
- * Rows and leases are given as they were saved, or not at all: each has a sum.  One that does not fit it (bits flipped, a write that
- * was torn) is set aside when the store is opened, and then the store has a new generation: whoever has forgotten a row must not
- * count as one who knows (which slots are complete, which heads count).  One that is found bad later ends the process.
+ * Rows and leases are given as they were saved, or not at all: each has a sum.  Where one does not fit it when the store is opened (bits
+ * flipped, a write that was torn), all of them are given up, by a person, and with them what they said of this node's knowledge: which
+ * slots are complete, which heads count.  Whoever has forgotten a row must not count as one who knows.  One that is found bad
+ * later is not given, and none of them after the next start.
  */
 #ifndef DHT_NET_CATALOGUE_H
 #define DHT_NET_CATALOGUE_H

@@ -13,7 +13,7 @@
 
 #include "chunker/bytes.h"
 
-#define FORMAT	    1
+#define FORMAT	    2
 #define MAP_SIZE    ((size_t)128 << 30)	/* address space only: 6e8 records */
 #define READERS_MAX 128
 #define GROW	    ((uint64_t)1 << 20)	/* bytes that the file grows by at least; they take nothing on the disk */
@@ -275,6 +275,8 @@ static int open_tables(struct opening *o, struct store_mark *then, bool *closed)
 		rc = load_meta(o, txn, now.id);
 	if (rc == 0)
 		rc = shelf_load_own(s, txn);
+	if (rc == 0)
+		rc = shelf_check_sums(s, txn);
 	*then = s->meta.mark;
 	*closed = s->meta.closed;
 	s->meta.closed = false;

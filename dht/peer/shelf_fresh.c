@@ -269,18 +269,7 @@ int shelf_unconfirmed(struct shelf *s, struct address *cursor, size_t n, struct 
 
 struct chunk *shelf_lease(struct shelf *s, const struct address *volume, unsigned int slot)
 {
-	uint8_t at[SHELF_LEASE_KEY] = { 0 };
-	MDB_val key = shelf_value(at, sizeof(at)), value;
-	struct chunk *blob = NULL;
-	MDB_txn *txn;
-
-	shelf_lease_key(slot, volume, at);
-	if (shelf_reader(s, &txn) < 0)
-		return NULL;
-	if (mdb_get(txn, s->table[SHELF_LEASES], &key, &value) == 0 && value.mv_size > SHELF_LEASE_HEAD)
-		blob = chunk_copy((const uint8_t *)value.mv_data + SHELF_LEASE_HEAD, value.mv_size - SHELF_LEASE_HEAD);
-	shelf_reader_end(s, txn);
-	return blob;
+	return s->catalogue.lease(&s->catalogue, volume, slot);
 }
 
 static int read_pages(MDB_cursor *cursor, const uint8_t *lease, struct address *out, uint32_t room, uint32_t *count)
@@ -309,6 +298,7 @@ int shelf_lease_list(struct shelf *s, const struct address *volume, unsigned int
 	MDB_val key = shelf_value(at, sizeof(at)), value;
 	MDB_cursor *cursor;
 	uint32_t room = 0;
+	uint64_t sum = 0;
 	MDB_txn *txn;
 	int rc = shelf_reader(s, &txn);
 
@@ -317,15 +307,27 @@ int shelf_lease_list(struct shelf *s, const struct address *volume, unsigned int
 	if (rc < 0)
 		return rc;
 	shelf_lease_key(slot, volume, at);
-	if (mdb_get(txn, s->table[SHELF_LEASES], &key, &value) == 0 && value.mv_size >= SHELF_LEASE_HEAD)
+	rc = shelf_error(mdb_get(txn, s->table[SHELF_LEASES], &key, &value));
+	if (rc == 0)
+		rc = shelf_unseal(s, SHELF_LEASES, key, &value);
+	if (rc == 0) {
 		room = get_le32(value.mv_data);
-	rc = room > 0 ? shelf_error(mdb_cursor_open(txn, s->table[SHELF_PAGES], &cursor)) : 0;
+		sum = get_le64((const uint8_t *)value.mv_data + 4);
+	}
+	if (rc == 0 && room > 0)
+		rc = shelf_error(mdb_cursor_open(txn, s->table[SHELF_PAGES], &cursor));
 	if (rc == 0 && room > 0) {
 		*out = malloc(room * sizeof(**out));
 		rc = *out ? read_pages(cursor, at, *out, room, count) : -ENOMEM;
 		mdb_cursor_close(cursor);
 	}
+	/* A lease that is made of it is to leave nothing out that was not asked for. */
+	if (rc == 0 && (*count != room || (room > 0 && sum != shelf_sum(s, SHELF_PAGES, key, *out, room * sizeof(**out)))))
+		rc = -EUCLEAN;
 	shelf_reader_end(s, txn);
+	if (rc == -ENOENT)
+		rc = 0;
+	shelf_read_failed(s, rc);
 	if (rc < 0) {
 		free(*out);
 		*out = NULL;

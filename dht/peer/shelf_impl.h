@@ -21,8 +21,8 @@ enum shelf_table {
 	SHELF_FOREIGN = STATE_FOREIGN,
 	SHELF_BOTH = STATE_OWNED | STATE_FOREIGN,
 	SHELF_CACHED = STATE_CACHED,
-	SHELF_ROWS,		/* table, key -> bytes */
-	SHELF_LEASES,		/* slot, volume -> count, blob */
+	SHELF_ROWS,		/* table, key -> bytes, sum */
+	SHELF_LEASES,		/* slot, volume -> count, sum of the addresses, blob, sum */
 	SHELF_PAGES,		/* slot, volume, first address -> addresses */
 	SHELF_LEASED,		/* address -> how many leases have it */
 	SHELF_VOLUMES,		/* volume -> number, bytes, records */
@@ -38,7 +38,8 @@ enum {
 	SHELF_ROW_KEY = 1 + ADDRESS_LEN,
 	SHELF_LEASE_KEY = 2 + ADDRESS_LEN,	/* be16 slot, volume */
 	SHELF_PAGE_KEY = SHELF_LEASE_KEY + ADDRESS_LEN,
-	SHELF_LEASE_HEAD = 4,	/* le32: addresses */
+	SHELF_LEASE_HEAD = 12,	/* le32: addresses; le64: their sum */
+	SHELF_SUM = 8,		/* LMDB has no sums of its own */
 	SHELF_PAGE = 127,	/* addresses; with their head they fill a page of LMDB */
 	SHELF_IDLE = 8,		/* read transactions kept for the next reader */
 	SHELF_STALE = 1024,	/* rows without a record that await their removal; others are seen again */
@@ -132,6 +133,17 @@ int shelf_set_lease(struct shelf *s, MDB_txn *txn, const struct catalogue_lease 
 
 /** shelf_lease_count(s, txn, l): of the addresses that the lease of this volume and slot has now. */
 uint32_t shelf_lease_count(struct shelf *s, MDB_txn *txn, const struct catalogue_lease *l);
+
+/* shelf_sum.c */
+
+/** shelf_sum(s, table, key, bytes, len): of what ${table} has, or shall have, at ${key}. */
+uint64_t shelf_sum(const struct shelf *s, enum shelf_table table, MDB_val key, const void *bytes, size_t len);
+
+/** shelf_unseal(s, table, key, value): *${value}, of a row or a lease, without its sum: 0, or -EUCLEAN: it is not what was saved. */
+int shelf_unseal(const struct shelf *s, enum shelf_table table, MDB_val key, MDB_val *value);
+
+/** shelf_check_sums(s, txn): all rows and leases, but for the addresses of these: 0 or -errno. */
+int shelf_check_sums(const struct shelf *s, MDB_txn *txn);
 
 /* shelf_fresh.c */
 

@@ -133,13 +133,17 @@ static int put_pages(struct lease_change *l, const struct address *all, uint32_t
 
 static int put_blob(struct lease_change *l, const struct catalogue_lease *new)
 {
-	MDB_val key = shelf_value(l->key, sizeof(l->key)), value = { SHELF_LEASE_HEAD + (size_t)new->blob->len, NULL };
+	size_t len = SHELF_LEASE_HEAD + (size_t)new->blob->len;
+	MDB_val key = shelf_value(l->key, sizeof(l->key)), value = { len + SHELF_SUM, NULL };
 	int rc = shelf_error(mdb_put(l->txn, l->s->table[SHELF_LEASES], &key, &value, MDB_RESERVE));
+	uint8_t *out = value.mv_data;
 
 	if (rc < 0)
 		return rc;
-	put_le32(value.mv_data, new->count);
-	memcpy((uint8_t *)value.mv_data + SHELF_LEASE_HEAD, new->blob->data, new->blob->len);
+	put_le32(out, new->count);
+	put_le64(out + 4, shelf_sum(l->s, SHELF_PAGES, key, new->addresses, new->count * sizeof(*new->addresses)));
+	memcpy(out + SHELF_LEASE_HEAD, new->blob->data, new->blob->len);
+	put_le64(out + len, shelf_sum(l->s, SHELF_LEASES, key, out, len));
 	return 0;
 }
 

@@ -327,6 +327,7 @@ size_t shelf_evict(struct shelf *s, struct address *cursor, bool is_leased, size
 
 /* ---- rows, leases, volumes ---- */
 
+/* Of a row or a lease: what lies behind ${head} bytes. */
 static struct chunk *get_value(struct shelf *s, enum shelf_table table, const void *bytes, size_t len, size_t head)
 {
 	MDB_val key = shelf_value(bytes, len), value;
@@ -336,11 +337,13 @@ static struct chunk *get_value(struct shelf *s, enum shelf_table table, const vo
 
 	if (shelf_reader(s, &txn) < 0)
 		return NULL;
-	rc = mdb_get(txn, s->table[table], &key, &value);
-	if (rc == 0 && value.mv_size >= head)
+	rc = shelf_error(mdb_get(txn, s->table[table], &key, &value));
+	if (rc == 0)
+		rc = shelf_unseal(s, table, key, &value);
+	if (rc == 0)
 		c = chunk_copy((const uint8_t *)value.mv_data + head, value.mv_size - head);
 	shelf_reader_end(s, txn);
-	shelf_read_failed(s, shelf_error(rc));
+	shelf_read_failed(s, rc);
 	return c;
 }
 

@@ -165,10 +165,19 @@ static int set_states(struct batch *b, struct shelf_change *c)
 static int set_row(struct batch *b, const struct shelf_change *c)
 {
 	uint8_t k[SHELF_ROW_KEY];
-	MDB_val key = shelf_value(k, sizeof(k));
+	MDB_val key = shelf_value(k, sizeof(k)), value;
+	int rc;
 
 	shelf_row_key(&c->row, k);
-	return c->chunk ? put(b, SHELF_ROWS, key, shelf_value(c->chunk->data, c->chunk->len)) : del(b, SHELF_ROWS, key);
+	if (!c->chunk)
+		return del(b, SHELF_ROWS, key);
+	value = (MDB_val){ (size_t)c->chunk->len + SHELF_SUM, NULL };
+	rc = shelf_error(mdb_put(b->txn, b->s->table[SHELF_ROWS], &key, &value, MDB_RESERVE));
+	if (rc < 0)
+		return rc;
+	memcpy(value.mv_data, c->chunk->data, c->chunk->len);
+	put_le64((uint8_t *)value.mv_data + c->chunk->len, shelf_sum(b->s, SHELF_ROWS, key, c->chunk->data, c->chunk->len));
+	return 0;
 }
 
 static int apply(struct batch *b, struct shelf_change *c)

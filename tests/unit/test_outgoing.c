@@ -109,6 +109,8 @@ static int setup(void **state)
 	pthread_cond_init(&k->told, NULL);
 	fakepeer_begin(&k->fake);
 	start(k, 1);
+	/* It has seen that nothing was left. */
+	assert_int_equal(result_of(k, outgoing_ticket(k->o)), 0);
 	*state = k;
 	return 0;
 }

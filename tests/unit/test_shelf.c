@@ -426,6 +426,111 @@ static void a_shelf_that_is_damaged_or_of_another_store_says_so(void **state)
 	assert_int_equal(open_shelf(k), 0);
 }
 
+/* One bit, wherever the file has these bytes: pages that are free now may have them, too. */
+static void flip(struct kit *k, const void *bytes, size_t len)
+{
+	FILE *f = fopen(dhttest_path(&k->files, "shelf"), "r+b");
+	unsigned int found = 0;
+	size_t size;
+	char *all;
+
+	assert_non_null(f);
+	fseek(f, 0, SEEK_END);
+	size = (size_t)ftell(f);
+	all = malloc(size);
+	rewind(f);
+	assert_int_equal(fread(all, 1, size, f), size);
+	for (char *at = all; (at = memmem(at, size - (size_t)(at - all), bytes, len)); at++) {
+		at[len / 2] ^= 4;
+		found++;
+	}
+	assert_true(found > 0);
+	rewind(f);
+	assert_int_equal(fwrite(all, 1, size, f), size);
+	assert_int_equal(fclose(f), 0);
+	free(all);
+}
+
+static const char head_bytes[] = "a head that was acknowledged", lease_bytes[] = "a lease, as it was signed";
+
+static void save_row_and_lease(struct kit *k, struct address *addresses, size_t n)
+{
+	struct catalogue_lease lease = { .slot = 0, .seq = 1, .addresses = addresses, .count = (uint32_t)n,
+		.blob = chunk_copy(lease_bytes, sizeof(lease_bytes)) };
+	struct shelf_change c[] = {
+		{ .kind = SHELF_ROW, .row.table = ROW_HEAD, .chunk = chunk_copy(head_bytes, sizeof(head_bytes)) },
+		{ .kind = SHELF_LEASE, .lease = &lease },
+	};
+
+	memset(&lease.volume, 5, sizeof(lease.volume));
+	memset(addresses, 0, n * sizeof(*addresses));
+	for (size_t i = 0; i < n; i++) {
+		addresses[i].b[2] = (uint8_t)(i + 1);
+		memset(addresses[i].b + 3, 0x5a, ADDRESS_LEN - 3);
+	}
+	assert_int_equal(shelf_commit(k->shelf, c, 2), 0);
+	chunk_drop(c[0].chunk);
+	chunk_drop(lease.blob);
+}
+
+static void damage(struct kit *k, const void *bytes, size_t len)
+{
+	struct address addresses[3];
+
+	save_row_and_lease(k, addresses, 3);
+	close_all(k);
+	open_store(k);
+	flip(k, bytes, len);
+	assert_int_equal(open_shelf(k), -EUCLEAN);
+	assert_non_null(strstr(k->why, "damaged"));
+}
+
+static void a_row_with_a_flipped_bit_is_found_when_it_is_opened(void **state)
+{
+	damage(*state, head_bytes, sizeof(head_bytes));
+}
+
+static void a_lease_with_a_flipped_bit_is_found_when_it_is_opened(void **state)
+{
+	damage(*state, lease_bytes, sizeof(lease_bytes));
+}
+
+/* From these the next lease would be made. */
+static void an_address_of_a_lease_with_a_flipped_bit_is_found_when_it_is_read(void **state)
+{
+	struct kit *k = *state;
+	struct address addresses[3], volume, *all;
+	uint32_t n;
+
+	memset(&volume, 5, sizeof(volume));
+	save_row_and_lease(k, addresses, 3);
+	assert_int_equal(shelf_lease_list(k->shelf, &volume, 0, &all, &n), 0);
+	assert_int_equal(n, 3);
+	assert_memory_equal(all, addresses, sizeof(addresses));
+	free(all);
+	close_all(k);
+	open_store(k);
+	flip(k, addresses, sizeof(addresses));
+	assert_int_equal(open_shelf(k), 0);
+	assert_int_equal(shelf_lease_list(k->shelf, &volume, 0, &all, &n), -EUCLEAN);
+	assert_null(all);
+	close_all(k);
+	open_store(k);
+	assert_int_equal(open_shelf(k), -EUCLEAN);
+}
+
+/* What is written behind the shelf's back is told of at the next open, also after an orderly close. */
+static void what_the_shelf_has_not_heard_of_is_compared(void **state)
+{
+	struct kit *k = *state;
+	struct address a, out[4];
+
+	put(k, 1, &a);
+	reopen(k);
+	assert_int_equal(k->c->list(k->c, NULL, STATE_FOREIGN, 4, out), 1);
+	assert_true(address_equal(&out[0], &a));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -435,6 +540,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(random_changes_give_the_answers_of_a_catalogue_in_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_the_store_got_without_the_shelf_is_foreign_from_the_next_open_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_shelf_that_is_damaged_or_of_another_store_says_so, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_row_with_a_flipped_bit_is_found_when_it_is_opened, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_lease_with_a_flipped_bit_is_found_when_it_is_opened, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_address_of_a_lease_with_a_flipped_bit_is_found_when_it_is_read, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_the_shelf_has_not_heard_of_is_compared, setup, teardown),
 	};
 
 	return suite_run(tests);
