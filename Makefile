@@ -56,7 +56,7 @@ UNIT_NET := \
 	test_door test_link test_link_frames test_timers $(UNIT_CORE) $(UNIT_MEMBERS) $(UNIT_WHOLE) test_insert \
 	test_fetch_net test_fetch_ask test_confirm test_where test_audit test_chunkserve test_foreign test_shares test_limits_chunks
 UNIT_LOOP    := test_peer test_peer_strangers test_peer_names
-UNIT_FAKED   := test_outgoing test_publisher test_leasing test_away
+UNIT_FAKED   := test_outgoing test_publisher test_leasing test_away test_set
 UNIT_PEER    := test_endpoint test_settings test_metrics test_shelf test_peer_disk $(UNIT_LOOP) $(UNIT_FAKED)
 FAULT        := test_peer_power test_power test_disk test_tail test_open test_heal test_collect test_crash
 UNIT_FS := \
