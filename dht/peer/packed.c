@@ -28,6 +28,15 @@ int packed_get(struct store *s, enum kind *kind, const struct address *a, struct
 	return rc;
 }
 
+int packed_get_as_is(struct store *s, enum kind *kind, const struct address *a, struct chunk **out)
+{
+	struct store_packed p;
+	int rc = store_get_as_is(s, kind, a, WIRE_CHUNK_HEAD, &p);
+
+	*out = rc == 0 ? packed_head(&p) : NULL;
+	return rc;
+}
+
 int packed_put(struct store *s, enum kind kind, const struct address *a, struct chunk *c, bool verified, uint32_t *stored, bool *known)
 {
 	struct store_packed p;

@@ -9,6 +9,9 @@
 /** packed_get(s, kind, a, out): as store_get(), verified, neither inflated nor compressed for it. */
 int packed_get(struct store *s, enum kind *kind, const struct address *a, struct chunk **out);
 
+/** packed_get_as_is(s, kind, a, out): as store_get_as_is(): for those who hash it. */
+int packed_get_as_is(struct store *s, enum kind *kind, const struct address *a, struct chunk **out);
+
 /** packed_put(s, kind, a, c, verified, stored, known): as store_put_packed(); -EBADMSG also where ${c} has another form.  ${verified}: packed_raw() has
  * said 0 of it.  *${stored}: its bytes without the head. */
 int packed_put(struct store *s, enum kind kind, const struct address *a, struct chunk *c, bool verified, uint32_t *stored, bool *known);
