@@ -390,6 +390,13 @@ void conn_consumed(struct conn *c, uint32_t count)
 
 /* ---- its beginning ---- */
 
+bool conn_affordable(const struct conn *c)
+{
+	uv_os_fd_t fd;
+
+	return uv_fileno((const uv_handle_t *)&c->tcp, &fd) == 0 && fd < c->peer->files_max - (int)FILES_KEPT;
+}
+
 static void set_options(struct conn *c)
 {
 	const int unsent = UNSENT_BYTES, unacked = UNACKED_MS;

@@ -30,6 +30,9 @@ struct peer;
 struct conn *conn_new(struct peer *p);
 uv_tcp_t *conn_socket(struct conn *c);
 
+/** conn_affordable(c): it has none of the last descriptors, which are the disk's. */
+bool conn_affordable(const struct conn *c);
+
 /** conn_begin(c, ticket, older): the connection is there: the handshake begins.  ${ticket}: of the dial that it answers; 0: the other side dialled.
  * ${older}: we say that we know the older secret.  Whatever becomes of it, the node is told. */
 void conn_begin(struct conn *c, uint64_t ticket, bool older);

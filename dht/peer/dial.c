@@ -85,6 +85,8 @@ static void connected(uv_connect_t *request, int status)
 	if (!d)
 		return;
 	d->attempt = NULL;
+	if (status == 0 && !conn_affordable(c))
+		status = -EMFILE;
 	if (status < 0) {
 		d->error = status;
 		conn_end(c, status);

@@ -15,12 +15,14 @@
 #define BACKLOG	     128	/* a door's worth of strangers */
 #define REMARK_EVERY (10 * S)	/* in the log, that no connection can be taken */
 #define AGAIN_MS     1000u	/* after memory was short */
+#define ACCEPTS	     32u	/* in one go: libuv takes them as long as any come, and nobody else has a turn meanwhile */
 #define HANDLES	     2u
 
 struct listener {
 	uv_tcp_t tcp;
 	uv_timer_t again;
 	unsigned int handles;
+	unsigned int taken;	/* since others had a turn, or more */
 	struct peer *peer;
 	struct listener *next;
 	struct sockaddr_storage address;	/* as bound, with its port */
@@ -56,25 +58,29 @@ static void somebody(uv_stream_t *s, int status)
 	struct listener *l = s->data;
 	struct peer *p = l->peer;
 	struct conn *c;
-	uv_os_fd_t fd;
 
 	if (status < 0) {
 		remark(p, strerror(-status));
 		return;
 	}
+	/* What libuv has taken waits, and it takes no other one before that is accepted. */
+	if (++l->taken > ACCEPTS) {
+		l->taken = 0;
+		uv_timer_start(&l->again, again, 0, 0);
+		return;
+	}
 	c = conn_new(p);
 	if (!c) {
-		/* Libuv has taken it, and takes no other one before it is accepted. */
 		remark(p, strerror(ENOMEM));
 		uv_timer_start(&l->again, again, AGAIN_MS, 0);
 		return;
 	}
-	if (uv_accept(s, (uv_stream_t *)conn_socket(c)) < 0 || uv_fileno((uv_handle_t *)conn_socket(c), &fd) < 0) {
+	if (uv_accept(s, (uv_stream_t *)conn_socket(c)) < 0) {
 		conn_end(c, -ECONNABORTED);
 		return;
 	}
-	/* The last few are the disk's.  (Where there is none at all, libuv takes its reserve to close whoever waits.) */
-	if (fd >= p->files_max - (int)FILES_KEPT) {
+	/* (Where there is none at all, libuv takes its reserve to close whoever waits.) */
+	if (!conn_affordable(c)) {
 		remark(p, "there are no file descriptors left: raise the limit (ulimit -n, LimitNOFILE=)");
 		conn_end(c, -EMFILE);
 		return;
