@@ -54,9 +54,9 @@ static bool condemn(struct store *s, const struct address *sorted, size_t n)
 	return all;
 }
 
-static int remove_settled(struct store *s, const struct address *sorted, size_t n)
+static int remove_settled(struct store *s, const struct address *sorted, size_t n, uint64_t *bytes)
 {
-	uint64_t records, bytes;
+	uint64_t records;
 	int rc;
 
 	pthread_mutex_lock(&s->ledger_lock);
@@ -64,7 +64,7 @@ static int remove_settled(struct store *s, const struct address *sorted, size_t 
 		pthread_mutex_unlock(&s->ledger_lock);
 		return -EAGAIN;
 	}
-	rc = ledger_delete(s->ledger, sorted, n, &records, &bytes);
+	rc = ledger_delete(s->ledger, sorted, n, &records, bytes);
 	pthread_mutex_lock(&s->lock);
 	s->removed = NULL;
 	pthread_mutex_unlock(&s->lock);
@@ -72,11 +72,14 @@ static int remove_settled(struct store *s, const struct address *sorted, size_t 
 	return rc;
 }
 
-int store_remove(struct store *s, const struct address *addresses, size_t n)
+int store_remove(struct store *s, const struct address *addresses, size_t n, uint64_t *bytes)
 {
+	uint64_t gone = 0;
 	struct address *sorted;
 	int rc;
 
+	if (bytes)
+		*bytes = 0;
 	if (s->read_only)
 		return -EROFS;
 	if (n == 0)
@@ -86,15 +89,17 @@ int store_remove(struct store *s, const struct address *addresses, size_t n)
 		return -ENOMEM;
 	memcpy(sorted, addresses, n * sizeof(*sorted));
 	qsort(sorted, n, sizeof(*sorted), compare);
-	rc = remove_settled(s, sorted, n);
+	rc = remove_settled(s, sorted, n, &gone);
 	for (int i = 0; rc == -EAGAIN && i < ROUNDS; i++) {
 		int said = store_sync_wait(s, store_sync_start(s));
 
 		if (said == 0)
 			said = commit_round(s);
-		rc = said == 0 ? remove_settled(s, sorted, n) : said;
+		rc = said == 0 ? remove_settled(s, sorted, n, &gone) : said;
 	}
 	free(sorted);
+	if (bytes && rc == 0)
+		*bytes = gone;
 	return rc;
 }
 

@@ -84,10 +84,10 @@ int store_put_share(struct store *s, enum kind kind, const struct address *a, st
 int store_put_packed(struct store *s, enum kind kind, const struct address *a, const struct store_packed *p, bool *known);
 
 /**
- * store_remove(s, addresses, n): they are not here any more, durably; as if all at one moment: a put meanwhile comes before it, whole,
- * and goes, or after it, and stays.  Their space is store_clean()'s to give back.  -EROFS, -EIO, -ENOSPC, -ENOMEM: none was removed.
+ * store_remove(s, addresses, n, bytes): they are not here any more, durably; as if all at one moment: a put meanwhile comes before it, whole,
+ * and goes, or after it, and stays.  *${bytes} (or NULL): what those took that were here.  Their space is store_clean()'s to give back.  -EROFS, -EIO, -ENOSPC, -ENOMEM: none was removed.
  */
-int store_remove(struct store *s, const struct address *addresses, size_t n);
+int store_remove(struct store *s, const struct address *addresses, size_t n, uint64_t *bytes);
 
 /* What has changed since when?  Two marks of one store are equal where nothing was put or removed between. */
 struct store_mark {

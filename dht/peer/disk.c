@@ -141,7 +141,7 @@ void op_end(struct disk *d, struct op *op)
 		}
 	}
 	if (op->evict)
-		keep_ended(d, op);
+		keep_ended(d);
 	d->under_way--;
 	if (d->under_way == 0)
 		pthread_cond_broadcast(&d->changed);
@@ -240,6 +240,7 @@ int disk_open(const struct disk_options *o, struct disk **out)
 	list_init(&d->queue[QUEUE_READ]);
 	list_init(&d->queue[QUEUE_WRITE]);
 	list_init(&d->commits);
+	list_init(&d->parked);
 	committer = pthread_create(&d->committer, NULL, disk_commit_main, d) == 0;
 	keeper = pthread_create(&d->keeper, NULL, disk_keep_main, d) == 0;
 	while (n < d->workers && pthread_create(&d->worker[n], NULL, disk_work_main, d) == 0)

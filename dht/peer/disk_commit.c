@@ -59,7 +59,6 @@ static bool may_go(struct batch *b, struct op *op)
 static void remove_records(struct batch *b)
 {
 	struct store *s = b->d->o.store;
-	uint32_t len;
 	int rc;
 
 	for (size_t i = 0; i < b->count; i++) {
@@ -67,21 +66,15 @@ static void remove_records(struct batch *b)
 
 		if (!removes(op))
 			continue;
-		op->bytes = 0;
-		if (!store_has(s, &op->effect.address, NULL, &len) || !may_go(b, op)) {
+		if (store_has(s, &op->effect.address, NULL, NULL) && may_go(b, op))
+			b->removed[b->removed_count++] = op->effect.address;
+		else
 			op->done.result = -ENOENT;
-			continue;
-		}
-		op->bytes = len;
-		b->removed[b->removed_count++] = op->effect.address;
-		b->removed_bytes += len;
 	}
-	rc = store_remove(s, b->removed, b->removed_count);
+	rc = store_remove(s, b->removed, b->removed_count, &b->removed_bytes);
 	for (size_t i = 0; i < b->count && rc < 0; i++)
 		if (removes(b->ops[i]) && b->ops[i]->done.result == 0)
 			b->ops[i]->done.result = rc;
-	if (rc < 0)
-		b->removed_bytes = 0;
 }
 
 static void note(struct batch *b, struct op *op)
@@ -135,9 +128,10 @@ static void commit_batch(struct batch *b)
 	sync_writes(b);
 	remove_records(b);
 	commit(b);
+	/* Before who waits for an eviction goes on. */
+	keep_look(d, b->removed_bytes);
 	for (size_t i = 0; i < b->count; i++)
 		op_end(d, b->ops[i]);
-	keep_look(d, b->removed_bytes);
 }
 
 static bool busy(void *disk, const struct address *a)
@@ -170,8 +164,9 @@ static void adopt(struct disk *d)
 			return;
 		d->adopted_end = mark.end;
 	}
-	/* After a failure the next time begins anew. */
-	shelf_adopt(d->o.shelf, &d->adoption, busy, d);
+	/* After a failure, or where some could not be adopted yet, all is looked at again when its time comes. */
+	if (shelf_adopt(d->o.shelf, &d->adoption, busy, d) < 0 || (!d->adoption.begun && d->adoption.left_out))
+		d->adopted_end = UINT64_MAX;
 }
 
 struct batch *batch_new(struct disk *d)

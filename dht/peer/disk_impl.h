@@ -6,7 +6,9 @@
  *
  *	state   | what                                        | function       | next
  *	WAITS   | another of the same thing is before it      | op_end()       | WORK or COMMIT, when that has ended
- *	WORK    | in a queue of the workers, or with one      | work_one()     | ended; COMMIT: a write that is in the store
+ *	WORK    | in a queue of the workers, or with one      | work_one()     | ended; COMMIT: a write that is in the store; PARKED:
+ *	        |                                             |                | one that found no room
+ *	PARKED  | until a round of the keeper is over         | unpark()       | WORK
  *	COMMIT  | in the committer's queue, or in its batch   | commit_batch() | ended
  */
 #ifndef DHT_PEER_DISK_IMPL_H
@@ -34,6 +36,7 @@ struct op {
 	struct event done;
 	bool evict;			/* ours: told to the keeper, not to the core */
 	bool known;			/* of a write: it was in the store */
+	unsigned int parked;		/* of a write: so often */
 	uint32_t bytes;			/* of a write: stored ones */
 };
 
@@ -57,7 +60,7 @@ struct disk {
 
 	pthread_mutex_t lock;		/* covers what follows */
 	pthread_cond_t work_wanted, commit_wanted, keep_wanted;
-	pthread_cond_t changed;		/* an operation, or a round of the keeper, has ended */
+	pthread_cond_t changed;		/* all operations, or all evictions, have ended */
 	struct list queue[QUEUES];
 	unsigned int turn;
 	struct list commits;
@@ -70,12 +73,12 @@ struct disk {
 
 	/* The keeper's: */
 	bool short_of;			/* space is wanted */
-	uint64_t rounds;		/* so far, that looked for it ... */
-	bool vain;			/* ... and the last one found none */
-	uint64_t vain_until_ms;		/* no other before */
-	uint64_t removed_bytes;		/* in the store, whose space was not given back yet */
+	struct list parked;		/* writes that wait for it */
+	bool vain;			/* the last round found none ... */
+	uint64_t vain_until_ms;		/* ... and there is no other before */
+	uint64_t removed_bytes;		/* in the store, whose space was not given back yet ... */
+	uint64_t removed_ever;		/* ... and all so far */
 	unsigned int evictions;		/* under way */
-	uint64_t evicted;		/* so far: bytes */
 };
 
 /* disk.c */
@@ -108,13 +111,16 @@ void *disk_commit_main(void *disk);
 /* disk_keep.c */
 void *disk_keep_main(void *disk);
 
-/** keep_room(d): after -ENOSPC: is there more room now?  Waits for a round of the keeper. */
-bool keep_room(struct disk *d);
+/** keep_park(d, op): after -ENOSPC: it goes on when the keeper has looked for room, and no thread waits for that.  False: that would be vain. */
+bool keep_park(struct disk *d, struct op *op);
+
+/** keep_behind(d, op): where others are parked, it is, too: the room that is found is theirs first. */
+bool keep_behind(struct disk *d, struct op *op);
 
 /** keep_look(d, removed): after a commit that removed so many bytes: is there work for the keeper? */
 void keep_look(struct disk *d, uint64_t removed);
 
-/** keep_ended(d, op): an eviction has ended.  Under the lock. */
-void keep_ended(struct disk *d, const struct op *op);
+/** keep_ended(d): an eviction has ended.  Under the lock. */
+void keep_ended(struct disk *d);
 
 #endif

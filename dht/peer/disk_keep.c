@@ -14,6 +14,7 @@
 #define EVICT_STEP 256u			/* evictions under way: a quarter of a batch */
 #define CLEAN_BYTES ((uint64_t)64 << 20)	/* removed, so many are worth a look at the segments */
 #define VAIN_MS	   10000		/* after a round that found nothing */
+#define PARKED_MAX KEEP_PART		/* times: each round finds twice the KEEP_PARTth part, which may be others' by then */
 
 /* Bytes that are missing to ${times} what is to be kept free. */
 static uint64_t missing(struct disk *d, unsigned int times)
@@ -33,6 +34,7 @@ void keep_look(struct disk *d, uint64_t removed)
 
 	pthread_mutex_lock(&d->lock);
 	d->removed_bytes += removed;
+	d->removed_ever += removed;
 	if (wanted && disk_now_ms() >= d->vain_until_ms)
 		d->short_of = true;
 	if (d->short_of || d->removed_bytes >= CLEAN_BYTES)
@@ -40,31 +42,48 @@ void keep_look(struct disk *d, uint64_t removed)
 	pthread_mutex_unlock(&d->lock);
 }
 
-bool keep_room(struct disk *d)
+bool keep_park(struct disk *d, struct op *op)
 {
-	uint64_t round;
-	bool found;
+	bool parked;
 
 	pthread_mutex_lock(&d->lock);
-	if (d->vain && disk_now_ms() < d->vain_until_ms) {
-		pthread_mutex_unlock(&d->lock);
-		return false;
-	}
-	round = d->rounds + 1;
-	while (d->rounds < round && !d->closing) {
+	parked = !d->closing && op->parked < PARKED_MAX && !(d->vain && disk_now_ms() < d->vain_until_ms);
+	if (parked) {
+		op->parked++;
+		list_append(&d->parked, &op->link);
 		d->short_of = true;
 		pthread_cond_signal(&d->keep_wanted);
-		pthread_cond_wait(&d->changed, &d->lock);
 	}
-	found = !d->closing && !d->vain;
 	pthread_mutex_unlock(&d->lock);
-	return found;
+	return parked;
 }
 
-void keep_ended(struct disk *d, const struct op *op)
+bool keep_behind(struct disk *d, struct op *op)
 {
-	if (op->done.result == 0)
-		d->evicted += op->bytes;
+	bool parked;
+
+	pthread_mutex_lock(&d->lock);
+	parked = !d->closing && !list_empty(&d->parked);
+	if (parked)
+		list_append(&d->parked, &op->link);
+	pthread_mutex_unlock(&d->lock);
+	return parked;
+}
+
+/* Under the lock: a round is over.  They go before who came later.  Where it was in vain they find the same, and may not wait again. */
+static void unpark(struct disk *d)
+{
+	while (!list_empty(&d->parked)) {
+		struct list *l = d->parked.prev;
+
+		list_remove(l);
+		list_append(d->queue[QUEUE_WRITE].next, l);
+	}
+	pthread_cond_broadcast(&d->work_wanted);
+}
+
+void keep_ended(struct disk *d)
+{
 	if (--d->evictions == 0)
 		pthread_cond_broadcast(&d->changed);
 }
@@ -95,7 +114,7 @@ static void evict_some(struct disk *d, bool leased, uint64_t from, uint64_t byte
 	bool more = true;
 
 	pthread_mutex_lock(&d->lock);
-	while (more && !d->closing && d->evicted - from < bytes) {
+	while (more && !d->closing && d->removed_ever - from < bytes) {
 		size_t n;
 
 		pthread_mutex_unlock(&d->lock);
@@ -125,10 +144,13 @@ static bool go_on(void *disk, const struct dht_progress *p)
 
 static void round_for_space(struct disk *d)
 {
-	uint64_t from = d->evicted, wanted = missing(d, 2);
+	uint64_t from, wanted = missing(d, 2);
 	struct dht_gc_count given;
 	bool vain;
 
+	pthread_mutex_lock(&d->lock);
+	from = d->removed_ever;
+	pthread_mutex_unlock(&d->lock);
 	evict_some(d, false, from, wanted);
 	evict_some(d, true, from, wanted);
 	if (store_clean(d->o.store, true, go_on, d, &given) < 0)
@@ -165,8 +187,7 @@ void *disk_keep_main(void *disk)
 		pthread_mutex_lock(&d->lock);
 		if (wanted) {
 			d->short_of = false;
-			d->rounds++;
-			pthread_cond_broadcast(&d->changed);
+			unpark(d);
 		}
 	}
 	pthread_mutex_unlock(&d->lock);

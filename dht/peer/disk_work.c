@@ -68,16 +68,8 @@ static int do_check(struct disk *d, struct op *op, struct codec *codec)
 static int do_write(struct disk *d, struct op *op)
 {
 	const struct effect *e = &op->effect;
-	bool verified = was_checked(d, e);
-	int rc = -ENOSPC;
 
-	/* The round that ends may have looked too early, and what it found be another's by then. */
-	for (int i = 0; rc == -ENOSPC && i < 3; i++) {
-		if (i > 0 && !keep_room(d))
-			break;
-		rc = packed_put(d->o.store, e->chunk_kind, &e->address, e->chunk, verified, &op->bytes, &op->known);
-	}
-	return rc;
+	return packed_put(d->o.store, e->chunk_kind, &e->address, e->chunk, was_checked(d, e), &op->bytes, &op->known);
 }
 
 static void work_one(struct disk *d, struct op *op, struct codec *codec)
@@ -95,6 +87,8 @@ static void work_one(struct disk *d, struct op *op, struct codec *codec)
 		rc = codec ? do_check(d, op, codec) : -ENOMEM;
 		break;
 	default:
+		if (keep_behind(d, op))
+			return;
 		rc = do_write(d, op);
 		if (rc == 0) {
 			pthread_mutex_lock(&d->lock);
@@ -102,6 +96,8 @@ static void work_one(struct disk *d, struct op *op, struct codec *codec)
 			pthread_mutex_unlock(&d->lock);
 			return;
 		}
+		if (rc == -ENOSPC && keep_park(d, op))
+			return;
 	}
 	op->done.result = rc;
 	op_end(d, op);

@@ -58,6 +58,7 @@ int shelf_commit(struct shelf *s, struct shelf_change *changes, size_t n);
 struct shelf_adoption {
 	struct address after, from;
 	bool begun;
+	bool left_out;			/* out, at its end: some were busy, or not durable yet */
 };
 
 /**

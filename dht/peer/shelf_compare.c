@@ -14,6 +14,7 @@ struct comparison {
 	size_t count;			/* of changes */
 	bool (*busy)(void *arg, const struct address *a);	/* NULL: nothing is under way, and all that is there is durable */
 	void *arg;
+	bool left_out;
 };
 
 static struct shelf_change *change(struct comparison *c, const struct address *a)
@@ -34,8 +35,10 @@ static void take_in(struct comparison *c, const struct address *a)
 	uint32_t len = 0;
 	struct shelf_change *new;
 
-	if (c->busy && (c->busy(c->arg, a) || !store_durable(c->s->store, a)))
+	if (c->busy && (c->busy(c->arg, a) || !store_durable(c->s->store, a))) {
+		c->left_out = true;
 		return;
+	}
 	/* It may have been given up meanwhile: then lists leave it out. */
 	store_has(c->s->store, a, NULL, &len);
 	new = change(c, a);
@@ -142,7 +145,9 @@ int shelf_adopt(struct shelf *s, struct shelf_adoption *at, bool (*busy)(void *a
 	c->s = s;
 	c->busy = busy;
 	c->arg = arg;
+	c->left_out = at->begun && at->left_out;
 	rc = compare_part(c, at->begun ? &at->after : NULL, &at->from, &n);
+	at->left_out = c->left_out;
 	at->begun = rc == 0 && n == STEP;
 	if (at->begun)
 		at->after = c->here[n - 1];

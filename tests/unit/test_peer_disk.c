@@ -31,6 +31,7 @@ struct kit {
 	struct event done[TICKETS];	/* under lock; kind 0: not told yet */
 	uint64_t order[TICKETS], told_count;	/* in which they were told */
 	uint64_t next;			/* ticket */
+	uint64_t held;			/* under lock: who tells of this one is kept waiting */
 };
 
 static void done(void *arg, struct event *e)
@@ -42,6 +43,8 @@ static void done(void *arg, struct event *e)
 	k->done[e->ticket] = *e;
 	k->order[e->ticket] = ++k->told_count;
 	pthread_cond_broadcast(&k->told);
+	while (k->held == e->ticket)
+		pthread_cond_wait(&k->told, &k->lock);
 	pthread_mutex_unlock(&k->lock);
 }
 
@@ -405,6 +408,38 @@ static void what_is_cached_makes_room_for_what_is_owned(void **state)
 	}
 }
 
+/* The committer is kept from evicting anything: so all that look for room wait. */
+static void who_waits_for_room_keeps_nobody_from_reading(void **state)
+{
+	struct kit *k = kit_new(SMALL);
+	uint64_t seed = 0, tickets[300];
+	struct dht_space space;
+	struct effect save = { .kind = EFFECT_SAVE, .row = { .table = 1 } };
+	unsigned int n = 0;
+
+	*state = k;
+	assert_int_equal(write_one(k, 2 * seed++, BIG, STATE_OWNED), 0);
+	for (; seed < SMALL / BIG / 2; seed++)
+		assert_int_equal(write_one(k, 2 * seed, BIG, STATE_CACHED), 0);
+	k->held = k->next;
+	await(k, start(k, save));
+	while (n < 300)
+		tickets[n++] = start_write(k, 2 * seed++, BIG, STATE_OWNED);
+	do
+		store_space(k->store, &space);
+	while (space.available >= BIG);
+	for (unsigned int i = 0; i < 100; i++)
+		assert_read(k, 0, BIG);
+	pthread_mutex_lock(&k->lock);
+	assert_int_equal(k->done[tickets[n - 1]].kind, 0);
+	k->held = 0;
+	pthread_cond_broadcast(&k->told);
+	pthread_mutex_unlock(&k->lock);
+	for (unsigned int i = 0; i < n; i++)
+		assert_true(await(k, tickets[i])->result == 0 || await(k, tickets[i])->result == -ENOSPC);
+	assert_int_equal(k->done[tickets[200]].result, 0);
+}
+
 static void what_is_deleted_gives_its_room_back(void **state)
 {
 	struct kit *k = kit_new(SMALL);
@@ -514,6 +549,7 @@ int main(void)
 		TEST(what_the_store_got_past_the_disk_is_found),
 		TEST(random_effects_end_as_on_a_disk_in_memory),
 		cmocka_unit_test_teardown(what_is_cached_makes_room_for_what_is_owned, teardown),
+		cmocka_unit_test_teardown(who_waits_for_room_keeps_nobody_from_reading, teardown),
 		cmocka_unit_test_teardown(what_is_deleted_gives_its_room_back, teardown),
 	};
 

@@ -84,8 +84,8 @@ static void what_is_removed_stays_so_and_can_be_put_again(void **state)
 	for (unsigned int i = 0; i < CHUNKS; i++)
 		a[i] = put(k, i);
 	/* Also what is not durable yet, and once more, and what never was. */
-	assert_int_equal(store_remove(k->s, a, CHUNKS / 2), 0);
-	assert_int_equal(store_remove(k->s, a, CHUNKS / 2), 0);
+	assert_int_equal(store_remove(k->s, a, CHUNKS / 2, NULL), 0);
+	assert_int_equal(store_remove(k->s, a, CHUNKS / 2, NULL), 0);
 	for (unsigned int round = 0; round < 2; round++) {
 		for (unsigned int i = 0; i < CHUNKS; i++)
 			assert_int_equal(get(k, &a[i]), i < CHUNKS / 2 ? -ENOENT : 0);
@@ -122,7 +122,7 @@ static void the_mark_tells_of_every_change_and_of_nothing_else(void **state)
 	put(k, 2);
 	store_mark(k->s, &m[2]);
 	assert_memory_not_equal(&m[1], &m[2], sizeof(m[0]));
-	store_remove(k->s, &a, 1);
+	store_remove(k->s, &a, 1, NULL);
 	put(k, 1);
 	store_mark(k->s, &m[3]);
 	assert_memory_not_equal(&m[2], &m[3], sizeof(m[0]));
@@ -172,7 +172,7 @@ static void puts_race_with_removals_and_lose_nothing_that_came_later(void **stat
 			dhttest_address(first + i, len_of(first + i), &a[i]);
 			__atomic_fetch_add(&k->begun[first + i], 1, __ATOMIC_SEQ_CST);
 		}
-		assert_int_equal(store_remove(k->s, a, n), 0);
+		assert_int_equal(store_remove(k->s, a, n, NULL), 0);
 		for (unsigned int i = 0; i < n; i++)
 			__atomic_fetch_add(&k->ended[first + i], 1, __ATOMIC_SEQ_CST);
 		if (round % 50 == 49) {

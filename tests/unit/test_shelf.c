@@ -131,7 +131,7 @@ static void a_row_without_a_record_is_not_seen_and_goes(void **state)
 	put(k, 2, &b);
 	assert_int_equal(add(k, &a, STATE_OWNED), 0);
 	assert_int_equal(add(k, &b, STATE_OWNED), 0);
-	assert_int_equal(store_remove(k->store, &a, 1), 0);
+	assert_int_equal(store_remove(k->store, &a, 1, NULL), 0);
 	assert_int_equal(k->c->list(k->c, NULL, STATE_OWNED, 4, out), 1);
 	assert_true(address_equal(&out[0], &b));
 	assert_int_equal(k->c->state(k->c, &a), 0);
@@ -233,7 +233,7 @@ static void change_record(struct model *m)
 		c.kind = SHELF_FORGET;
 		e.kind = EFFECT_STATES;
 		e.states = 0;
-		assert_int_equal(store_remove(m->k->store, &m->key[i], 1), 0);
+		assert_int_equal(store_remove(m->k->store, &m->key[i], 1, NULL), 0);
 	}
 	model_apply(m, &e, one(m->k, &c));
 	chunk_drop(e.chunk);
@@ -398,7 +398,7 @@ static void what_the_store_got_without_the_shelf_is_foreign_from_the_next_open_o
 		assert_int_equal(add(k, &a[i], STATE_OWNED), 0);
 	close_all(k);
 	open_store(k);
-	assert_int_equal(store_remove(k->store, a, 5), 0);
+	assert_int_equal(store_remove(k->store, a, 5, NULL), 0);
 	put(k, 99, &gone);
 	assert_int_equal(open_shelf(k), 0);
 	n = k->c->list(k->c, NULL, STATE_FOREIGN, 60, out);
