@@ -37,11 +37,12 @@ int shelf_error(int rc)
 		return -ENOSPC;
 	case MDB_READERS_FULL:
 		return -EAGAIN;
+	case MDB_PANIC:		/* a write failed that can't be repeated; what is on the disk is whole */
+		return -EIO;
 	case MDB_CORRUPTED:
 	case MDB_PAGE_NOTFOUND:
 	case MDB_INVALID:
 	case MDB_VERSION_MISMATCH:
-	case MDB_PANIC:
 	case MDB_INCOMPATIBLE:
 	case MDB_BAD_VALSIZE:
 		return -EUCLEAN;

@@ -211,14 +211,24 @@ static int apply(struct batch *b, struct shelf_change *c)
 	return rc;
 }
 
-/* Rows that were found without their record; unless it has come since. */
-static int drop_stale(struct batch *b)
+static size_t stale_now(struct shelf *s)
+{
+	size_t n;
+
+	pthread_mutex_lock(&s->lock);
+	n = s->stale_count;
+	pthread_mutex_unlock(&s->lock);
+	return n;
+}
+
+/* Up to ${n} rows that were found without their record; unless it has come since. */
+static int drop_stale(struct batch *b, size_t n)
 {
 	struct shelf *s = b->s;
 	int rc = 0;
 
 	pthread_mutex_lock(&s->lock);
-	while (s->stale_count > 0 && rc == 0) {
+	for (; n > 0 && s->stale_count > 0 && rc == 0; n--) {
 		struct address a = s->stale[--s->stale_count];
 		struct row old;
 
@@ -233,9 +243,9 @@ static int drop_stale(struct batch *b)
 }
 
 /* Of LMDB, at most. */
-static uint64_t pages_of(const struct batch *b, const struct shelf_change *changes, size_t n)
+static uint64_t pages_of(const struct batch *b, size_t stale, const struct shelf_change *changes, size_t n)
 {
-	uint64_t pages = (b->s->stale_count + n) * PAGES_CHANGE + 64;
+	uint64_t pages = (stale + n) * PAGES_CHANGE + 64;
 
 	for (size_t i = 0; i < n; i++) {
 		const struct shelf_change *c = &changes[i];
@@ -254,13 +264,14 @@ static uint64_t pages_of(const struct batch *b, const struct shelf_change *chang
 static int commit(struct batch *b, struct shelf_change *changes, size_t n)
 {
 	struct shelf *s = b->s;
+	size_t stale = stale_now(s);
 	int rc = shelf_error(mdb_txn_begin(s->env, NULL, 0, &b->txn));
 
 	if (rc < 0)
 		return rc;
-	rc = shelf_grow(s, pages_of(b, changes, n));
+	rc = shelf_grow(s, pages_of(b, stale, changes, n));
 	if (rc == 0)
-		rc = drop_stale(b);
+		rc = drop_stale(b, stale);
 	for (size_t i = 0; i < n && rc == 0; i++)
 		rc = apply(b, &changes[i]);
 	if (rc == 0)

@@ -1,0 +1,181 @@
+/* A disk that fills, or fails, under the shelf's own commit: none of it was made, all of it is as before, and goes on when it can. */
+#include "tests/lib/dhttest.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "dht/peer/shelf.h"
+#include "dht/store.h"
+#include "tests/lib/suite.h"
+
+#define LEN	 100
+#define META_LEN 512u	/* LMDB writes its meta pages alone, and less than a page of them */
+
+/* What LMDB calls, which knows the short names only; the store's own files go by those for 64 bits, and are spared. */
+static atomic_int page_error, meta_error;
+
+ssize_t lmdb_pwrite(int fd, const void *bytes, size_t len, off_t at) __asm__("pwrite");
+ssize_t lmdb_writev(int fd, const struct iovec *v, int n) __asm__("writev");
+
+ssize_t lmdb_pwrite(int fd, const void *bytes, size_t len, off_t at)
+{
+	int error = len < META_LEN ? atomic_load(&meta_error) : atomic_load(&page_error);
+
+	if (!error)
+		return syscall(SYS_pwrite64, fd, bytes, len, at);
+	errno = error;
+	return -1;
+}
+
+ssize_t lmdb_writev(int fd, const struct iovec *v, int n)
+{
+	if (!atomic_load(&page_error))
+		return syscall(SYS_writev, fd, v, n);
+	errno = atomic_load(&page_error);
+	return -1;
+}
+
+struct kit {
+	struct dhttest files;
+	struct store *store;
+	struct shelf *shelf;
+	struct catalogue *c;
+	char why[512];
+	struct address a, b;
+	struct catalogue_lease lease;
+	struct chunk *blob;
+};
+
+static void put(struct kit *k, uint64_t seed, struct address *a)
+{
+	struct chunk *c = dhttest_chunk(seed, LEN);
+
+	dhttest_address(seed, LEN, a);
+	assert_int_equal(store_put(k->store, KIND_DATA, a, c, false), 0);
+	chunk_drop(c);
+}
+
+static void open_all(struct kit *k)
+{
+	assert_int_equal(store_open(&k->files.options, false, NULL, NULL, NULL, &k->store, k->why, sizeof(k->why)), 0);
+	assert_int_equal(shelf_open(k->files.dir, k->store, &k->shelf, k->why, sizeof(k->why)), 0);
+	k->c = shelf_catalogue(k->shelf);
+}
+
+static int setup(void **state)
+{
+	struct kit *k = calloc(1, sizeof(*k));
+	struct shelf_change c = { .kind = SHELF_ADD, .states = STATE_OWNED, .bytes = LEN };
+
+	*state = k;
+	dhttest_begin(&k->files);
+	open_all(k);
+	put(k, 1, &k->a);
+	put(k, 2, &k->b);
+	assert_int_equal(store_sync_wait(k->store, store_sync_start(k->store)), 0);
+	c.address = k->a;
+	assert_int_equal(shelf_commit(k->shelf, &c, 1), 0);
+	k->blob = dhttest_chunk(3, 200);
+	k->lease = (struct catalogue_lease){ .slot = 1, .seq = 1, .blob = k->blob, .addresses = &k->a, .count = 1 };
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct kit *k = *state;
+
+	shelf_close(k->shelf);
+	store_close(k->store);
+	dhttest_end(&k->files);
+	chunk_drop(k->blob);
+	free(k);
+	return 0;
+}
+
+enum { CHANGES = 4 };
+
+static int change(struct kit *k, struct shelf_change changes[CHANGES])
+{
+	changes[0] = (struct shelf_change){ .kind = SHELF_STATES, .address = k->a, .states = STATE_CACHED };
+	changes[1] = (struct shelf_change){ .kind = SHELF_ADD, .address = k->b, .states = STATE_OWNED, .bytes = LEN };
+	changes[2] = (struct shelf_change){ .kind = SHELF_ROW, .row = { .table = ROW_HEAD }, .chunk = k->blob };
+	changes[3] = (struct shelf_change){ .kind = SHELF_LEASE, .lease = &k->lease };
+	return shelf_commit(k->shelf, changes, CHANGES);
+}
+
+static void assert_before(struct kit *k)
+{
+	struct shelf_totals t;
+
+	assert_int_equal(k->c->state(k->c, &k->a), STATE_OWNED);
+	assert_int_equal(k->c->state(k->c, &k->b), STATE_FOREIGN);
+	assert_null(k->c->row(k->c, &(struct catalogue_row_key){ .table = ROW_HEAD }));
+	shelf_totals(k->shelf, &t);
+	assert_int_equal(t.owned, 1);
+	assert_int_equal(t.cached_bytes, 0);
+	assert_int_equal(t.leased, 0);
+}
+
+static void assert_after(struct kit *k)
+{
+	struct shelf_totals t;
+
+	assert_int_equal(k->c->state(k->c, &k->a), STATE_CACHED | STATE_LEASED);
+	assert_int_equal(k->c->state(k->c, &k->b), STATE_OWNED);
+	shelf_totals(k->shelf, &t);
+	assert_int_equal(t.cached_bytes, LEN);
+	assert_int_equal(t.leased, 1);
+}
+
+static void a_full_disk_changes_nothing_and_is_got_over(void **state)
+{
+	struct shelf_change changes[CHANGES];
+	struct kit *k = *state;
+
+	for (unsigned int i = 0; i < 3; i++) {
+		atomic_store(&page_error, ENOSPC);
+		assert_int_equal(change(k, changes), -ENOSPC);
+		atomic_store(&page_error, 0);
+		for (unsigned int n = 0; n < CHANGES; n++)
+			assert_int_equal(changes[n].result, -ENOSPC);
+		assert_before(k);
+	}
+	assert_int_equal(change(k, changes), 0);
+	assert_after(k);
+	assert_int_equal(shelf_close(k->shelf), 0);
+	assert_int_equal(store_close(k->store), 0);
+	open_all(k);
+	assert_after(k);
+}
+
+/* LMDB goes on no more then; but the shelf is as it was before, and not damaged. */
+static void a_last_page_that_fails_is_no_damage(void **state)
+{
+	struct shelf_change changes[CHANGES];
+	struct kit *k = *state;
+
+	atomic_store(&meta_error, EIO);
+	assert_int_equal(change(k, changes), -EIO);
+	atomic_store(&meta_error, 0);
+	assert_int_equal(change(k, changes), -EIO);
+	assert_int_equal(shelf_close(k->shelf), -EIO);
+	assert_int_equal(store_close(k->store), 0);
+	open_all(k);
+	assert_int_equal(k->c->state(k->c, &k->a), STATE_OWNED);
+	assert_int_equal(change(k, changes), 0);
+	assert_after(k);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_full_disk_changes_nothing_and_is_got_over, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_last_page_that_fails_is_no_damage, setup, teardown),
+	};
+
+	return suite_run(tests);
+}
