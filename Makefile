@@ -76,6 +76,7 @@ KITS := \
 	address_catalogue change_list chunkkit chunkkit_peers chunkset crash crash_check dhttest disk faultio filekit \
 	golden memory_catalogue netkit powercut repairkit ringkit suite volumekit wire_golden wire_sample
 MOUNT_HELPERS := exercise/exercise helpers/stall.so helpers/powerlog.so helpers/nomem.so
+CLUSTER_HELPERS := faultproxy
 POSIX := \
 	posix names links nodes rename directories attributes times permissions setid opening io sizes holes copies \
 	mapping locking xattrs acls notify threads limits
@@ -102,7 +103,7 @@ PROGRAMS := $(B)/dhtfs $(B)/dhtd $(B)/dhtctl $(B)/nullfs $(B)/benchio
 BENCHES := $(addprefix $(B)/,dhtbench chunkbench corebench filebench)
 
 .SECONDARY:
-.PHONY: always all help ringstat deps deps-test deps-bench deps-fuzz mount sim sims test unit mount-helpers bench bench-cluster soak fuzz install clean
+.PHONY: always all help ringstat deps deps-test deps-bench deps-fuzz mount sim sims test unit cluster-helpers mount-helpers bench bench-cluster soak fuzz install clean
 all: $(PROGRAMS)
 
 help:
@@ -198,15 +199,19 @@ $(B)/tests/mount/helpers/%.so: tests/mount/helpers/%.c
 
 unit: $(TESTS)
 ringstat: $(B)/ringstat
+$(B)/tests/cluster/helpers/faultproxy: $(B)/tests/cluster/helpers/faultproxy.o
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -luv
+
+cluster-helpers: $(addprefix $(B)/tests/cluster/helpers/,$(CLUSTER_HELPERS))
 mount-helpers: $(addprefix $(B)/tests/mount/,posix/posix $(MOUNT_HELPERS))
 
 test: deps-test
-	$(Q)$(MAKE) --no-print-directory all unit mount-helpers sims
-	$(Q)B=$(B) tests/run unit fault mount sim
+	$(Q)$(MAKE) --no-print-directory all unit mount-helpers cluster-helpers sims
+	$(Q)B=$(B) tests/run unit fault mount cluster sim
 
 soak: deps-test deps-fuzz
-	$(Q)$(MAKE) --no-print-directory all unit mount-helpers sims
-	$(Q)B=$(B) SOAK=1 tests/run unit fault mount soak sim
+	$(Q)$(MAKE) --no-print-directory all unit mount-helpers cluster-helpers sims
+	$(Q)B=$(B) SOAK=1 tests/run unit fault mount cluster soak sim
 	$(Q)$(MAKE) --no-print-directory fuzz
 
 bench: deps-bench

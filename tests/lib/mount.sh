@@ -9,6 +9,7 @@ umask 022
 
 # The mount that the functions below act on; mount_use NAME changes to another.
 MOUNT_PROGRAM=${MOUNT_PROGRAM:-$B/dhtfs}
+PREFIX=() # of its command line: what it runs under
 MNT=$TEST_DIR/mnt
 STORE=$TEST_DIR/store
 LOG=$TEST_DIR/log
@@ -144,7 +145,7 @@ mount_start() {
 	[ "${MOUNT_PROGRAM##*/}" != dhtfs ] || store=(--store "$STORE")
 	[ -w /dev/fuse ] || bail_out "/dev/fuse is missing or not writable: mount tests can't run"
 	mkdir -p "$MNT"
-	"$MOUNT_PROGRAM" -f "${store[@]}" "$@" "$MNT" >>"$LOG" 2>&1 &
+	"${PREFIX[@]}" "$MOUNT_PROGRAM" -f "${store[@]}" "$@" "$MNT" >>"$LOG" 2>&1 &
 	mount_pids[$MNT]=$!
 	if wait_until "$MOUNT_BOUND_S" mount_is_up_or_failed && mount_is_there &&
 	    timeout "$MOUNT_BOUND_S" stat "$MNT" >/dev/null; then
