@@ -96,9 +96,9 @@ field() {
 	ctl "$1" --json status 2>/dev/null | grep -oP "\"$2\": \"?\\K[^\",}]*"
 }
 
-# sees N MEMBERS DOWN: its view, and its table has all.
+# sees N MEMBERS DOWN: it is in the ring, and this is its view.  (Who keeps nothing for others is in it as one who drains.)
 sees() {
-	[ "$(ctl "$1" --json status 2>/dev/null | grep -oP '"(ring_state|members|members_down)": "?\K[^",}]*' | xargs)" = "here $2 $3" ]
+	[[ $(ctl "$1" --json status 2>/dev/null | grep -oP '"(ring_state|members|members_down)": "?\K[^",}]*' | xargs) == @(here|draining)" $2 $3" ]]
 }
 
 all_see() {

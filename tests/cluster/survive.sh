@@ -32,8 +32,10 @@ mkdir "$TEST_DIR/5/mnt/more"
 load write "$TEST_DIR/5/mnt/more" "$TEST_DIR/meanwhile" >"$TEST_DIR/writer.out" 2>&1 &
 writer=$!
 wait_until 30 test -s "$TEST_DIR/meanwhile"
-load read "$reader/by-hash" "$TEST_DIR/before" "$GOES_ON_S" >"$TEST_DIR/reader.out" 2>&1 &
+load read "$reader/by-hash" "$TEST_DIR/before" "$GOES_ON_S" 0.1 >"$TEST_DIR/reader.out" 2>&1 &
 read_by=$!
+has_some() { [ "$(field 6 chunks)" -gt "$1" ]; }
+wait_until 30 has_some $(($(field 6 chunks) + 10))
 dead=$((1 + SRANDOM % 4))
 other=$((1 + (dead + SRANDOM % 3) % 4))
 diag "nodes $dead and $other die"

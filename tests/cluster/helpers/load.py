@@ -3,8 +3,9 @@
 
     write DIR RECORD [FILES [BYTES]]    until SIGTERM, or so many: write one, fsync it, and only then put
                                         "ADDRESS DIGEST NAME" at the end of RECORD
-    read BY_HASH RECORD [LIMIT_S]       read each; fails where one differs, fails or takes longer; says how long
-                                        the longest took
+    read BY_HASH RECORD [LIMIT_S [PAUSE_S]]
+                                        read each, with a pause after it; fails where one differs, fails or takes
+                                        longer; says how long the longest took
 """
 import errno
 import hashlib
@@ -53,7 +54,7 @@ def write(folder, record, files=0, size=0):
     print(f"{n - failed} written, {failed} not acknowledged", flush=True)
 
 
-def read(by_hash, record, limit_s=0.0):
+def read(by_hash, record, limit_s=0.0, pause_s=0.0):
     longest = 0.0
     good = bad = 0
     for line in open(record):
@@ -71,6 +72,7 @@ def read(by_hash, record, limit_s=0.0):
         else:
             bad += 1
             print(f"{address}: {got} after {took:.1f} s", flush=True)
+        time.sleep(pause_s)
     print(f"{good} read, {bad} not, the longest in {longest:.2f} s", flush=True)
     return 1 if bad or not good or (limit_s and longest > limit_s) else 0
 
