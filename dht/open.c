@@ -100,8 +100,9 @@ struct contents {
 
 static int look_at(void *arg, const char *name)
 {
+	/* The keys: somebody has saved them, for a new disk. */
 	static const char *const ours[] = { "lock", "format", "ledger", "ledger-lock", "ledger-damaged",
-		"cleaned" };
+		"cleaned", "node.key", "volume.key" };
 	struct contents *c = arg;
 
 	if (segment_parse(name) != 0) {

@@ -20,6 +20,9 @@ keeps_as_before() { [ "$(field "$1" records_owned)" = "${owned[$1]}" ]; }
 for n in 1 2 3 4; do ok "node $n has all that is its" complete "$n"; owned[n]=$(field "$n" records_owned); done
 [ $((owned[1] + owned[2] + owned[3] + owned[4])) -gt 120 ]
 tap $? 'they own something' || diag "${owned[*]}"
+# Repair is over what leases hold: those go out every 30 s.
+all_leased() { [ "$(field 2 leased)" -ge "${owned[2]}" ]; }
+ok 'all of it is leased' wait_until "$BOUND_S" all_leased
 
 # The same identity with an empty store: what a new disk is.
 key=$(<"$TEST_DIR/2/store/node.key")
@@ -27,7 +30,7 @@ ok 'node 2 ends' node_stop 2
 node_wipe 2
 mkdir -m 700 "$TEST_DIR/2/store"
 (umask 077 && echo "$key" >"$TEST_DIR/2/store/node.key")
-ok 'its key with an empty store joins' node_start 2 dhtd --join "$(address 1)"
+ok 'its key with an empty store joins' node_start 2 dhtd --join "$(address 1)" || bail_out "no node"
 ok 'all have one view' views 4 0 1 2 3 4
 ok 'it is filled again' wait_until "$BOUND_S" keeps_as_before 2
 ok 'and has all that is its' complete 2
