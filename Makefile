@@ -76,7 +76,7 @@ KITS := \
 	address_catalogue change_list chunkkit chunkkit_peers chunkset crash crash_check dhttest disk faultio filekit \
 	golden memory_catalogue netkit powercut repairkit ringkit suite volumekit wire_golden wire_sample
 MOUNT_HELPERS := exercise/exercise helpers/stall.so helpers/powerlog.so helpers/nomem.so
-CLUSTER_HELPERS := faultproxy
+CLUSTER_HELPERS := faultproxy liar
 POSIX := \
 	posix names links nodes rename directories attributes times permissions setid opening io sizes holes copies \
 	mapping locking xattrs acls notify threads limits
@@ -201,6 +201,8 @@ unit: $(TESTS)
 ringstat: $(B)/ringstat
 $(B)/tests/cluster/helpers/faultproxy: $(B)/tests/cluster/helpers/faultproxy.o
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -luv
+$(B)/tests/cluster/helpers/liar: $(B)/tests/cluster/helpers/liar.o $(B)/libnet.a $(B)/libchunker.a
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_CHUNKER)
 
 cluster-helpers: $(addprefix $(B)/tests/cluster/helpers/,$(CLUSTER_HELPERS))
 mount-helpers: $(addprefix $(B)/tests/mount/,posix/posix $(MOUNT_HELPERS))
