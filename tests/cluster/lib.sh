@@ -12,6 +12,7 @@ NET=127.$((1 + SRANDOM % 254)).$((1 + SRANDOM % 254))
 declare -A daemon_pids=()    # by node, of each dhtd that was started and neither stopped nor killed
 declare -A proxy_pids=() proxy_fds=()
 declare -A net_pids=()       # by node: who holds its network namespace; hub: the bridge's
+declare -A PREFIX_OF=()      # by node: what its program runs under
 
 node() {
 	mount_use "$1"
@@ -30,7 +31,7 @@ node_start() {
 	local join=()
 	node "$1"
 	[ "$1" = 1 ] || [ -d "$STORE" ] || join=(--join "$(address 1)")
-	PREFIX=()
+	read -ra PREFIX <<<"${PREFIX_OF[$1]:-}"
 	[ -z "${net_pids[$1]:-}" ] || PREFIX=(nsenter --net="/proc/${net_pids[$1]}/ns/net")
 	set -- "$1" "$2" --ring "$RING" --listen "$(address "$1")" "${join[@]}" "${@:3}"
 	if [ "$2" = dhtfs ]; then
@@ -191,7 +192,7 @@ net_create() {
 	local n
 	net_holder hub || return
 	net_in hub ip link add switch type bridge && net_in hub ip link set switch up || return
-	NET=10.77.0
+	NET=10.0.0
 	for n in "$@"; do
 		net_holder "$n" &&
 		net_in hub ip link add "port$n" type veth peer name eth0 netns "${net_pids[$n]}" &&

@@ -148,7 +148,7 @@ mount_start() {
 	"${PREFIX[@]}" "$MOUNT_PROGRAM" -f "${store[@]}" "$@" "$MNT" >>"$LOG" 2>&1 &
 	mount_pids[$MNT]=$!
 	if wait_until "$MOUNT_BOUND_S" mount_is_up_or_failed && mount_is_there &&
-	    timeout "$MOUNT_BOUND_S" stat "$MNT" >/dev/null; then
+	    timeout "$MOUNT_BOUND_S" "${PREFIX[@]}" stat "$MNT" >/dev/null; then
 		return 0
 	fi
 	mount_kill

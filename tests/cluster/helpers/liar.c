@@ -10,7 +10,6 @@
  *	garbage		answers with flipped bits
  *	oversized	answers longer than any may be
  *	leases		leases of ever new volumes, as fast as they go
- *	records		records of ever new members, as fast as they go
  *	later		only what a later version might say: unknown fields and types, which all have to skip
  *
  * Addresses are "HOST:PORT", numbers.  It says "member ID" when the first has let it in, and to SIGTERM what it was asked.
@@ -42,11 +41,11 @@
 
 enum lie {
 	LIE_BYTES = 1, LIE_KIND = 2, LIE_STORED = 4, LIE_MISS = 8, LIE_SLOW = 16, LIE_SILENT = 32, LIE_GARBAGE = 64,
-	LIE_OVERSIZED = 128, LIE_LEASES = 256, LIE_RECORDS = 512, LIE_LATER = 1024,
+	LIE_OVERSIZED = 128, LIE_LEASES = 256, LIE_LATER = 512,
 };
 
 static const char *const lie_names[] = {
-	"bytes", "kind", "stored", "miss", "slow", "silent", "garbage", "oversized", "leases", "records", "later",
+	"bytes", "kind", "stored", "miss", "slow", "silent", "garbage", "oversized", "leases", "later",
 };
 
 struct conn {
@@ -281,26 +280,10 @@ static void flood_lease(struct conn *c)
 	say(c, &m, LINK_WRITE);
 }
 
-static void flood_record(struct conn *c)
-{
-	uint8_t key[MEMBER_KEY], secret[MEMBER_SECRET];
-	struct member *m;
-
-	crypto_sign_keypair(key, secret);
-	m = sign(1, key, secret);
-	say_records(c, m);
-	member_drop(m);
-	me.floods++;
-}
-
 static void flood(struct conn *c)
 {
-	for (int i = 0; i < 64 && link_queued(c->link) < FLOOD; i++) {
-		if (me.lies & LIE_LEASES)
-			flood_lease(c);
-		if (me.lies & LIE_RECORDS)
-			flood_record(c);
-	}
+	for (int i = 0; i < 64 && link_queued(c->link) < FLOOD; i++)
+		flood_lease(c);
 }
 
 /* ---- connections ---- */
@@ -474,7 +457,7 @@ static void turn(int listener)
 	for (int i = 0; i < CONNS; i++) {
 		if (conns[i].fd >= 0 && p[i + 1].fd == conns[i].fd && p[i + 1].revents)
 			receive(&conns[i]);
-		if (conns[i].up && me.lies & (LIE_LEASES | LIE_RECORDS))
+		if (conns[i].up && me.lies & LIE_LEASES)
 			flood(&conns[i]);
 		send_all(&conns[i]);
 	}
