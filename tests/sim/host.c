@@ -129,17 +129,27 @@ void host_freeze(struct host *h, uint64_t until)
 
 /* ---- processes ---- */
 
-/* Nobody has a disk that knows the ring, nor founds it just now: then the admin does what the log asks for. */
+/* Has it met others, or does it found the ring just now, or did it come so far with that that it goes on by itself? */
+static bool knows_ring(const struct host *h)
+{
+	const struct catalogue_row_key complete = { .table = ROW_COMPLETE };
+	struct catalogue *c = &h->disk->catalogue;
+	struct address id;
+	struct chunk *row;
+
+	if (h->gone || !h->founds)
+		return !h->gone && c->rows(c, ROW_MEMBER, NULL, &id);
+	row = c->row(c, &complete);
+	chunk_drop(row);
+	return h->node || row || c->rows(c, ROW_MEMBER, NULL, &id);
+}
+
+/* Nobody does: then the admin does what the log asks for. */
 static bool ring_lost(struct world *w)
 {
-	for (unsigned int i = 0; i < w->hosts; i++) {
-		struct host *h = w->host[i];
-		struct catalogue *c = &h->disk->catalogue;
-		struct address id;
-
-		if (!h->gone && (h->founds || c->rows(c, ROW_MEMBER, NULL, &id)))
+	for (unsigned int i = 0; i < w->hosts; i++)
+		if (knows_ring(w->host[i]))
 			return false;
-	}
 	return true;
 }
 
@@ -227,11 +237,9 @@ void host_start(struct host *h)
 
 void host_told(struct host *h)
 {
-	struct catalogue *c = &h->disk->catalogue;
 	struct host *seed[SEEDS];
-	struct address id;
 
-	if (!h->node || h->founds || c->rows(c, ROW_MEMBER, NULL, &id) || seeds_now(h->world, seed) == 0 || seed[0]->index <= h->told)
+	if (!h->node || knows_ring(h) || seeds_now(h->world, seed) == 0 || seed[0]->index <= h->told)
 		return;
 	host_stop(h, false);
 	host_start(h);
