@@ -294,6 +294,18 @@ unsigned int books_false(struct world *w, const struct item *i)
 	return n;
 }
 
+unsigned int books_evicted(struct world *w, const struct item *i)
+{
+	unsigned int n = 0;
+
+	for (unsigned int k = 0; k < w->hosts; k++) {
+		const struct record *r = w->host[k]->evicted ? disk_find(w->host[k]->disk, &i->address) : NULL;
+
+		n += r && !r->rotten && !w->host[k]->member;
+	}
+	return n;
+}
+
 unsigned int books_known(struct world *w, const struct item *i)
 {
 	unsigned int n = i->losses;
@@ -301,7 +313,8 @@ unsigned int books_known(struct world *w, const struct item *i)
 	for (unsigned int k = 0; k < w->hosts; k++) {
 		const struct record *r = disk_find(w->host[k]->disk, &i->address);
 
-		n -= r && r->rotten && w->host[k]->member && !w->host[k]->liar;
+		/* A liar may believe in one as well, where that is not what he lies about. */
+		n -= r && r->rotten && w->host[k]->member && !(k < ASKED_MAX && i->asked >> k & 1);
 	}
 	return n;
 }

@@ -56,6 +56,9 @@ void books_gone(struct world *w, struct host *h, bool by_fault);	/* with all it 
 /** books_acked(w, i, by, acks, losses): an insert is answered with 0; when it began books_known() was ${losses}.  Judges.
  * books_known(w, i): losses that somebody has seen: a copy that rots may be believed in until it is read. */
 unsigned int books_known(struct world *w, const struct item *i);
+
+/** books_evicted(w, i): machines that the admin has given up, and that have it: they can prove it to who has not heard of that. */
+unsigned int books_evicted(struct world *w, const struct item *i);
 void books_acked(struct world *w, struct item *i, struct host *by, unsigned int acks, unsigned int losses);
 
 bool books_has(const struct item *i, const struct host *h);

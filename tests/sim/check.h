@@ -20,7 +20,7 @@
  *	were promised.  Where there are fewer than W others, it is all of them: all that a node knows that is new, or has a new
  *	disk, and has not known all yet (several such may meet one another first), or whom a change of a minute ago has not reached.
  *	An insert may count who lost it, or had it rotten, while it was under way: he believed what he said.  A
- *	proof is of bytes: no liar is excused in it.
+ *	proof is of bytes: no liar is excused in it, and who was evicted has it yet where that is not known.
  * 2	None.  "Nowhere" may be said to who does not know today's owners, when too many copies were lost.
  * 3	A leased copy may go while R others are there.  A lease is lost when more than half of the owners lost it before the
  *	others had it from them: it counted when a majority had it.  What no lease holds is copied at most in the first 24 h,

@@ -131,8 +131,8 @@ void fetch_reply(struct world *w, struct request *r, const struct effect *e)
 
 void confirm_reply(struct world *w, struct request *r, const struct effect *e)
 {
-	/* A proof is of the bytes: a liar that has them not has none. */
-	unsigned int can = r->item->holders + r->item->losses - r->losses;
+	/* A proof is of the bytes: a liar that has them not has none.  Who was evicted, where that is not known, has them still. */
+	unsigned int can = r->item->holders + r->item->losses - r->losses + books_evicted(w, r->item);
 	unsigned int proofs = planted(w, PLANT_FALSE_PROOF) ? can + 1 : e->count;
 
 	if (e->result == 0 && proofs > can)
