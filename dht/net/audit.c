@@ -3,6 +3,7 @@
  *
  * state   | event                            | function   | next
  * IDLE    | AUDIT_EVERY                      | due()      | PROVING: our own answer to a fresh nonce
+ *         | ... and some leased one is not here | look_for_missing() | fetch_heal(), beside it
  * PROVING | there it is                      | own()      | ASKING
  *         | our copy is bad                  | own()      | IDLE, fetch_heal()
  * ASKING  | the same answer, or none         | answered() | IDLE
@@ -57,13 +58,24 @@ static void own(struct node *n, struct work *w, const struct event *e)
 }
 
 /* The first record of ours behind a random place: close to even, as addresses are. */
-static bool pick(struct node *n, struct address *out)
+static bool pick(struct node *n, unsigned int states, struct address *out)
 {
 	struct catalogue *c = n->options.catalogue;
 	struct address from;
 
 	proof_nonce(n, &from);
-	return c->list(c, &from, STATE_OWNED | STATE_LEASED, 1, out) || c->list(c, NULL, STATE_OWNED | STATE_LEASED, 1, out);
+	return c->list(c, &from, states, 1, out) || c->list(c, NULL, states, 1, out);
+}
+
+/* Repair finds what some owner has together with its lease.  Where one is left who has the copy, and others who have the lease, each of them
+ * finds nothing to compare: so a lease that names what is not here asks for it.  While a slot is being filled that is repair's. */
+static void look_for_missing(struct node *n)
+{
+	struct address a;
+
+	if (pick(n, STATE_LEASED, &a) && !(chunk_state(n, &a) & STATE_OWNED) && placement_mine(n, ring_slot(&a)) &&
+	    placement_complete(n, ring_slot(&a)))
+		fetch_heal(n, &a);
 }
 
 static void due(struct node *n, struct timer *t)
@@ -72,7 +84,9 @@ static void due(struct node *n, struct timer *t)
 	struct peer *owner[RING_REPLICAS_MAX], *peer;
 	unsigned int owners;
 
-	if (!pick(n, &a->address) ||
+	if (placement(n))
+		look_for_missing(n);
+	if (!pick(n, STATE_OWNED | STATE_LEASED, &a->address) ||
 	    !(owners = placement_owners(n, ring_slot(&a->address), owner)) ||
 	    !peer_reachable(n, peer = owner[node_random(n, owners)])) {
 		next(n);

@@ -154,6 +154,47 @@ static void a_bad_copy_of_ours_is_healed(void **state)
 	finish();
 }
 
+/* An owner has it, and no lease; we have the lease: comparing tells neither of us. */
+static void what_a_lease_names_and_is_not_here_is_fetched(void **state)
+{
+	struct address other;
+
+	(void)state;
+	begin();
+	chunk_drop(c);
+	c = kit_find(k, true, 2, &other);
+	assert_int_equal(kit_owners(k, &other, owner), 2);
+	kit_give(owner[1], &other, c);
+	kit_lease(k, &other);
+	kit_run(k, 20 * AUDIT_EVERY);
+	assert_int_equal(kit_state(k, &other), STATE_OWNED);
+	finish();
+}
+
+static void what_is_others_or_not_complete_yet_is_not(void **state)
+{
+	struct address other;
+
+	(void)state;
+	begin();
+	chunk_drop(c);
+	c = kit_find(k, false, 3, &other);
+	kit_owners(k, &other, owner);
+	kit_give(owner[0], &other, c);
+	kit_lease(k, &other);
+	kit_run(k, 20 * AUDIT_EVERY);
+	assert_int_equal(kit_state(k, &other), 0);
+	chunk_drop(c);
+	c = kit_find(k, true, 4, &other);
+	kit_owners(k, &other, owner);
+	kit_give(owner[0], &other, c);
+	kit_lease(k, &other);
+	k->incomplete = true;
+	kit_run(k, 20 * AUDIT_EVERY);
+	assert_int_equal(kit_state(k, &other), 0);
+	finish();
+}
+
 static void a_node_can_stop_at_any_moment(void **state)
 {
 	(void)state;
@@ -178,6 +219,8 @@ int main(void)
 		cmocka_unit_test(those_that_cannot_be_reached_are_neither_asked_nor_blamed),
 		cmocka_unit_test(what_is_not_leased_is_not_asked_for),
 		cmocka_unit_test(a_bad_copy_of_ours_is_healed),
+		cmocka_unit_test(what_a_lease_names_and_is_not_here_is_fetched),
+		cmocka_unit_test(what_is_others_or_not_complete_yet_is_not),
 		cmocka_unit_test(a_node_can_stop_at_any_moment),
 	};
 
