@@ -27,7 +27,7 @@ NET := \
 FS := \
 	now options place remount jobs grace roots uploads lookups cache fetch \
 	acl tree tree_view tree_change tree_names tree_rename tree_attr tree_xattr \
-	redo tree_mend tree_checkpoint tree_reader tree_roots tree_fill unpack restore \
+	redo tree_mend tree_checkpoint tree_reader tree_roots tree_fill unpack claim restore \
 	extents layers file file_roots files flush flusher read write seek publish \
 	checkpoint keep kept snapshot_write snapshot_take snapshots mark collect collector \
 	session watchdog signals gate buffers loop parked known ops ops_name ops_attr ops_dir ops_file ops_io replicas people \

@@ -248,7 +248,8 @@ int dht_rebuild(const struct dht_options *options, dht_tell *tell, void *arg,
  * dht_volume(d, key): from now on inserts are on its behalf, are leased, and its heads are published from here.  Once, before
  * anything is inserted.  ${key} is copied.
  *
- * dht_keep(d, addresses, n): the volume wants these too, though it did not insert them here: a tree that was restored.  Durable.
+ * dht_keep(d, addresses, n): the volume wants these too, though it did not insert them here: a tree that was restored, or written while there was no
+ * ring.  Durable.  Those that are here go out, as what is inserted does.
  *
  * dht_publish(d, snapshot): is the volume's newest.  Never blocks: it goes out in the background, newest first.
  * dht_published(d, op): what was published last counts at its owners.  -EUCLEAN: another machine publishes under the same key, and this one does no

@@ -75,7 +75,13 @@ int dht_volume(struct dht *d, const struct volume_key *key)
 
 int dht_keep(struct dht *d, const struct address *addresses, size_t n)
 {
-	return d->leasing ? shelf_keep(peer_shelf(d->peer), addresses, n) : -ENOTCONN;
+	int rc = d->leasing ? shelf_keep(peer_shelf(d->peer), addresses, n) : -ENOTCONN;
+	enum kind kind;
+
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		while (store_has(d->store, &addresses[i], &kind, NULL) && outgoing_add(d->outgoing, kind, &addresses[i], NULL) == -EINPROGRESS)
+			outgoing_wait(d->outgoing);
+	return rc;
 }
 
 int dht_publish(struct dht *d, const struct ref *snapshot)

@@ -12,7 +12,9 @@
 #include "dht/peer/volume.h"
 #include "dht/program/home.h"
 #include "dht/program/log.h"
+#include "dht/program/progress.h"
 #include "fs/byhash.h"
+#include "fs/claim.h"
 #include "fs/control.h"
 #include "fs/follow.h"
 #include "fs/restore.h"
@@ -112,38 +114,69 @@ static int bring_volume(struct fs *fs, char *why, size_t why_size)
 	return -EINPROGRESS;
 }
 
+static void tell_claimed(void *arg, uint64_t addresses)
+{
+	progress_update(arg, addresses, addresses);
+}
+
+/* What was written while there was no ring is the volume's too, before it is published. */
+static int claim_old(struct fs *fs, char *why, size_t why_size)
+{
+	const char *store = fs->options->store;
+	struct waiting_source source;
+	struct progress progress;
+	uint64_t inodes;
+	struct claim c = { .dht = fs->dht, .source = &source.source, .tell = tell_claimed, .arg = &progress };
+	int r;
+
+	if (!claim_is_due(store))
+		return 0;
+	tree_count(fs->tree, &inodes);
+	if (inodes > 1)
+		log_line(LOG_NOTICE, "what was written without a ring goes to the ring now");
+	progress_start(&progress, "claimed");
+	progress.counts = true;
+	waiting_source_init(&source, fs->dht, NULL);
+	r = claim_tree(&c, fs->tree);
+	progress_end(&progress);
+	if (r == 0)
+		r = claim_done(store);
+	if (r < 0)
+		snprintf(why, why_size, "what was written without a ring could not be looked through: %s", strerror(-r));
+	return r;
+}
+
 /* What is written here belongs to a volume that others can follow. */
 static int start_volume(struct fs *fs, bool known, char *why, size_t why_size)
 {
 	struct volume_key key;
 	struct ref newest, kept;
 	uint64_t epoch;
-	int r;
+	int r = 0;
 
-	if (!dht_peer(fs->dht) || fs->options->read_only)
+	if (fs->options->read_only)
 		return 0;
-	r = volume_key_open(fs->options->store, &key, why, why_size);
+	if (!dht_peer(fs->dht))
+		return claim_alone(fs->options->store);
+	if (!claim_has_key(fs->options->store))
+		r = claim_alone(fs->options->store);
+	if (r == 0)
+		r = volume_key_open(fs->options->store, &key, why, why_size);
 	if (r == 0 && !known)
 		r = dht_volume(fs->dht, &key);
+	if (r < 0)
+		return r;
 	memcpy(fs->volume, key.key, sizeof(fs->volume));
-	fs->writes = r == 0;
+	fs->writes = true;
 	volume_key_wipe(&key);
+	if (!known)
+		r = claim_old(fs, why, why_size);
 	/* The last one of an earlier run may not have got there. */
 	if (r == 0)
 		r = tree_get_head(fs->tree, &newest, &epoch, &kept);
 	if (r == 0 && newest.hash != 0)
 		dht_publish(fs->dht, &newest);
 	return r;
-}
-
-/* The ring may not know of it yet: of an earlier run, or restored.  Later ones come by themselves. */
-static void publish_newest(struct fs *fs)
-{
-	struct ref newest, kept;
-	uint64_t epoch;
-
-	if (dht_peer(fs->dht) && tree_get_head(fs->tree, &newest, &epoch, &kept) == 0 && newest.hash)
-		dht_publish(fs->dht, &newest);
 }
 
 static int start_following(struct fs *fs, char *why, size_t why_size)
@@ -255,7 +288,6 @@ static int open_parts(struct fs *fs, char *why, size_t why_size)
 	fs->known = known_new();
 	if (!fs->jobs || !fs->counts || !fs->parking || !fs->known)
 		return -ENOMEM;
-	publish_newest(fs);
 	r = byhash_new(fs, &fs->byhash);
 	if (r == 0 && o->settings.follow)
 		r = start_following(fs, why, why_size);

@@ -16,14 +16,12 @@
 #include "dht/program/log.h"
 #include "dht/program/progress.h"
 #include "fs/cache.h"
+#include "fs/claim.h"
 #include "fs/fetch.h"
-#include "fs/kept.h"
-#include "fs/mark.h"
 #include "fs/unpack.h"
 
 #define FOLDER		"restoring"
 #define ASK_AGAIN_MS	500u
-#define KEEP_AT_ONCE	4096u	/* addresses: one transaction of the shelf */
 
 struct restore {
 	const struct options *o;
@@ -33,11 +31,6 @@ struct restore {
 	struct volume_key key;
 	struct ref snapshot;
 	struct progress progress;
-	/* Of the marker: what is still to be told to dht_keep(). */
-	struct address *kept;
-	size_t nkept;
-	uint64_t kept_all;
-	int keep_error;
 	char *why;
 	size_t why_size;
 };
@@ -208,69 +201,21 @@ static int make_tree(struct restore *r, const struct snapshot *s)
 	return rc < 0 ? fail(r, rc == -ENOENT || rc == -EBADMSG ? -ENODATA : rc, explain(rc == -ENOENT || rc == -EBADMSG ? -ENODATA : rc)) : 0;
 }
 
-static void flush_kept(struct restore *r)
-{
-	if (r->keep_error == 0)
-		r->keep_error = dht_keep(r->dht, r->kept, r->nkept);
-	r->kept_all += r->nkept;
-	r->nkept = 0;
-	progress_update(&r->progress, r->kept_all, r->kept_all);
-}
-
-static void mark(void *arg, const struct address *a)
+static void tell_claimed(void *arg, uint64_t addresses)
 {
 	struct restore *r = arg;
 
-	r->kept[r->nkept++] = *a;
-	if (r->nkept == KEEP_AT_ONCE)
-		flush_kept(r);
+	progress_update(&r->progress, addresses, addresses);
 }
 
-static bool go_on(void *arg)
+/* So that they are leased from here: numbers of our leases come after those of the machine before (dht/peer/leasing.h). */
+static int claim_all(struct restore *r, const struct snapshot *s)
 {
-	return ((struct restore *)arg)->keep_error == 0;
-}
+	const struct claim c = { .dht = r->dht, .source = &r->source.source, .tell = tell_claimed, .arg = r };
+	int rc;
 
-static int mark_all(struct restore *r, struct marker *m, const struct snapshot *s)
-{
-	struct kept *list = NULL;
-	size_t n = 0;
-	int rc = marker_ref(m, &r->snapshot, "snapshot", (uint64_t)s->time.sec);
-
-	if (rc == 0)
-		rc = kept_read(&r->source.source, &s->kept, &list, &n);
-	/* Then there are no earlier ones any more; snapshots_load() says so too. */
-	if (rc == -ENOENT || rc == -EBADMSG) {
-		log_line(LOG_WARNING, "the list of kept snapshots is lost");
-		rc = 0;
-		n = 0;
-	}
-	for (size_t i = 0; i < n && rc == 0; i++)
-		rc = marker_ref(m, &list[i].ref, "snapshot", (uint64_t)list[i].time.sec);
-	free(list);
-	flush_kept(r);
-	return r->keep_error < 0 ? r->keep_error : rc;
-}
-
-/* So that they are leased from here: the old machine's leases end with the first of ours (dht/net/lease.h). */
-static int keep_all(struct restore *r, const struct snapshot *s)
-{
-	const struct mark_options o = { .source = &r->source.source, .mark = mark, .go_on = go_on, .arg = r, .job = "restoring" };
-	struct marker *m = marker_new(&o);
-	struct marked count;
-	int rc = -ENOMEM;
-
-	r->kept = malloc(KEEP_AT_ONCE * sizeof(*r->kept));
-	if (m && r->kept) {
-		progress_phase(&r->progress, "kept", true);
-		rc = mark_all(r, m, s);
-		marker_count(m, &count);
-		if (rc == 0 && count.gone > 0)
-			log_line(LOG_WARNING, "%" PRIu64 " nodes can't be had from anybody: what only they refer to can't be read",
-			    count.gone);
-	}
-	marker_free(m);
-	free(r->kept);
+	progress_phase(&r->progress, "claimed", true);
+	rc = claim_snapshot(&c, &r->snapshot, &s->kept);
 	return rc < 0 ? fail(r, rc, explain(rc)) : 0;
 }
 
@@ -319,7 +264,7 @@ static int restore(struct restore *r)
 	if (rc == 0)
 		rc = make_tree(r, &s);
 	if (rc == 0)
-		rc = keep_all(r, &s);
+		rc = claim_all(r, &s);
 	progress_end(&r->progress);
 	chunk_drop(chunk);
 	return rc < 0 ? rc : finish(r);

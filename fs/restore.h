@@ -2,7 +2,7 @@
  * restore: a volume whose machine was lost, made anew from the ring with its exported key.
  *
  *	the newest head --> its snapshot --> directories, node by node --> STORE/restoring/tree
- *	all that the snapshot, and the kept ones before it, need --> dht_keep()
+ *	all that the snapshot, and the kept ones before it, need --> dht_keep() (claim.h)
  *	STORE/restoring/tree --> STORE/tree, then the key --> STORE/volume.key, then STORE/restoring goes
  *
  * Files' content stays where it is.  While STORE/restoring is there, nothing of the rest counts: it is begun anew.

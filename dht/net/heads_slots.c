@@ -437,6 +437,9 @@ int heads_pull_start(struct node *n)
 	p->timer.due = heads_round;
 	p->save_timer.due = save;
 	p->saving.done = saved;
+	/* By that the next start knows it, should this one end before it has met anybody. */
+	if (n->options.newborn && n->options.seeds && n->options.seeds[0])
+		slots_save(n, 0);
 	return 0;
 }
 

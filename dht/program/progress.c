@@ -83,7 +83,7 @@ void progress_update(struct progress *p, uint64_t done, uint64_t total)
 		fprintf(stderr, "%s: %.0f %%, %s of %s, %s/s, ", p->verb, 100 * share, a, b, c);
 	if (rate > 0 && total > done)
 		put_duration(stderr, (uint64_t)((double)(total - done) / rate));
-	fputs(rate > 0 && total > done ? " left" : "done", stderr);
+	fputs(total <= done ? "done" : rate > 0 ? " left" : "waiting", stderr);
 	fputs(p->terminal ? "\033[K" : "\n", stderr);
 	p->shown = true;
 }

@@ -611,7 +611,13 @@ static void who_is_new_comes_in_the_place_of_one_who_is_lost(void **state)
 	}
 	netkit_crash(k, 2);
 	netkit_run(k, 30 * S);
+	/* Its first start met nobody. */
 	k->node[3].newborn = true;
+	netkit_cut_off(k, 3, true);
+	netkit_start(k, 3);
+	netkit_run(k, 5 * S);
+	netkit_crash(k, 3);
+	netkit_cut_off(k, 3, false);
 	netkit_start(k, 3);
 	netkit_run(k, 60 * S);
 	for (unsigned int i = 0; i < 8; i++) {
