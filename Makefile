@@ -63,7 +63,7 @@ UNIT_FS := \
 	test_options test_cache test_fetch test_jobs test_gate test_extents test_file test_file_memory test_files \
 	test_files_bound test_files_threads test_control_wire test_keep test_tree test_tree_rename test_tree_attr \
 	test_acl test_tree_full test_tree_threads test_tree_model test_parked test_checkpoint test_snapshot_write \
-	test_snapshots test_collect test_view test_known
+	test_snapshots test_collect test_view test_known test_replicas
 UNIT_FAKE := \
 	test_cache test_fetch test_file test_file_memory test_files test_files_bound test_files_threads test_checkpoint \
 	test_snapshots test_collect
@@ -162,7 +162,7 @@ $(addprefix $(B)/tests/unit/,$(UNIT_FAKE)): $(B)/tests/lib/fakedht.o
 $(addprefix $(B)/tests/unit/,$(UNIT_CORE)): $(B)/tests/lib/corekit.o $(B)/libnet.a
 $(addprefix $(B)/tests/unit/,$(UNIT_WHOLE)): $(call objs,tests/lib,netkit volumekit memory_catalogue repairkit) $(B)/libnet.a
 $(addprefix $(B)/tests/unit/,$(UNIT_MEMBERS)): $(call objs,tests/lib,no_machines swarm netkit memory_catalogue) $(B)/libnet.a
-$(addprefix $(B)/tests/unit/,$(UNIT_FAKED)): $(call objs,tests/lib,fakepeer)
+$(addprefix $(B)/tests/unit/,$(UNIT_FAKED) test_replicas): $(call objs,tests/lib,fakepeer)
 $(TESTS): $(B)/libtest.a
 $(addprefix $(B)/tests/unit/,$(UNIT_FS)) $(B)/tests/fault/test_crash: $(B)/libfs.a
 $(addprefix $(B)/tests/unit/,$(UNIT_LOOP)): $(call objs,tests/lib,peerkit)
