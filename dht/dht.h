@@ -251,6 +251,9 @@ int dht_rebuild(const struct dht_options *options, dht_tell *tell, void *arg,
  * dht_keep(d, addresses, n): the volume wants these too, though it did not insert them here: a tree that was restored, or written while there was no
  * ring.  Durable.  Those that are here go out, as what is inserted does.
  *
+ * dht_hold_leases(d, yes): no lease is made meanwhile: in a store that has none of the volume's yet, the first of a slot ends those of the machine
+ * before, so all that they held is to be kept before.
+ *
  * dht_publish(d, snapshot): is the volume's newest.  Never blocks: it goes out in the background, newest first.
  * dht_published(d, op): what was published last counts at its owners.  -EUCLEAN: another machine publishes under the same key, and this one does no
  * longer; -EKEYREVOKED; -EHOSTUNREACH, -ETIMEDOUT: not yet.  At once, with 0, where this node is no writer, or with ${sync_local}.
@@ -261,6 +264,7 @@ int dht_rebuild(const struct dht_options *options, dht_tell *tell, void *arg,
  */
 int dht_volume(struct dht *d, const struct volume_key *key);
 int dht_keep(struct dht *d, const struct address *addresses, size_t n);
+void dht_hold_leases(struct dht *d, bool hold);
 int dht_publish(struct dht *d, const struct ref *snapshot);
 void dht_published(struct dht *d, struct dht_op *op);
 int dht_newest(struct dht *d, const uint8_t *key, unsigned int timeout_ms, uint64_t *seq, struct ref *snapshot);

@@ -84,6 +84,12 @@ int dht_keep(struct dht *d, const struct address *addresses, size_t n)
 	return rc;
 }
 
+void dht_hold_leases(struct dht *d, bool hold)
+{
+	if (d->leasing)
+		leasing_hold(d->leasing, hold);
+}
+
 int dht_publish(struct dht *d, const struct ref *snapshot)
 {
 	if (!d->publisher)

@@ -149,7 +149,7 @@ static int claim_old(struct fs *fs, char *why, size_t why_size)
 /* What is written here belongs to a volume that others can follow. */
 static int start_volume(struct fs *fs, bool known, char *why, size_t why_size)
 {
-	struct volume_key key;
+	struct volume_key key = { .since = 0 };
 	struct ref newest, kept;
 	uint64_t epoch;
 	int r = 0;
@@ -164,8 +164,10 @@ static int start_volume(struct fs *fs, bool known, char *why, size_t why_size)
 		r = volume_key_open(fs->options->store, &key, why, why_size);
 	if (r == 0 && !known)
 		r = dht_volume(fs->dht, &key);
-	if (r < 0)
+	if (r < 0) {
+		volume_key_wipe(&key);
 		return r;
+	}
 	memcpy(fs->volume, key.key, sizeof(fs->volume));
 	fs->writes = true;
 	volume_key_wipe(&key);

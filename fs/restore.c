@@ -251,6 +251,8 @@ static int restore(struct restore *r)
 	if (rc < 0)
 		return rc;
 	rc = dht_volume(r->dht, &r->key);
+	/* Until all has been claimed; where it can't be, for good. */
+	dht_hold_leases(r->dht, true);
 	if (rc == 0)
 		rc = r->source.source.get(&r->source.source, KIND_SNAPSHOT, &r->snapshot.address, &chunk);
 	if (rc == 0)
@@ -267,6 +269,8 @@ static int restore(struct restore *r)
 		rc = claim_all(r, &s);
 	progress_end(&r->progress);
 	chunk_drop(chunk);
+	if (rc == 0)
+		dht_hold_leases(r->dht, false);
 	return rc < 0 ? rc : finish(r);
 }
 

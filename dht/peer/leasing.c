@@ -49,7 +49,7 @@ struct leasing {
 	unsigned int last_slot;		/* for which one was made in this round */
 	int failed;			/* of this round */
 	int error;			/* of the last one */
-	bool stopping, told_full;
+	bool stopping, held, told_full;
 };
 
 static void say(struct leasing *l, int priority, const char *text)
@@ -352,9 +352,26 @@ static int do_round(struct leasing *l, dht_tell *tell, void *arg)
 	return rc;
 }
 
+void leasing_hold(struct leasing *l, bool hold)
+{
+	pthread_mutex_lock(&l->lock);
+	l->held = hold;
+	pthread_mutex_unlock(&l->lock);
+}
+
+static bool is_held(struct leasing *l)
+{
+	bool held;
+
+	pthread_mutex_lock(&l->lock);
+	held = l->held;
+	pthread_mutex_unlock(&l->lock);
+	return held;
+}
+
 int leasing_now(struct leasing *l, dht_tell *tell, void *arg)
 {
-	return do_round(l, tell, arg);
+	return is_held(l) ? -EAGAIN : do_round(l, tell, arg);
 }
 
 static void *leasing_main(void *arg)
@@ -371,7 +388,7 @@ static void *leasing_main(void *arg)
 		if (l->stopping)
 			break;
 		pthread_mutex_unlock(&l->lock);
-		do_round(l, NULL, NULL);
+		leasing_now(l, NULL, NULL);
 		pthread_mutex_lock(&l->lock);
 	}
 	pthread_mutex_unlock(&l->lock);

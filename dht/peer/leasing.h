@@ -35,6 +35,10 @@ int leasing_now(struct leasing *l, dht_tell *tell, void *arg);
 int leasing_keep(struct leasing *l, bool (*wanted)(void *arg, const struct address *a), void *arg, bool dry_run,
     dht_tell *tell, void *tell_arg, struct dht_gc_count *out);
 
+/** leasing_hold(l, yes): no lease is made of what is fresh: while a tree that was restored is claimed, in parts, a lease of one part would end those of its
+ * volume that hold the rest, and their owners may delete it.  leasing_now() is -EAGAIN then. */
+void leasing_hold(struct leasing *l, bool hold);
+
 struct leasing_status {
 	uint64_t fresh;			/* chunks that no lease holds yet */
 	int error;			/* of the last round */

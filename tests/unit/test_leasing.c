@@ -248,6 +248,21 @@ static void leases_of_a_restored_volume_come_after_those_before(void **state)
 	assert_true(expect(k, 3, 0, 2) == ((uint64_t)12 << 32) + 2);
 }
 
+/* The first lease of a slot ends that of the machine before, which held all of them. */
+static void no_lease_is_made_of_half_a_tree(void **state)
+{
+	struct kit *k = *state;
+
+	leasing_hold(k->l, true);
+	add(k, 3, 0, 2);
+	assert_int_equal(leasing_now(k->l, NULL, NULL), -EAGAIN);
+	assert_int_equal(fakepeer_asked(k->fake.peer, COMMAND_LEASE), 0);
+	add(k, 3, 2, 2);
+	leasing_hold(k->l, false);
+	assert_int_equal(leasing_now(k->l, NULL, NULL), 0);
+	expect(k, 3, 0, 4);
+}
+
 /* wanted(): below that number. */
 static bool below(void *arg, const struct address *a)
 {
@@ -346,6 +361,7 @@ int main(void)
 		TEST(one_slot_too_full_holds_up_no_other),
 		TEST(what_is_fresh_is_so_after_a_restart),
 		TEST(leases_of_a_restored_volume_come_after_those_before),
+		TEST(no_lease_is_made_of_half_a_tree),
 		TEST(a_collection_leaves_out_what_is_not_wanted_and_nothing_else),
 		TEST(what_is_written_during_a_collection_is_leased_again),
 		TEST(the_end_waits_for_nobody),
