@@ -58,7 +58,6 @@ static void recover(struct netkit *k)
 
 		memory_catalogue_apply(&k->node[SICK].disk, &e, &done);
 		node_input(k->node[SICK].node, &done, k->now);
-		chunk_drop(done.chunk);
 		chunk_drop(e.chunk);
 		chunk_drop(done.chunk);
 		netkit_run(k, 1);
