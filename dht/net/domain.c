@@ -1,3 +1,7 @@
+/*
+ * What is signed is a name of DOMAIN_LEN bytes, filled up with zeros, and the body behind it.  The length of the name is fixed, so
+ * that no name with a body reads as another name with another body: a signature for one use is none for another.
+ */
 #include "dht/net/domain.h"
 
 #include <assert.h>

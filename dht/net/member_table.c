@@ -1,3 +1,8 @@
+/*
+ * Records by their bytes, for processes with many nodes in them: the 1,000 nodes of a simulator hold each record a thousand times,
+ * and would verify its signature as often.  A program with one node has none of it: all of it may be NULL.  It holds no reference:
+ * who drops the last one takes it out.
+ */
 #include "dht/net/member_table.h"
 
 #include <assert.h>

@@ -45,6 +45,7 @@ uint64_t node_random(struct node *n, uint64_t below)
 	return v % below;
 }
 
+/* An eighth more or less: enough that nodes which were started together do not stay in step, and little enough that bounds stay what they are. */
 uint64_t node_jitter(struct node *n, uint64_t us)
 {
 	return us - us / 8 + node_random(n, us / 4 + 1);

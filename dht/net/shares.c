@@ -1,3 +1,8 @@
+/*
+ * One array in the order of (key, id), found by halves: a few hundred peers and slots at most times, and SHARES_MAX at worst.  Where
+ * it is full, or there is no memory, who comes new is not counted, that is, let in: the bound of the whole still holds, and a flood
+ * must not shut honest peers out.
+ */
 #include "dht/net/shares.h"
 
 #include <stdlib.h>

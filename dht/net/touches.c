@@ -1,3 +1,8 @@
+/*
+ * A Bloom filter for each epoch, in layers of which each is four times as large as the one before: a node that is touched little
+ * pays 1 kB, and none has to be copied when it grows (its addresses are not known any more).  An epoch that is full says yes to
+ * everything, which errs on the safe side: nothing is deleted.
+ */
 #include "dht/net/touches.h"
 
 #include <stdlib.h>
@@ -6,8 +11,8 @@
 #include "chunker/bytes.h"
 
 #define FIRST_BYTES 1024u
-#define BITS_EACH   16u
-#define PROBES	    11u
+#define BITS_EACH   16u		/* of a layer that is full; with these probes one in 2,000 is found that is not there */
+#define PROBES	    11u		/* ln 2 x BITS_EACH, which is best */
 
 static size_t layer_bytes(unsigned int layer)
 {
@@ -86,6 +91,7 @@ void touches_add(struct touches *t, const struct address *a)
 {
 	struct touches_epoch *e = &t->epoch[t->now % DELETE_EPOCHS];
 
+	/* Once an epoch is enough, however often a chunk is asked for. */
 	if (epoch_has(e, a))
 		return;
 	epoch_grow(e);

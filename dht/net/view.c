@@ -1,3 +1,12 @@
+/*
+ * Entries are in an array in the order of their ids, since all that goes through them must do so in that order; they are found by
+ * the first eight bytes of the id, which lie side by side in an array of their own (search.h): 1,000 members are 8 kB, and one
+ * search is in the cache.
+ *
+ * The digest has two levels, so that a change costs the hash of one part of VIEW_PARTS and that of the parts, and two views that
+ * differ in one record find it by the summaries of one part.  Hashes are made when they are asked for: what changes ten times
+ * between two exchanges is hashed once.
+ */
 #include "dht/net/view.h"
 
 #include <assert.h>
@@ -20,6 +29,7 @@ void view_start(struct view *v)
 
 void view_end(struct view *v)
 {
+	/* Whoever hung something on an entry has taken it off: nobody else knows what it is. */
 	for (unsigned int i = 0; i < v->count; i++) {
 		assert(!v->entry[i]->suspicion && !v->entry[i]->news);
 		member_drop(v->entry[i]->member);
@@ -69,6 +79,7 @@ static int make_room(struct view *v)
 	struct view_entry **grown;
 	uint64_t *heads;
 
+	/* Tombstones count, and are never dropped for others: who has left would be back with his old record. */
 	if (v->count == MEMBERS_MAX)
 		return -ENOSPC;
 	if (v->count < v->size)
@@ -77,6 +88,7 @@ static int make_room(struct view *v)
 	if (!grown)
 		return -ENOMEM;
 	v->entry = grown;
+	/* The array that has grown alone is good as it is: its size is noted with the other's. */
 	heads = realloc(v->head, size * sizeof(*heads));
 	if (!heads)
 		return -ENOMEM;
@@ -93,6 +105,7 @@ static int make_entry(struct view *v, struct member *m, struct view_entry **out)
 
 	if (rc)
 		return rc;
+	/* By itself, not in the array: machines hold pointers to entries while others come. */
 	e = calloc(1, sizeof(*e));
 	if (!e)
 		return -ENOMEM;
@@ -132,6 +145,7 @@ unsigned int view_part(const struct address *id)
 	return id->b[0] >> (8 - PART_BITS);
 }
 
+/* A tombstone wins over every incarnation, so it is told as the highest there is. */
 void view_summary(const struct view_entry *e, struct wire_summary *out)
 {
 	*out = (struct wire_summary){

@@ -64,6 +64,7 @@ void disk_put(struct disk *d, const struct address *a, enum kind kind, struct ch
 	struct record *r = disk_find(d, a);
 	struct item *i = books_find(w, a);
 
+	/* Good bytes take the place of rotten ones, also where nobody has seen yet that they are. */
 	if (r && r->rotten) {
 		r->rotten = false;
 		chunk_drop(r->chunk);
@@ -80,6 +81,7 @@ void disk_put(struct disk *d, const struct address *a, enum kind kind, struct ch
 		r->kind = (uint8_t)kind;
 		books_stored(w, d->host, a);
 	}
+	/* A write adds, EFFECT_STATES replaces (node.h): FOREIGN that comes later does not take OWNED away. */
 	r->states |= states & STATE_ANY;
 	if (r->states & (STATE_OWNED | STATE_FOREIGN))
 		r->states &= (uint8_t)~STATE_CACHED;
@@ -94,6 +96,7 @@ void disk_drop(struct disk *d, const struct address *a, enum loss how)
 		disk_forget(d, r, how);
 }
 
+/* What is only cached goes, in no order that anybody relies on. */
 bool disk_make_room(struct disk *d, size_t len)
 {
 	struct sorted_place p;
@@ -129,6 +132,7 @@ static int do_write(struct disk *d, const struct effect *e)
 		return rc;
 	if (!good_bytes(&e->address, e->chunk_kind, e->chunk))
 		return -EBADMSG;
+	/* A liar's disk says that it was written, and shows it to its own node (catalogue.c), which passes it on in good faith. */
 	if (d->forgets && !disk_find(d, &e->address)) {
 		if (!sorted_find(&d->forgotten, e->address.b)) {
 			struct record *r = must(calloc(1, sizeof(*r)));
@@ -191,12 +195,10 @@ static int do_prove(struct disk *d, const struct effect *e, struct event *done)
 {
 	struct record *r = disk_find(d, &e->address);
 	crypto_generichash_state state_of;
-	int rc;
 
-	if (!r || r->rotten) {
-		rc = do_read(d, e, done);
-		return rc;
-	}
+	/* No proof without the bytes: it fails as a read does, and what is rotten is set aside as well. */
+	if (!r || r->rotten)
+		return do_read(d, e, done);
 	crypto_generichash_init(&state_of, NULL, 0, ADDRESS_LEN);
 	crypto_generichash_update(&state_of, e->hash.b, ADDRESS_LEN);
 	crypto_generichash_update(&state_of, r->chunk->data, r->chunk->len);

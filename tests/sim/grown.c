@@ -1,3 +1,10 @@
+/*
+ * A ring as it is after months: all that its nodes would have on their disks is written there by hand, and they start from it.
+ *
+ * To let 1,000 nodes join one another, and write 100,000 chunks through them, takes longer than what is to be measured.  What is
+ * written is what the core itself writes: a row that it would not take shows at once, because grown_start() waits until all is in
+ * its place.
+ */
 #include "tests/sim/grown.h"
 
 #include <stdlib.h>
@@ -16,6 +23,7 @@
 /* As self.c and placement.c write them: version 1 of both. */
 #define SELF_RESERVED 64u
 
+/* Incarnations up to SELF_RESERVED were given out by the life before: this one begins above them. */
 static void write_self(struct host *h)
 {
 	uint8_t row[64], *p = row;
@@ -35,6 +43,7 @@ static void write_self(struct host *h)
 	disk_row(h->disk, ROW_SELF, &zeros, row, (size_t)(p - row));
 }
 
+/* All slots, those of others too: which are its own only the table says, and the row of a node that lost slots looks so as well. */
 static void write_complete(struct host *h)
 {
 	static const struct address zeros;
@@ -80,6 +89,7 @@ void grown_ring(struct world *w)
 	books_changed(w);
 }
 
+/* ${item}: by address, so that those of one slot lie together.  One volume, whose key nobody else has: no user changes these leases. */
 static void write_leases(struct world *w, struct item **item, unsigned int n)
 {
 	const struct ring *r = books_table(w);
@@ -121,6 +131,7 @@ void grown_chunks(struct world *w, unsigned int n, size_t len)
 
 	dice_fill(&w->dice, bytes, len);
 	for (unsigned int i = 0; i < n; i++) {
+		/* Alike but for the number: the books keep the bytes once for all disks, and only addresses must differ. */
 		put_le64(bytes, i);
 		item[i] = books_add(w, bytes, len);
 		item[i]->wanted = item[i]->inserted = true;

@@ -1,4 +1,10 @@
-/* What the node of a simulated host is told, and what it asks for: a shell's loop, with the world in the place of the machine. */
+/*
+ * What the node of a simulated host is told, and what it asks for: a shell's loop, with the world in the place of the machine.
+ *
+ * An effect is never carried out from within node_input(), nor is its answer given then: answers come as happenings of their own, of
+ * which each carries the boot that it is for.  So a process that was killed is told nothing of what it began, and the next one
+ * nothing of the last.
+ */
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
@@ -32,6 +38,7 @@ void timed_free(struct timed *t)
 void host_input(struct host *h, const struct event *e)
 {
 	assert(h->node);
+	/* Events stand in line where each takes time: the next one is not before this one is through. */
 	h->busy_until = host_ready(h) + h->cost;
 	node_input(h->node, e, host_clock(h));
 }
@@ -46,6 +53,7 @@ static void fire_timed(struct world *w, void *arg, uint64_t unused)
 		world_plan(w, host_ready(h), fire_timed, t, 0);
 		return;
 	}
+	/* A table that nobody takes any more goes back: it is the world's. */
 	if (!host_done(h, t->boot, &t->event) && t->event.table)
 		tables_put(w, t->event.table);
 	timed_free(t);
@@ -65,6 +73,7 @@ static void dial(struct host *h, const struct effect *e)
 	struct hostlink *l;
 	unsigned int to;
 
+	/* Liars forge addresses: what is none of a host fails, as a name does that nobody resolves. */
 	if (sscanf(e->text, "n%u:1", &to) != 1 || to >= h->world->hosts) {
 		plan_done(h, 10 * MS, &failed);
 		return;
@@ -85,6 +94,7 @@ static void build_table(struct host *h, const struct effect *e)
 	plan_done(h, TABLE_US, &done);
 }
 
+/* What was given to the node, to see that it gives back just that: a table kept for ever would be memory that its status does not show. */
 static void keep_table(struct host *h, struct ring *r)
 {
 	if (h->tables == h->tables_size) {
@@ -141,6 +151,7 @@ static void carry_out(struct host *h, struct effect *e)
 		if (l && l->core) {
 			link_consumed(l->core, e->count);
 			hostlink_dirty(l);
+			/* What went back to the pool may be what other links wait for. */
 			while ((l = link_pool_next(&h->pool)))
 				hostlink_dirty(l);
 		}
@@ -165,7 +176,7 @@ static void carry_out(struct host *h, struct effect *e)
 	case EFFECT_STOP:
 		trace(w, h, TRACE_HOST, 9, 0, "stops: %s", e->text);
 		snprintf(h->stopped, sizeof(h->stopped), "%s", e->text);
-		h->gone = true;
+		h->gone = true;		/* its process ends in a moment: we are within its effects */
 		break;
 	default:
 		disk_start(h->disk, e);
@@ -188,6 +199,7 @@ static void fire_wake(struct world *w, void *arg, uint64_t unused)
 		world_plan(w, h->wake, fire_wake, h, 0);
 		return;
 	}
+	/* It may have been put off since: then only the next one is planned. */
 	if (node_deadline(h->node) <= host_clock(h))
 		host_input(h, &e);
 	host_finish(h);

@@ -64,6 +64,7 @@ void hostlink_end(struct hostlink *l, int why, enum hang_up how)
 	struct event failed = { .kind = EVENT_DONE, .ticket = l->ticket, .result = why ? why : -ECONNRESET };
 	bool was_up = l->up, dialled = l->ticket != 0;
 
+	/* A dial that fails is answered by its ticket, a link that was up by its number: the node knows each by one name only. */
 	trace(h->world, h, TRACE_LINK, l->number, (uint64_t)(int64_t)why, "link %u down: %s %s", l->number,
 	    why ? strerror(-why) : "closed", l->core ? link_why(l->core) : "");
 	if (l->connection)
@@ -129,6 +130,7 @@ void hostlink_pump(struct hostlink *l)
 		if (taken < out.len)
 			break;
 	}
+	/* Told when it changes: the node stops asking between the two, and would be asked for nothing by a repetition. */
 	full = link_full(l->core);
 	if (l->up && full != l->full) {
 		l->full = full;
@@ -153,7 +155,7 @@ void host_received(struct hostlink *l, const uint8_t *bytes, size_t len)
 {
 	struct host *h = l->host;
 	struct event e = { .kind = EVENT_MESSAGE, .link = l->number };
-	uint32_t number = l->number;
+	uint32_t number = l->number;	/* of a link that may end under our hands: closing is an effect, carried out by host_finish() */
 	struct wire_slice last;
 	int rc = link_input(l->core, bytes, len);
 
@@ -171,6 +173,7 @@ void host_received(struct hostlink *l, const uint8_t *bytes, size_t len)
 			chunk_drop(e.message.body);
 			continue;
 		}
+		/* As if each message pinned the buffer that it came in. */
 		if (planted(h->world, PLANT_GREEDY))
 			h->hoard += READ_BUFFER;
 		host_input(h, &e);

@@ -121,10 +121,12 @@ void load_reply(struct host *h, const struct effect *e)
 		world_fail(w, "waiting", "%s answers a command twice, or one that was not given", h->name);
 		return;
 	}
+	/* An answer that is lost below the checker: fire_look() is to find that it is missing. */
 	if (planted(w, PLANT_SLOW_DISK) && h->disk->operation_count > 0)
 		return;
 	if (planted(w, PLANT_STALL_COMMAND) && l->tickets > 20 && r->kind == COMMAND_FETCH)
 		return;
+	/* By the machine's own clock; not where it stood still: a process that does not run can't answer. */
 	if (host_clock(h) - r->clock > r->timeout + (h->crawls ? SLACK_CRAWL : SLACK) && w->now > h->thawed + SLACK)
 		world_fail(w, "waiting", "%s answered a command (%d) after %llu ms; its bound was %llu ms", h->name,
 		    (int)r->kind, (unsigned long long)((host_clock(h) - r->clock) / MS),
@@ -226,6 +228,7 @@ static void fire_look(struct world *w, void *arg, uint64_t unused)
 
 /* ---- who does what, when ---- */
 
+/* One dice decides, whatever parts there are: to leave out a part leaves the others as they were. */
 static void something(struct world *w)
 {
 	struct load *l = w->load;
@@ -256,6 +259,7 @@ static void fire_load(struct world *w, void *arg, uint64_t unused)
 	(void)unused;
 	if (!l->running)
 		return;
+	/* Users whose requests are not answered wait: most places stay for what must be asked at the end. */
 	if (l->waiting < l->requests / 4)
 		something(w);
 	world_plan(w, w->now + dice_below(&l->dice, 2 * w->options.load_every), fire_load, NULL, 0);
@@ -297,6 +301,7 @@ void load_evict(struct world *w, struct host *whom)
 		writers_lost(w, whom);
 		books_gone(w, whom, true);
 	}
+	/* From the admin's word on: what lies there counts no more, whoever has heard of it. */
 	whom->evicted = true;
 	request_send(w, r, &c);
 	chunk_drop(c.blob);

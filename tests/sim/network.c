@@ -27,6 +27,7 @@ void network_open(struct world *w)
 
 	list_init(&n->connections);
 	dice_seed(&n->dice, w->options.seed, 1);
+	/* One for all machines of a run: the core must get along with any. */
 	n->patience = dice_between(&n->dice, 15, 120) * S;
 	w->net = n;
 }
@@ -81,6 +82,7 @@ uint64_t network_latency(struct world *w, const struct host *from, const struct 
 	unsigned int distance = (unsigned int)(abs(from->x - to->x) + abs(from->y - to->y));
 	uint64_t us = o->latency_min + (o->latency_max - o->latency_min) * distance / 2000;
 
+	/* Machines stand in a square: two that are near to a third are near to each other. */
 	us += dice_below(&w->net->dice, us / 8 + 1);
 	for (unsigned int i = 0; i < NETWORK_CLOGS; i++) {
 		const struct clog *c = &w->net->clog[i];
@@ -109,6 +111,7 @@ void connection_break(struct world *w, void *arg, uint64_t side)
 	struct hostlink *end = c->end[side];
 
 	c->events--;
+	/* A process that stands still learns of it when it goes on. */
 	if (end && host_ready(c->host[side]) > w->now) {
 		connection_plan(w, c, host_ready(c->host[side]), connection_break, side);
 		return;
@@ -131,6 +134,7 @@ static void append(struct world *w, struct connection *c, unsigned int side, enu
 			connection_plan(w, c, at, connection_break, side);
 		return;
 	}
+	/* Latency is drawn for each: one that would overtake comes together with the one ahead of it. */
 	s = must(malloc(sizeof(*s) + len));
 	if (at < p->arrival)
 		at = p->arrival;
@@ -163,6 +167,7 @@ static void fire_patience(struct world *w, void *arg, uint64_t number)
 	let_go(w, c);
 }
 
+/* ${stuck} is odd while it runs, and counts: an event of an earlier patience finds another number. */
 static void lose_patience(struct world *w, struct connection *c, unsigned int side)
 {
 	struct pipe *p = &c->pipe[side];
@@ -194,6 +199,7 @@ static void fire_room(struct world *w, void *arg, uint64_t side)
 	let_go(w, c);
 }
 
+/* The acknowledgement needs the way back: where that is blocked the window fills up, and patience runs. */
 void pipe_acknowledge(struct world *w, struct connection *c, unsigned int side, size_t len)
 {
 	struct pipe *p = &c->pipe[side];

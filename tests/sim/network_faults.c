@@ -1,4 +1,9 @@
-/* What the nemesis does to the network: parts that do not reach each other, slow links, streams that stand still or are cut. */
+/*
+ * What the nemesis does to the network: parts that do not reach each other, slow links, streams that stand still or are cut.
+ *
+ * No byte is lost within a stream, and none overtakes another: that is TCP's promise, and a core that could not rely on it would be
+ * another one.  What a fault takes away is time, and in the end the connection.
+ */
 #include <assert.h>
 #include <string.h>
 
@@ -39,6 +44,7 @@ void network_block(struct world *w, unsigned int from, unsigned int to, bool blo
 void network_clog(struct world *w, unsigned int place, int from, int to, uint64_t delay)
 {
 	assert(place < NETWORK_CLOGS);
+	/* For what is sent from now on: it still comes behind what is on its way. */
 	w->net->clog[place] = (struct clog){ from, to, delay };
 }
 
@@ -62,6 +68,7 @@ void network_stall(struct world *w, unsigned int permille, uint64_t until)
 		struct connection *c = list_item(l, struct connection, link);
 
 		if (dice_below(&w->net->dice, 1000) < permille)
+			/* One way only: who is heard, and can't be told, is the harder case. */
 			c->pipe[dice_below(&w->net->dice, 2)].stall_until = until;
 	}
 }
@@ -74,6 +81,7 @@ void network_reset(struct world *w, unsigned int permille, bool one_end)
 
 		if (dice_below(&w->net->dice, 1000) >= permille)
 			continue;
+		/* What was under way is lost at both ends, also where only one is told: the other finds out by silence. */
 		pipe_clear(&c->pipe[0]);
 		pipe_clear(&c->pipe[1]);
 		c->cut = true;

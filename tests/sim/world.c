@@ -29,6 +29,7 @@ static uint64_t splitmix(uint64_t *x)
 	return z ^ z >> 31;
 }
 
+/* xoshiro256** (Blackman, Vigna 2018), as the core has it, and yet its own: a change of the core's must not change what befalls it. */
 void dice_seed(struct dice *d, uint64_t seed, uint64_t stream)
 {
 	uint64_t x = seed;
@@ -108,6 +109,7 @@ static bool before(const struct happening *a, const struct happening *b)
 void world_plan(struct world *w, uint64_t at, void (*fire)(struct world *w, void *arg, uint64_t number), void *arg,
     uint64_t number)
 {
+	/* What should have been before now is now: time never goes back. */
 	struct happening h = { at > w->now ? at : w->now, w->order++, fire, arg, number };
 	size_t i = ++w->happenings;
 
@@ -155,6 +157,7 @@ void world_fail(struct world *w, const char *checker, const char *format, ...)
 {
 	va_list ap;
 
+	/* The first one counts: what comes after may only be what it led to. */
 	if (w->verdict.failed)
 		return;
 	w->verdict.failed = true;
@@ -181,6 +184,7 @@ void world_new(const struct options *o, struct world **out)
 	w->file.acks = (uint8_t)o->acks;
 	w->file.placement_version = 1;
 	w->records = must(member_table_new());
+	/* Each part draws its own stream of the seed, so their order here is of no consequence for what happens. */
 	trace_open(w);
 	network_open(w);
 	tables_open(w);
