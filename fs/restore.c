@@ -180,9 +180,17 @@ static void tell(void *arg, uint64_t done, uint64_t total)
 	progress_update(&r->progress, done, total);
 }
 
+static void ahead(void *arg, const struct address *directory)
+{
+	struct restore *r = arg;
+
+	fetch_ahead(r->dht, r->cache, KIND_DIRECTORY, directory);
+}
+
 /* The tree in STORE/restoring, whole and durable. */
 static int make_tree(struct restore *r, const struct snapshot *s)
 {
+	const struct unpack_watch watch = { .tell = tell, .ahead = ahead, .arg = r };
 	char path[PATH_MAX];
 	struct tree *t;
 	int rc = tree_open(path_of(r->o, true, "", path), false, &t, r->why, r->why_size);
@@ -191,7 +199,7 @@ static int make_tree(struct restore *r, const struct snapshot *s)
 		return rc;
 	rc = tree_begin(t);
 	if (rc == 0)
-		rc = unpack_tree(t, &r->source.source, &s->root, tell, r);
+		rc = unpack_tree(t, &r->source.source, &s->root, &watch);
 	if (rc == 0)
 		rc = tree_set_head(t, &r->snapshot, 0, &s->kept);
 	if (rc == 0)

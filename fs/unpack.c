@@ -10,6 +10,7 @@
 #include "fs/tree_fill.h"
 
 #define LINKS_MIN	1024u	/* places; a power of two */
+#define AHEAD		64u	/* of each directory's directories, asked for before their turn */
 
 /* A directory whose names are still to come. */
 struct step {
@@ -30,8 +31,7 @@ struct unpack {
 	struct linked *links;
 	size_t nlinks, mask;
 	uint64_t done, total;
-	void (*tell)(void *arg, uint64_t done, uint64_t total);
-	void *arg;
+	const struct unpack_watch *watch;
 };
 
 static int push(struct unpack *u, uint64_t ino, const struct ref *ref)
@@ -199,15 +199,17 @@ static int unpack_directory(struct unpack *u)
 			r = commit_at_times(u);
 		names++;
 		directories += S_ISDIR(e.mode);
-		u->tell(u->arg, ++u->done, u->total);
+		if (r == 0 && S_ISDIR(e.mode) && directories <= AHEAD && u->watch->ahead)
+			u->watch->ahead(u->watch->arg, &e.ref.address);
+		u->watch->tell(u->watch->arg, ++u->done, u->total);
 	}
 	directory_cursor_free(c);
 	return r < 0 ? r : tree_fill_count(u->tree, s.ino, names, directories);
 }
 
-int unpack_tree(struct tree *t, struct source *source, const struct entry *root, void (*tell)(void *arg, uint64_t done, uint64_t total), void *arg)
+int unpack_tree(struct tree *t, struct source *source, const struct entry *root, const struct unpack_watch *watch)
 {
-	struct unpack u = { .tree = t, .source = source, .total = root->size, .tell = tell, .arg = arg };
+	struct unpack u = { .tree = t, .source = source, .total = root->size, .watch = watch };
 	struct fill f = { .entry = root };
 	uint8_t *apart;
 	int r = find_xattrs(&u, root, &f, &apart);

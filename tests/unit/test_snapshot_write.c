@@ -425,6 +425,7 @@ static void a_tree_that_was_unpacked_is_the_one_that_was_written(void **state)
 		struct written before, after;
 		struct tree_reader *r;
 		uint64_t names = 0;
+		const struct unpack_watch watch = { .tell = count_names, .arg = &names };
 
 		for (unsigned int n = 0; n < 300; n++)
 			some_change();
@@ -434,7 +435,7 @@ static void a_tree_that_was_unpacked_is_the_one_that_was_written(void **state)
 		dirs[0] = TREE_ROOT;
 		assert_int_equal(tree_test_setup(state), 0);
 
-		assert_int_equal(unpack_tree(t, &set.source, &before.root, count_names, &names), 0);
+		assert_int_equal(unpack_tree(t, &set.source, &before.root, &watch), 0);
 		assert_true(names > 0);
 		write_anew(&after);
 		assert_memory_equal(&before.root.ref, &after.root.ref, sizeof(struct ref));
@@ -451,8 +452,9 @@ static void a_tree_that_was_unpacked_is_the_one_that_was_written(void **state)
 
 static void what_nobody_has_is_not_unpacked(void **state)
 {
-	struct written w;
 	uint64_t names = 0;
+	const struct unpack_watch watch = { .tell = count_names, .arg = &names };
+	struct written w;
 
 	make(make(TREE_ROOT, "a", DIR_MODE), "file", FILE_MODE);
 	write_anew(&w);
@@ -460,7 +462,7 @@ static void what_nobody_has_is_not_unpacked(void **state)
 	assert_int_equal(tree_test_setup(state), 0);
 	chunkset_free(&set);
 	chunkset_init(&set);
-	assert_int_equal(unpack_tree(t, &set.source, &w.root, count_names, &names), -ENOENT);
+	assert_int_equal(unpack_tree(t, &set.source, &w.root, &watch), -ENOENT);
 	snapshot_written_free(&w);
 }
 
