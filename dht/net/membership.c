@@ -1,3 +1,22 @@
+/*
+ * The way into the view, and its rows on the disk.
+ *
+ * record  | event                                      | function               | next
+ * -       | a signed one of an id that is new          | membership_put()       | known: probed, and a row of it is to be written
+ *         | ... but MEMBERS_MAX are known              | full()                 | -; the log says so
+ * known   | a newer one                                | membership_put()       | known; what was doubted of the older is forgotten
+ *         | an older one, or the same                  | membership_adopt()     | as it was: its signature is not even looked at
+ * any     | one that is malformed or forged            | membership_adopt_all() | as it was; who sent it loses standing and links
+ * any     | one with our own id                        | membership_adopt()     | as it was: self.c answers it
+ *
+ * row     | event                                      | function               | next
+ * unsaved | we are rooted; fewer than SAVES_MAX run     | save_some()            | saving
+ * saving  | durable                                    | saved()                | saved; unsaved, where it has changed since
+ *         | the disk failed                            | saved()                | unsaved, looked at SAVE_AGAIN later
+ * saved   | a start                                    | restore_row()          | known, if it still holds: a disk may rot
+ *
+ * Who is not rooted writes none: its next life would take those whom it met for the ring.  Our own record has a row of its own (self.c).
+ */
 #include "dht/net/membership.h"
 
 #include <assert.h>
@@ -117,6 +136,7 @@ static void restore(struct node *n)
 
 /* ---- records ---- */
 
+/* Those who drain own nothing, so for placement they are gone; who changes only his address moves no slot. */
 static bool places_differently(const struct member *old, const struct member *m)
 {
 	bool was = old && old->state == MEMBER_HERE, is = m->state == MEMBER_HERE;
@@ -386,6 +406,7 @@ uint64_t membership_down_since(struct node *n, const struct address *id)
 	return e ? e->down_since : 0;
 }
 
+/* Where many are down at once it is the network that is, and their copies are all there: nothing is to be moved for that. */
 bool membership_spares(struct node *n, const struct address *id)
 {
 	const struct view *v = &n->membership->view;

@@ -1,3 +1,7 @@
+/*
+ * What a person is told is counted when he asks: no machine keeps figures for it, so none can be forgotten where a state changes.
+ * It costs a walk over members and slots, for something that is asked a few times a minute.
+ */
 #include "dht/net/report.h"
 
 #include <stdlib.h>
