@@ -110,8 +110,8 @@ static bool look(struct node *n, struct lease_sweep *w)
 		return true;
 	if (lease_is_ours(n, &w->volume))
 		return !w->renew || w->renewed || renew(n, w);
-	/* While slots move, the new owners ask the old ones. */
-	if (placement_before(n) || rebalance_holds(n, w->slot) || !lease_resend(n, &w->volume, w->slot, sent, w)) {
+	/* Until they are complete the new owners ask the old ones. */
+	if (rebalance_holds(n, w->slot) || !lease_resend(n, &w->volume, w->slot, sent, w)) {
 		w->left = true;
 		return true;
 	}

@@ -23,6 +23,7 @@
 #include <string.h>
 
 #include "chunker/bytes.h"
+#include "dht/net/lease.h"
 #include "dht/net/rebalance.h"
 
 enum walk { GAINED, LOST, OVER };
@@ -112,9 +113,13 @@ static void walk_over(struct node *n)
 	r->later = repair_no_slots;
 	if (!trie_slots_empty(&r->released)) {
 		walk_from(n, LOST);
-	} else if (!timer_busy(&r->poll_timer) && !call_busy(&r->poll)) {
-		poll_later(n);
+		return;
 	}
+	/* No slot waits for its new owners: leases may go to them. */
+	if (trie_slots_empty(&r->held))
+		lease_sweep_again(n);
+	if (!timer_busy(&r->poll_timer) && !call_busy(&r->poll))
+		poll_later(n);
 }
 
 static void relabelled(struct node *n, struct work *w, const struct event *e)
