@@ -350,6 +350,8 @@ int settings_finish(struct settings *s, char *why, size_t why_size)
 		    MEMBER_ADDRESSES);
 	if (s->follow && s->volume)
 		return fail(why, why_size, "--follow shows another's volume, --volume takes it over: give one of them");
+	/* Often a second node of its machine: two copies there would be lost together. */
+	s->no_store |= s->follow != NULL;
 	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
 		int r = *paths[i] ? home_absolute(paths[i]) : 0;
 

@@ -34,7 +34,7 @@ struct settings {
 	char *zone;
 	char *metrics;		/* "host:port" or "unix:PATH" */
 	char *volume;		/* path of a volume's exported key */
-	char *follow;		/* a volume's public key, 64 hex digits */
+	char *follow;		/* a volume's public key, 64 hex digits; implies no_store */
 	unsigned int weight;	/* 0: settings_weight() finds it */
 	enum settings_sync sync;
 	unsigned int timeout_s;

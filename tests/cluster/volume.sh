@@ -45,15 +45,16 @@ key=$(ctl 1 volume | head -n 1)
 is 'the volume has a public key' "${#key}" 64
 
 # Followed.
-fails 'nobody follows what is not there' '' node_start 7 dhtfs --no-store --timeout 3 --follow "$(printf %064d 1)"
+fails 'nobody follows what is not there' '' node_start 7 dhtfs --timeout 3 --follow "$(printf %064d 1)"
 ok 'and it says so' said 7 'nothing to follow'
-ok 'D follows' node_start 4 dhtfs --no-store --timeout 10 --follow "$key"
+ok 'D follows' node_start 4 dhtfs --timeout 10 --follow "$key"
 D=$TEST_DIR/4/mnt
 is 'it has the same names and attributes' "$(tree "$D" | unlinked)" "$(tree "$A" | unlinked)"
 is 'and bytes' "$(contents "$D")" "$(contents "$A")"
 is 'xattrs too' "$(getfattr --only-values -n user.short "$D/film")" value
 is 'the address of a directory is the same' "$(xattr "$D/src" address)" "$(xattr "$A/src" address)"
 is 'by-hash is there' "$(cat "$D/by-hash/$(xattr "$A/news" address)")" two
+is 'it keeps no copies for others' "$(field 4 ring_state)" draining
 fails 'nothing can be written' 'Read-only' touch "$D/new"
 exec 5<"$D/news" 6<"$D/src"
 inode=$(stat -c %i "$D/film")
