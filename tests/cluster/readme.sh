@@ -58,12 +58,18 @@ finish() {
 none_of() { [ -z "$(pids_of "$1")" ]; }
 trap 'status=$?; finish; (exit $status); cluster_cleanup' EXIT
 
+# While a table is new somebody may have no answer yet.
+proved() {
+	diag "$(on A "dhtctl where $address; getfattr --only-values -n user.dhtfs.replicas $TEST_DIR/A/mnt/dht/film.mkv" 2>&1)"
+	on A "getfattr --only-values -n user.dhtfs.replicas $TEST_DIR/A/mnt/dht/film.mkv" 2>/dev/null | grep -q 3/3
+}
+
 # What is to be seen, and what later commands need of it.
 look() {
 	case $1 in
 	*'ring create'*) for m in B C D; do cp "$TEST_DIR/A/lab.ring" "$TEST_DIR/$m/"; done ;;
 	*user.dhtfs.address*) address=$2 && [ ${#2} = 64 ] ;;
-	*user.dhtfs.replicas*) [ "$2" = 3/3 ] ;;
+	*user.dhtfs.replicas*) [ "$2" = 3/3 ] || wait_until 20 proved ;;
 	'dhtctl status') grep -q 'members *3' <<<"$2" ;;
 	'dhtctl volume') public=$(grep -oE '[0-9a-f]{64}' <<<"$2" | head -n 1) && [ -n "$public" ] ;;
 	'dhtctl volume export'*) mv "$TEST_DIR/A/a.key" "$TEST_DIR/D/" ;;
@@ -83,6 +89,7 @@ while read -r -u 3 machine command; do
 	run=${run//\/srv\//$TEST_DIR/$machine/srv/}
 	run=${run/ADDRESS/${address:-}}
 	run=${run/PUBLICKEY/${public:-}}
+	run=${run/volume export/volume export --yes} # it asks, and nobody is there
 	output=$(on "$machine" "$run" 2>"$TEST_DIR/errors" </dev/null)
 	status=$?
 	[ "$status" = 0 ] && look "$command" "$output"
