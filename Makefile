@@ -70,7 +70,9 @@ UNIT_FAKE := \
 SIM := \
 	world sorted options trace tables network network_faults disk disk_rows disk_faults catalogue host host_links host_effects liar \
 	books load users leases writers faults faults_members plants run check grown scenarios main
-FUZZ         := fuzz_codec fuzz_snapshot fuzz_directory fuzz_index fuzz_segment fuzz_link fuzz_wire fuzz_member fuzz_node
+FUZZ         := \
+	fuzz_codec fuzz_snapshot fuzz_directory fuzz_index fuzz_segment fuzz_link fuzz_wire fuzz_member fuzz_node \
+	fuzz_keyfile fuzz_settings fuzz_control fuzz_shelf
 EXERCISE     := plan make model model_names model_data real real_data scan common crash worker run shrink main
 KITS := \
 	address_catalogue change_list chunkkit chunkkit_peers chunkset crash crash_check dhttest disk faultio filekit \
@@ -229,10 +231,14 @@ SECONDS ?= 60
 fuzz: $(addprefix build-fuzz/,$(FUZZ))
 	$(Q)for f in $(FUZZ); do tests/fuzz/run build-fuzz/$$f $(SECONDS) || exit 1; done
 build-fuzz/fuzz_node: tests/lib/memory_catalogue.c
+build-fuzz/fuzz_keyfile: $(addprefix dht/peer/,keyfile.c identity.c volume.c)
+build-fuzz/fuzz_settings: $(addprefix dht/,peer/settings.c peer/endpoint.c program/config.c program/home.c program/size.c)
+build-fuzz/fuzz_control: $(addprefix dht/control/,wire.c channel.c call.c metrics.c)
+build-fuzz/fuzz_shelf: $(filter dht/peer/shelf%,$(patsubst %,dht/peer/%.c,$(PEER)))
 build-fuzz/%: tests/fuzz/%.c $(addsuffix .c,$(addprefix chunker/,$(CHUNKER)) $(addprefix dht/,$(DHT)) $(addprefix dht/net/,$(NET))) | deps-fuzz
 	$(Q)mkdir -p build-fuzz
 	$(Q)clang $(CPPFLAGS) -std=gnu11 -g -O1 -pthread -fsanitize=fuzzer,address,undefined \
-	    -fno-sanitize-recover=all -o $@ $^ $(LIBS_DHT)
+	    -fno-sanitize-recover=all -o $@ $^ $(LIBS_PEER)
 
 install: all
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin lib/systemd/system share/doc/dhtfs share/man/man1 share/man/man5)

@@ -51,8 +51,11 @@ int channel_send(struct channel *c, enum frame_type type, const void *payload, s
 	size_t left = sizeof(header) + len;
 	int r;
 
-	/* An iovec has no const. */
-	memcpy(&iov[1].iov_base, &payload, sizeof(payload));
+	/* An iovec has no const; and none is moved on from NULL. */
+	if (len > 0)
+		memcpy(&iov[1].iov_base, &payload, sizeof(payload));
+	else
+		iov[1].iov_base = header;
 	frame_header_encode(type, (uint32_t)len, header);
 	while (left > 0) {
 		ssize_t n = sendmsg(c->fd, &message, MSG_NOSIGNAL);

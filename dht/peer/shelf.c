@@ -57,6 +57,11 @@ MDB_val shelf_value(const void *data, size_t len)
 	return (MDB_val){ .mv_size = len, .mv_data = (void *)(uintptr_t)data };
 }
 
+bool shelf_begins(MDB_val key, const void *bytes, size_t len)
+{
+	return key.mv_size >= len && memcmp(key.mv_data, bytes, len) == 0;
+}
+
 /* A word to whoever opens it next, perhaps because LMDB is about to abort this process. */
 void shelf_condemn(const struct shelf *s)
 {

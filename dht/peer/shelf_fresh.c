@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "chunker/bytes.h"
+#include "dht/net/limits.h"
 #include "dht/net/ring.h"
 
 #define OWN_KEY "own"		/* in SHELF_META */
@@ -139,9 +140,9 @@ static bool own_lease_has(struct shelf *s, MDB_txn *txn, const struct address *a
 		return false;
 	rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
 	/* It begins with ${a}, or is the one before. */
-	if (rc || memcmp(key.mv_data, at, sizeof(at)) != 0)
+	if (rc || !shelf_begins(key, at, sizeof(at)))
 		rc = mdb_cursor_get(cursor, &key, &value, rc ? MDB_LAST : MDB_PREV);
-	if (rc == 0 && memcmp(key.mv_data, at, SHELF_LEASE_KEY) == 0)
+	if (rc == 0 && shelf_begins(key, at, SHELF_LEASE_KEY))
 		found = bsearch(a, value.mv_data, value.mv_size / ADDRESS_LEN, ADDRESS_LEN,
 		    (int (*)(const void *, const void *))address_compare) != NULL;
 	mdb_cursor_close(cursor);
@@ -201,7 +202,7 @@ int shelf_fresh(struct shelf *s, struct address *cursor, size_t n, struct addres
 	rc = mdb_cursor_open(txn, s->table[SHELF_FRESHS], &at);
 	if (rc == 0) {
 		rc = mdb_cursor_get(at, &key, &value, MDB_SET_RANGE);
-		while (rc == 0 && found < n) {
+		while (rc == 0 && found < n && key.mv_size == ADDRESS_LEN) {
 			memcpy(&out[found++], key.mv_data, ADDRESS_LEN);
 			rc = mdb_cursor_get(at, &key, &value, MDB_NEXT);
 		}
@@ -280,7 +281,7 @@ static int read_pages(MDB_cursor *cursor, const uint8_t *lease, struct address *
 
 	memcpy(from, lease, SHELF_LEASE_KEY);
 	rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
-	while (rc == 0 && memcmp(key.mv_data, lease, SHELF_LEASE_KEY) == 0) {
+	while (rc == 0 && shelf_begins(key, lease, SHELF_LEASE_KEY)) {
 		uint32_t n = (uint32_t)(value.mv_size / ADDRESS_LEN);
 
 		if (n > room - *count)
@@ -314,6 +315,8 @@ int shelf_lease_list(struct shelf *s, const struct address *volume, unsigned int
 		room = get_le32(value.mv_data);
 		sum = get_le64((const uint8_t *)value.mv_data + 4);
 	}
+	if (room > LEASE_ADDRESSES_MAX)
+		rc = -EUCLEAN;
 	if (rc == 0 && room > 0)
 		rc = shelf_error(mdb_cursor_open(txn, s->table[SHELF_PAGES], &cursor));
 	if (rc == 0 && room > 0) {

@@ -79,6 +79,9 @@ struct shelf {
 int shelf_error(int rc);
 MDB_val shelf_value(const void *data, size_t len);
 
+/** shelf_begins(key, bytes, len): with these; a disk that lies may have shorter keys than are ever put. */
+bool shelf_begins(MDB_val key, const void *bytes, size_t len);
+
 /** shelf_reader(s, out): a read transaction at the newest commit: 0 or -errno.  shelf_reader_end(s, txn). */
 int shelf_reader(struct shelf *s, MDB_txn **out);
 void shelf_reader_end(struct shelf *s, MDB_txn *txn);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "chunker/bytes.h"
+#include "dht/net/limits.h"
 
 struct lease_change {
 	struct shelf *s;
@@ -21,13 +22,16 @@ static void begin(struct lease_change *l, struct shelf *s, MDB_txn *txn, const s
 	shelf_lease_key(of->slot, &of->volume, l->key);
 }
 
+/* As it says, but for a number that no lease can have: then its pages have more, which is found. */
 static uint32_t count_of(struct lease_change *l)
 {
 	MDB_val key = shelf_value(l->key, sizeof(l->key)), value;
+	uint32_t n;
 
 	if (mdb_get(l->txn, l->s->table[SHELF_LEASES], &key, &value) || value.mv_size < SHELF_LEASE_HEAD)
 		return 0;
-	return get_le32(value.mv_data);
+	n = get_le32(value.mv_data);
+	return n < LEASE_ADDRESSES_MAX ? n : LEASE_ADDRESSES_MAX;
 }
 
 uint32_t shelf_lease_count(struct shelf *s, MDB_txn *txn, const struct catalogue_lease *of)
@@ -55,7 +59,7 @@ static int take_old(struct lease_change *l)
 	if (rc)
 		return shelf_error(rc);
 	rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
-	while (rc == 0 && memcmp(key.mv_data, l->key, sizeof(l->key)) == 0) {
+	while (rc == 0 && shelf_begins(key, l->key, sizeof(l->key))) {
 		uint32_t n = (uint32_t)(value.mv_size / ADDRESS_LEN);
 
 		if (n > room - l->old_count) {

@@ -96,12 +96,16 @@ static bool leased(struct catalogue *c, const struct address *a)
 
 /* ---- walks: several tables as one ---- */
 
-static void choose(struct shelf_walk *w)
+/* After a failure there is no next: some may not be where they belong. */
+static int choose(struct shelf_walk *w, int rc)
 {
 	w->least = 0;
+	if (rc < 0)
+		return rc;
 	for (unsigned int i = 1; i < SHELF_RECORDS; i++)
 		if (w->at[i].cursor && (!w->least || memcmp(w->at[i].key.mv_data, w->at[w->least].key.mv_data, ADDRESS_LEN) < 0))
 			w->least = i;
+	return 0;
 }
 
 static int step(struct shelf_walk *w, unsigned int i, MDB_cursor_op op)
@@ -140,16 +144,14 @@ int shelf_walk_to(struct shelf_walk *w, const struct address *from)
 			w->at[i].key = shelf_value(from->b, ADDRESS_LEN);
 		rc = step(w, i, from ? MDB_SET_RANGE : MDB_FIRST);
 	}
-	choose(w);
-	return rc;
+	return choose(w, rc);
 }
 
 int shelf_walk_next(struct shelf_walk *w)
 {
 	int rc = step(w, w->least, MDB_NEXT);
 
-	choose(w);
-	return rc;
+	return choose(w, rc);
 }
 
 void shelf_walk_end(struct shelf_walk *w)
@@ -421,10 +423,10 @@ static int first_page(MDB_cursor *cursor, const uint8_t *lease_key, const struct
 		memcpy(k + SHELF_LEASE_KEY, from->b, ADDRESS_LEN);
 	*key = shelf_value(k, sizeof(k));
 	rc = mdb_cursor_get(cursor, key, value, MDB_SET_RANGE);
-	if (!from || (rc == 0 && memcmp(key->mv_data, k, sizeof(k)) == 0))
+	if (!from || (rc == 0 && shelf_begins(*key, k, sizeof(k))))
 		return rc;
 	rc = mdb_cursor_get(cursor, key, value, rc == 0 ? MDB_PREV : MDB_LAST);
-	if (rc == 0 && memcmp(key->mv_data, k, SHELF_LEASE_KEY) != 0)
+	if (rc == 0 && !shelf_begins(*key, k, SHELF_LEASE_KEY))
 		rc = mdb_cursor_get(cursor, key, value, MDB_NEXT);
 	else if (rc == MDB_NOTFOUND)
 		rc = mdb_cursor_get(cursor, key, value, MDB_FIRST);
@@ -448,7 +450,7 @@ static size_t lease_list(struct catalogue *c, const struct address *volume, unsi
 	rc = mdb_cursor_open(txn, s->table[SHELF_PAGES], &cursor);
 	if (rc == 0)
 		rc = first_page(cursor, k, from, &key, &value);
-	while (rc == 0 && count < n && memcmp(key.mv_data, k, sizeof(k)) == 0) {
+	while (rc == 0 && count < n && shelf_begins(key, k, sizeof(k))) {
 		const struct address *page = value.mv_data;
 
 		for (size_t i = 0; i < value.mv_size / ADDRESS_LEN && count < n; i++)
