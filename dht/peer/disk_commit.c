@@ -178,19 +178,35 @@ struct batch *batch_new(struct disk *d)
 	return b;
 }
 
+/* What a batch can take of leases, of which whoever has the ring's secret may send many: chunks do not wait behind them all. */
+static bool takes(const struct op *op, unsigned int *leases)
+{
+	if (op->effect.kind != EFFECT_LEASE)
+		return true;
+	if (*leases >= DISK_LEASES)
+		return false;
+	*leases += 1 + op->effect.lease->count / 1024;
+	return true;
+}
+
 /* Under the lock: all that have come, up to as many as fit; none where an adoption is to go on.  False: none, and none will come. */
 static bool gather(struct batch *b)
 {
 	struct disk *d = b->d;
+	unsigned int leases = 0;
+	struct list *next;
 
 	while (list_empty(&d->commits) && !d->stopping && !d->adoption.begun)
 		pthread_cond_wait(&d->commit_wanted, &d->lock);
 	b->count = b->change_count = b->removed_count = 0;
 	b->removed_bytes = 0;
-	while (!list_empty(&d->commits) && b->count < DISK_BATCH) {
-		struct op *op = list_item(d->commits.next, struct op, link);
+	for (struct list *l = d->commits.next; l != &d->commits && b->count < DISK_BATCH; l = next) {
+		struct op *op = list_item(l, struct op, link);
 
-		list_remove(&op->link);
+		next = l->next;
+		if (!takes(op, &leases))
+			continue;
+		list_remove(l);
 		b->ops[b->count++] = op;
 	}
 	return b->count > 0 || !d->stopping;

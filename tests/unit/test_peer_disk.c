@@ -535,6 +535,36 @@ static void random_effects_end_as_on_a_disk_in_memory(void **state)
 	memory_catalogue_free(&m);
 }
 
+/* The committer stands still while they come, so that it meets all at once. */
+static void many_leases_do_not_stand_before_all_others(void **state)
+{
+	struct effect save = { .kind = EFFECT_SAVE, .row = { ROW_HEAD, { { 7 } } } };
+	struct catalogue_lease lease[200];
+	struct kit *k = *state;
+	uint64_t last = 0, first;
+
+	save.chunk = dhttest_chunk(1, 20);
+	pthread_mutex_lock(&k->lock);
+	k->held = k->next;
+	pthread_mutex_unlock(&k->lock);
+	first = start(k, save);
+	await(k, first);
+	for (unsigned int i = 0; i < 200; i++) {
+		lease[i] = (struct catalogue_lease){ .volume = { { (uint8_t)i } }, .slot = 1, .seq = 1, .blob = save.chunk };
+		last = start(k, (struct effect){ .kind = EFFECT_LEASE, .lease = &lease[i] });
+	}
+	save.row.key.b[0] = 8;
+	start(k, save);
+	pthread_mutex_lock(&k->lock);
+	k->held = 0;
+	pthread_cond_broadcast(&k->told);
+	pthread_mutex_unlock(&k->lock);
+	await(k, last);
+	assert_int_equal(await(k, last + 1)->result, 0);
+	assert_true(k->order[last + 1] < k->order[last]);
+	chunk_drop(save.chunk);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -548,6 +578,7 @@ int main(void)
 		TEST(what_reads_as_bad_is_not_there_any_more),
 		TEST(what_the_store_got_past_the_disk_is_found),
 		TEST(random_effects_end_as_on_a_disk_in_memory),
+		TEST(many_leases_do_not_stand_before_all_others),
 		cmocka_unit_test_teardown(what_is_cached_makes_room_for_what_is_owned, teardown),
 		cmocka_unit_test_teardown(who_waits_for_room_keeps_nobody_from_reading, teardown),
 		cmocka_unit_test_teardown(what_is_deleted_gives_its_room_back, teardown),
