@@ -24,6 +24,7 @@ enum catalogue_state {
 	STATE_FOREIGN = 2,	/* not all R owners have confirmed: never evicted */
 	STATE_CACHED = 4,	/* not ours, confirmed: may go when space is wanted */
 	STATE_LEASED = 8,	/* kept by the catalogue itself: some volume's current lease here has it */
+	STATE_WANTED = 16,	/* likewise, told by state() only: the volume that is written here wants it, and no lease of it has it yet */
 };
 #define STATE_ANY (STATE_OWNED | STATE_FOREIGN | STATE_CACHED)
 

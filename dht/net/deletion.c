@@ -97,7 +97,7 @@ static enum choice choose(struct node *n, const struct address *a)
 	struct catalogue *c = n->options.catalogue;
 	unsigned int states = c->state(c, a), slot = ring_slot(a);
 
-	if (!(states & STATE_ANY) || states & (STATE_LEASED | STATE_FOREIGN) || deleting(n, a))
+	if (!(states & STATE_ANY) || states & (STATE_LEASED | STATE_WANTED | STATE_FOREIGN) || deleting(n, a))
 		return KEEP;
 	if (touches_have(&n->deletion->touches, a))
 		return KEEP;

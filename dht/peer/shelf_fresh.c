@@ -149,6 +149,13 @@ static bool own_lease_has(struct shelf *s, MDB_txn *txn, const struct address *a
 	return found;
 }
 
+bool shelf_is_fresh(struct shelf *s, MDB_txn *txn, const struct address *a)
+{
+	MDB_val key = shelf_value(a->b, ADDRESS_LEN), value;
+
+	return mdb_get(txn, s->table[SHELF_FRESHS], &key, &value) == 0;
+}
+
 int shelf_fresh_add(struct shelf *s, MDB_txn *txn, const struct address *a)
 {
 	MDB_val key = shelf_value(a->b, ADDRESS_LEN), value = shelf_value("", 0);

@@ -156,6 +156,8 @@ int shelf_load_own(struct shelf *s, MDB_txn *txn);
 /** shelf_fresh_add(s, txn, a): it was added for our own volume.  shelf_fresh_leased(s, txn, l): this lease has been made.  0 or -errno. */
 int shelf_fresh_add(struct shelf *s, MDB_txn *txn, const struct address *a);
 int shelf_fresh_leased(struct shelf *s, MDB_txn *txn, const struct catalogue_lease *l);
+/** shelf_is_fresh(s, txn, a): our own volume wants it, and no lease has it yet. */
+bool shelf_is_fresh(struct shelf *s, MDB_txn *txn, const struct address *a);
 
 /* shelf_compare.c */
 

@@ -64,12 +64,13 @@ static unsigned int state(struct catalogue *c, const struct address *a)
 	unsigned int states;
 	MDB_val value;
 	MDB_txn *txn;
-	bool leased;
+	bool leased, wanted;
 
 	if (shelf_reader(s, &txn) < 0)
 		return 0;
 	states = shelf_find(s, txn, a, &value);
 	leased = has_lease(s, txn, a);
+	wanted = !leased && shelf_is_fresh(s, txn, a);
 	shelf_reader_end(s, txn);
 	if (states && !store_has(s->store, a, NULL, NULL)) {
 		note_stale(s, a);
@@ -78,7 +79,7 @@ static unsigned int state(struct catalogue *c, const struct address *a)
 	/* What is on its way to the disk is not there for others before it is durable. */
 	if (!states && store_durable(s->store, a))
 		states = STATE_FOREIGN;
-	return states ? states | (leased ? STATE_LEASED : 0) : 0;
+	return states ? states | (leased ? STATE_LEASED : wanted ? STATE_WANTED : 0) : 0;
 }
 
 static bool leased(struct catalogue *c, const struct address *a)

@@ -283,6 +283,27 @@ static void same_chunk(struct chunk *a, struct chunk *b)
 	chunk_drop(b);
 }
 
+static void what_our_volume_wants_is_told_until_a_lease_has_it(void **state)
+{
+	struct kit *k = *state;
+	const struct address volume = { .b = { 9 } };
+	struct address a, b;
+
+	assert_int_equal(shelf_own(k->shelf, &volume), 0);
+	put(k, 1, &a);
+	put(k, 2, &b);
+	sync_store(k);
+	assert_int_equal(add(k, &a, STATE_OWNED), 0);
+	assert_int_equal(add(k, &b, STATE_OWNED), 0);
+	assert_int_equal(shelf_keep(k->shelf, &a, 1), 0);
+	assert_int_equal(k->c->state(k->c, &a), STATE_OWNED | STATE_WANTED);
+	assert_int_equal(k->c->state(k->c, &b), STATE_OWNED);
+	/* Also where the volume is not written just now. */
+	assert_int_equal(shelf_close(k->shelf), 0);
+	assert_int_equal(open_shelf(k), 0);
+	assert_int_equal(k->c->state(k->c, &a), STATE_OWNED | STATE_WANTED);
+}
+
 static void same_lists(struct model *m, const struct address *from, size_t n)
 {
 	struct catalogue *real = m->k->c, *model = &m->m.catalogue;
@@ -535,6 +556,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_record_without_a_row_is_foreign, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_our_volume_wants_is_told_until_a_lease_has_it, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_row_without_a_record_is_not_seen_and_goes, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_cached_and_not_leased_is_evicted_first, setup, teardown),
 		cmocka_unit_test_setup_teardown(random_changes_give_the_answers_of_a_catalogue_in_memory, setup, teardown),
