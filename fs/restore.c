@@ -128,9 +128,9 @@ static const char *explain(int error)
 	case -ENODATA:
 		return "nobody has all of the directories of its newest snapshot; what there is can be read below by-hash";
 	case -EHOSTUNREACH:
-		return "too few nodes of the ring can be reached";
+		return "too few nodes of the ring can be reached; if a machine is lost for good, dhtctl evict it, or give --no-store here";
 	case -ETIMEDOUT:
-		return "the ring did not answer in time";
+		return "the ring did not answer in time; if a machine is lost for good, dhtctl evict it, or give --no-store here";
 	case -EKEYREVOKED:
 		return "it was retired";
 	case -EUCLEAN:

@@ -89,13 +89,13 @@ node_kill 1
 
 # Restored: at first the ring does not answer.
 kill -STOP "$(node_pid 2)" "$(node_pid 3)"
-fails 'while the ring is silent nothing is restored' '' node_start 5 dhtfs --timeout 3 --volume "$TEST_DIR/vol.key"
+fails 'while the ring is silent nothing is restored' '' node_start 5 dhtfs --no-store --timeout 3 --volume "$TEST_DIR/vol.key"
 ok 'and it says why' said 5 "the volume can't be restored"
-fails 'what has begun is no volume yet' '' node_start 5 dhtfs --timeout 3
+fails 'what has begun is no volume yet' '' node_start 5 dhtfs --no-store --timeout 3
 ok 'which is said too' said 5 'has not ended'
 kill -CONT "$(node_pid 2)" "$(node_pid 3)"
 ok 'B and C are there again' wait_until 30 node_answers 3
-ok 'E restores it' node_start 5 dhtfs --timeout 20 --join "$(address 2)" --volume "$TEST_DIR/vol.key"
+ok 'E restores it' node_start 5 dhtfs --no-store --timeout 20 --join "$(address 2)" --volume "$TEST_DIR/vol.key"
 E=$TEST_DIR/5/mnt
 is 'with all names and attributes' "$(tree "$E" | grep -v unsynced)" "$before"
 is 'all bytes' "$(contents "$E" | grep -v unsynced)" "$bytes"
@@ -110,7 +110,7 @@ ok 'it goes on from there' timeout 60 sync "$E"
 ok 'who follows sees that' wait_until 20 content_is "$D/news" four
 ok 'and what went' test ! -e "$D/src/more"
 ok 'it stops' node_stop 5
-ok 'the same again is no second time' node_start 5 dhtfs --timeout 20 --volume "$TEST_DIR/vol.key"
+ok 'the same again is no second time' node_start 5 dhtfs --no-store --timeout 20 --volume "$TEST_DIR/vol.key"
 is 'it has all of it' "$(cat "$E/news")" four
 
 # A comes back.
@@ -138,7 +138,7 @@ ok 'it unmounts' node_stop 4
 node 5
 ok 'an unmount ends in time' node_stop 5
 ok 'and says what is not safe' said 5 'not all is safe'
-ok 'with --wait' node_start 5 dhtfs --timeout 5 --wait
+ok 'with --wait' node_start 5 dhtfs --no-store --timeout 5 --wait
 pid=$(node_pid 5)
 fusermount3 -u "$E"
 ok 'it waits' wait_until 20 said 5 'waiting: '
