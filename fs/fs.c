@@ -97,6 +97,8 @@ static int open_dht(const struct options *o, struct dht **out, char *why, size_t
 	joining.options.stopped = left_ring;
 	d.ring = &joining.options;
 	r = try_dht(&d, out, why, why_size);
+	if (r == 0 && !joining_wait(&joining, dht_peer(*out)))
+		log_line(LOG_WARNING, "no member of the ring has answered yet: it goes on trying");
 	joining_wipe(&joining);
 	return r;
 }

@@ -309,6 +309,8 @@ static int open_peer(struct dhtd *d, char *why, size_t why_size)
 	joining.options.stopped = stopped;
 	joining.options.arg = d;
 	r = peer_open(&joining.options, &d->ring.peer, why, why_size);
+	if (r == 0 && !joining_wait(&joining, d->ring.peer))
+		log_line(LOG_WARNING, "no member of the ring has answered yet: it goes on trying");
 	joining_wipe(&joining);
 	return r;
 }

@@ -4,6 +4,9 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
+
+#define LOOK_EVERY_MS 20u
 
 #include "dht/net/ringfile.h"
 
@@ -47,6 +50,22 @@ int joining_init(struct joining *j, const struct settings *s, uint64_t bytes, ch
 		.zone = s->zone, .weight = settings_weight(s, bytes), .keeps_nothing = s->no_store, .volume_max = s->volume_max,
 	};
 	return 0;
+}
+
+bool joining_wait(const struct joining *j, struct peer *p)
+{
+	const struct timespec pause = { .tv_nsec = LOOK_EVERY_MS * 1000000L };
+	struct peer_status s;
+
+	if (!j->options.join[0])
+		return true;
+	for (unsigned int ms = 0; ms < JOINING_WAIT_MS; ms += LOOK_EVERY_MS) {
+		peer_status(p, &s);
+		if (s.node.members > 1)
+			return true;
+		nanosleep(&pause, NULL);
+	}
+	return false;
 }
 
 void joining_wipe(struct joining *j)

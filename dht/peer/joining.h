@@ -17,6 +17,11 @@ struct joining {
  */
 int joining_init(struct joining *j, const struct settings *s, uint64_t bytes, char *why, size_t why_size);
 
+/** joining_wait(j, p): who was told whom to join is a member soon: until then, or for JOINING_WAIT_MS; whoever started the program finds it among
+ * the others then.  False: not yet; it goes on trying. */
+#define JOINING_WAIT_MS 3000u
+bool joining_wait(const struct joining *j, struct peer *p);
+
 /** joining_wipe(j): its secrets, when the peer is open. */
 void joining_wipe(struct joining *j);
 
