@@ -123,8 +123,9 @@ static bool hour(uint64_t seed, unsigned int nodes, uint64_t us)
 	snprintf(name, sizeof(name), "%u nodes for %llu s: processor time", nodes, (unsigned long long)(us / S));
 	good &= row(name, (double)(cpu_now() - cpu) / S, "s", 600);
 	row("the same: on the clock", (double)(wall_now() - wall) / S, "s", 600);
+	/* The few at the start are as many in a minute as in an hour. */
 	good &= row("lookups of more than one round trip, under that churn",
-	    100.0 - 100.0 * (double)reads.one_trip / (double)(reads.all ? reads.all : 1), "%", 1);
+	    100.0 - 100.0 * (double)reads.one_trip / (double)(reads.all ? reads.all : 1), "%", us < 3600 * (uint64_t)S ? 2 : 1);
 	good &= run_settled(w, 3600 * (uint64_t)S) && judged(w, "hour");
 	world_free(w);
 	return good;
