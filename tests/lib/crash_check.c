@@ -42,6 +42,15 @@ void log_open(const char *name, bool debug)
 	(void)debug;
 }
 
+void log_background(void)
+{
+}
+
+const char *log_name(void)
+{
+	return "test";
+}
+
 void log_line(int priority, const char *format, ...)
 {
 	va_list args;
