@@ -345,6 +345,20 @@ static unsigned int false_leavers(struct world *w, const struct item *i)
 	return n;
 }
 
+/* Liars who were started, and lie in such a way that nobody has let them in: of them none is asked for. */
+static unsigned int never_in(struct world *w, const struct ring *table, struct host *by)
+{
+	const struct ring *known;
+	struct node_status s;
+	unsigned int n = 0;
+
+	node_status(by->node, &s);
+	known = tables_find(w, &s.placement);
+	for (unsigned int k = 0; table && known && k < w->hosts; k++)
+		n += w->host[k]->liar && ring_find(table, &w->host[k]->id) >= 0 && ring_find(known, &w->host[k]->id) < 0;
+	return n;
+}
+
 void books_acked(struct world *w, struct item *i, struct host *by, unsigned int acks, unsigned int losses)
 {
 	const struct ring *table;
@@ -353,6 +367,7 @@ void books_acked(struct world *w, struct item *i, struct host *by, unsigned int 
 
 	table = acks_table(w, by);
 	others = table ? table->members - (ring_find(table, &by->id) >= 0) : 0;
+	others -= never_in(w, table, by);
 	if (acks > others)
 		acks = others;
 	have = i->holders - books_has(i, by);
