@@ -256,10 +256,10 @@ cluster_cleanup() {
 	for MNT in "${!mount_pids[@]}"; do
 		kill -CONT "${mount_pids[$MNT]}"
 		LOG=${MNT%/mnt}/log
-		[ "$status" != 0 ] || mount_stop || status=1
+		[ "$status" != 0 ] || mount_stop || { diag "$MNT does not end well"; status=1; }
 		mount_kill >/dev/null
 	done
-	end_daemons "$status" || status=1
+	end_daemons "$status" || { diag 'a node does not end well'; status=1; }
 	end_daemons 1
 	exit "$status"
 }

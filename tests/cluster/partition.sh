@@ -38,6 +38,7 @@ ok 'in both ways' load read "$TEST_DIR/5/mnt/by-hash" "$TEST_DIR/right"
 all_have_copies() { local f; for f in "$1"/file*; do has_replicas "$f" 3/3 || return; done; }
 ok 'all of it has all its copies' wait_until "$BOUND_S" all_have_copies "$TEST_DIR/5/mnt/left"
 ok 'on both sides' wait_until "$BOUND_S" all_have_copies "$TEST_DIR/6/mnt/right"
+BOUND_S=200 # it may have to look for two minutes for one who had all of a slot
 ok 'nobody keeps what is another'"'"'s' complete 1 2 3 4 5 6
 
 # One packet of twenty.

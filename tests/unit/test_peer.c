@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "dht/net/limits.h"
+#include "dht/net/report.h"
 #include "dht/peer/packed.h"
 #include "tests/lib/peerkit.h"
 
@@ -134,8 +135,29 @@ static void all_restart_without_being_told_of_anybody(void **state)
 	insert_and_fetch(2, 0, 5);
 }
 
+struct elsewhere {
+	struct address id;
+	char address[64];
+	bool known;
+};
+
+static void look_where(void *arg, struct node *n)
+{
+	struct elsewhere *e = arg;
+	struct report_member m;
+
+	e->known = report_member(n, &e->id, &m) && strcmp(m.address[0], e->address) == 0;
+}
+
+static bool is_known_there(void *arg)
+{
+	peer_look(kit.peer[0].peer, look_where, arg);
+	return ((struct elsewhere *)arg)->known;
+}
+
 static void who_comes_back_elsewhere_is_found_there(void **state)
 {
+	struct elsewhere there = { .known = false };
 	char before[64], after[64];
 	struct address id;
 
@@ -153,6 +175,10 @@ static void who_comes_back_elsewhere_is_found_there(void **state)
 	assert_true(address_equal(&id, peer_id(kit.peer[1].peer)));
 	peerkit_settle(&kit, 2);
 	insert_and_fetch(0, 1, 6);
+	/* They may have met before he has told. */
+	there.id = id;
+	strcpy(there.address, after);
+	peerkit_until(is_known_there, &there, "the new address");
 	/* And by one who remembers its new address alone. */
 	peerkit_stay(&kit, 1);
 	strcpy(kit.peer[0].join, "-");
