@@ -244,8 +244,9 @@ end_daemons() {
 	return 0
 }
 
+# cluster_cleanup [STATUS]: of the script, where something else was done before.
 cluster_cleanup() {
-	local status=$?
+	local status=${1:-$?}
 	trap '' INT TERM HUP
 	if [ "$tests_failed" != 0 ]; then
 		for LOG in "$TEST_DIR"/*/log; do
