@@ -45,7 +45,7 @@ is "the old file stays beside the new one" "$(sort "$file" "$file.old" | uniq -u
 has "not twice at once" "$(said dhtctl ring rotate "$file")" "rotation is under way"
 
 kill "$pid"
-for _ in $(seq 200); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
+wait_until 20 process_ended "$pid"
 kill -0 "$pid" 2>/dev/null || pid=
 ok "dhtd ends when told to" test ! "$pid" -a ! -e "$peer/control"
 done_testing
