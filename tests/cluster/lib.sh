@@ -177,12 +177,21 @@ proxy_start() {
 proxy() {
 	local before
 	before=$(grep -c ok "$TEST_DIR/proxy.$1.out")
-	echo "${*:2}" >&"${proxy_fds[$1]}"
-	wait_until 10 proxy_did "$1" "$before"
+	# In a shell of its own, which a proxy that is gone may end by SIGPIPE.
+	(echo "${*:2}" >&"${proxy_fds[$1]}")
+	wait_until 10 proxy_did_or_ended "$1" "$before" && proxy_did "$1" "$before" && return
+	process_ended "${proxy_pids[$1]}" || { echo "proxy $1 does not answer"; return 1; }
+	wait "${proxy_pids[$1]}"
+	echo "proxy $1 is gone, with status $?"
+	return 1
 }
 
 proxy_did() {
 	[ "$(grep -c ok "$TEST_DIR/proxy.$1.out")" -gt "$2" ]
+}
+
+proxy_did_or_ended() {
+	proxy_did "$@" || process_ended "${proxy_pids[$1]}"
 }
 
 # ---- network namespaces ----

@@ -14,6 +14,7 @@
  * Addresses are "HOST:PORT", numbers.  It says "ready" when it listens, and "ok" to each command.
  */
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -315,6 +316,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: faultproxy LISTEN TARGET\n");
 		return 2;
 	}
+	/* uv_try_write() to who has gone is an error, not the end. */
+	signal(SIGPIPE, SIG_IGN);
 	loop = uv_default_loop();
 	uv_tcp_init(loop, &listener);
 	rc = uv_tcp_bind(&listener, (struct sockaddr *)&at, 0);
