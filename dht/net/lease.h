@@ -98,6 +98,8 @@ int lease_remove(struct node *n, const struct address *volume, unsigned int slot
     void (*done)(struct node *n, void *user, int result), void *user, struct lease_storing **out);
 /** lease_room(n, volume, slot): how many more volumes may have leases in it; UINT32_MAX: ${volume} has one. */
 uint32_t lease_room(struct node *n, const struct address *volume, unsigned int slot);
+/** lease_is_storing(n, volume, slot): is one on its way to the disk? */
+bool lease_is_storing(struct node *n, const struct address *volume, unsigned int slot);
 /** lease_any(n, slot): is there any? */
 bool lease_any(struct node *n, unsigned int slot);
 void lease_store_forget(struct lease_storing *s);
@@ -153,6 +155,8 @@ void lease_push_stop(struct node *n, struct lease_push *p);
 /* ---- the others ---- */
 
 void lease_pull_end(struct node *n);
+/** lease_pull_stored(n, volume, slot): this lease is on its way to the disk no more: who waited for that goes on, a moment later. */
+void lease_pull_stored(struct node *n, const struct address *volume, unsigned int slot);
 bool lease_serve(struct node *n, struct served *s, const struct message *m);
 /** lease_serve_gone(n, id): what ${id} (NULL: anyone) has sent in part is forgotten. */
 void lease_serve_gone(struct node *n, const struct address *id);

@@ -5,11 +5,15 @@
  *	LISTING	  a page of the peer's leases			listed		WALKING
  *	WALKING	  a volume that only we have, or have newer	step		PUSHING
  *	WALKING	  one that only the peer has, or has newer	step		FETCHING
+ *	WALKING	  one of a volume of which one is on its way	take		WAITING: two pulls of one slot meet the same
+ *		  to the disk already
+ *	WAITING	  that has come there, or could not		lease_pull_stored WALKING, at the same volume
  *	WALKING	  one that is alike, or has ended here		step		WALKING, the next (the peer is told of the end)
  *	WALKING	  the page is used up, and more are there	step		LISTING
  *	WALKING	  both lists are used up			step		over: 0
  *	PUSHING	  done						pushed		WALKING
- *	FETCHING  a part of its addresses			fetched		FETCHING; STORING behind the last
+ *	FETCHING  a part of its addresses			fetched		FETCHING; STORING behind the last; WAITING, as above
+ *	FETCHING  there is a newer one by now			fetched		LISTING
  *	STORING	  it is durable					stored		WALKING
  *	any	  an answer that is wrong, or none		over, wrong	over: why
  *	any	  its time is up				give_up		over: -ETIMEDOUT
@@ -31,11 +35,15 @@ struct lease_pull_private {
 	/* the peer's list */
 	struct chunk *body;		/* of the page: holds the blobs */
 	struct wire_slice page;
-	uint32_t at;
+	uint32_t at, before;		/* where it goes on; where the blob that is being looked at begins */
 	bool more;
 	unsigned int volumes;
 	struct address last;		/* the volume that was walked over last, if any */
 	bool any;
+	/* WAITING */
+	bool waits, for_any;		/* for_any: for room, not for one of ${awaited} */
+	struct address awaited;
+	struct timer again;
 	/* PUSHING */
 	struct lease_push push;
 	/* FETCHING, STORING */
@@ -59,6 +67,7 @@ static void pull_free(struct node *n, struct lease_pull_private *p)
 	if (p->storing)
 		lease_store_forget(p->storing);
 	timer_stop(n, &p->late);
+	timer_stop(n, &p->again);
 	list_remove(&p->link);
 	chunk_drop(p->body);
 	free(p->addresses);
@@ -96,6 +105,36 @@ static int usable(int result, const struct message *answer)
 	if (result)
 		return result == -EHOSTUNREACH || result == -ETIMEDOUT ? result : -EIO;
 	return answer->status == WIRE_OK ? 0 : -EIO;
+}
+
+/* ---- WAITING ---- */
+
+/* NULL: for any; then the same blob is looked at again, and what is here decides. */
+static void wait_for(struct lease_pull_private *p, const struct address *volume)
+{
+	p->waits = true;
+	p->for_any = !volume;
+	if (volume)
+		p->awaited = *volume;
+	p->at = p->before;
+	p->volumes--;
+}
+
+static void look_again(struct node *n, struct timer *t)
+{
+	step(n, list_item(t, struct lease_pull_private, again));
+}
+
+void lease_pull_stored(struct node *n, const struct address *volume, unsigned int slot)
+{
+	for (struct list *l = n->leases->pulls.next; l != &n->leases->pulls; l = l->next) {
+		struct lease_pull_private *p = list_item(l, struct lease_pull_private, link);
+
+		if (!p->waits || (!p->for_any && (p->of->slot != slot || !address_equal(&p->awaited, volume))))
+			continue;
+		p->waits = false;
+		timer_set(n, &p->again, n->now);
+	}
 }
 
 static void walked(struct lease_pull_private *p, const struct address *volume)
@@ -199,6 +238,8 @@ static void store(struct node *n, struct lease_pull_private *p)
 	if (err == -EALREADY || err == -ESTALE || err == -EKEYREVOKED) {
 		walked(p, &p->lease.volume);
 		step(n, p);
+	} else if (err == -EBUSY) {
+		wait_for(p, lease_is_storing(n, &p->lease.volume, p->of->slot) ? &p->lease.volume : NULL);
 	} else {
 		over(n, p, -EIO);
 	}
@@ -234,8 +275,13 @@ static void fetched(struct node *n, struct call *c, int result, const struct mes
 		return;
 	}
 	err = usable(result, answer);
-	if (!err && (answer->lease.len != p->blob_len || memcmp(answer->lease.data, p->blob, p->blob_len) != 0))
-		err = -EIO;	/* a newer one since; the next pull takes it */
+	/* A newer one since: the page is asked for again, behind what was walked over. */
+	if (!err && (answer->lease.len != p->blob_len || memcmp(answer->lease.data, p->blob, p->blob_len) != 0)) {
+		err = list(n, p);
+		if (err)
+			over(n, p, err);
+		return;
+	}
 	if (err) {
 		over(n, p, err);
 		return;
@@ -302,6 +348,11 @@ static enum took take(struct node *n, struct lease_pull_private *p, const struct
 	chunk_drop(end);
 	if (end)
 		return NEXT;
+	/* Two pairs that repair one slot meet the same lease at the same time. */
+	if (lease_is_storing(n, volume, p->of->slot)) {
+		wait_for(p, volume);
+		return WAITS;
+	}
 	if (lease_read(blob->data, blob->len, &n->file.id, &p->lease) || p->lease.slot != p->of->slot ||
 	    p->lease.count > LEASE_ADDRESSES_MAX)
 		return WRONG;
@@ -372,6 +423,7 @@ static void step(struct node *n, struct lease_pull_private *p)
 			push(n, p, &volume);
 			return;
 		}
+		p->before = p->at;
 		p->at = at;
 		switch (bad || ++p->volumes > VOLUMES_MAX ? WRONG : take(n, p, &volume, &blob, &err)) {
 		case WRONG:
@@ -406,6 +458,7 @@ void leases_pull(struct node *n, struct lease_pull *of)
 	p->of = of;
 	p->id = of->peer->id;
 	p->late.due = give_up;
+	p->again.due = look_again;
 	list_append(&n->leases->pulls, &p->link);
 	p->result = list(n, p);
 	timer_set(n, &p->late, n->now + (p->result ? 0 : of->timeout ? of->timeout : LEASES_PULL_MAX));

@@ -185,10 +185,11 @@ static void stored(struct node *n, struct work *w, const struct event *e)
 {
 	struct lease_storing *s = list_item(w, struct lease_storing, work);
 	void (*done)(struct node *, void *, int) = s->done;
+	struct chunk *end = lease_ended(n, &s->row.volume);
 	void *user = s->user;
 	int result = e->result;
-
-	struct chunk *end = lease_ended(n, &s->row.volume);
+	struct address volume;
+	unsigned int slot;
 
 	if (result)
 		node_log(n, LOG_ERR, "a lease can't be stored: error %d", -result);
@@ -200,12 +201,15 @@ static void stored(struct node *n, struct work *w, const struct event *e)
 	if (!result && s->row.blob && end)
 		lease_sweep_again(n);
 	chunk_drop(end);
+	volume = s->row.volume;
+	slot = s->row.slot;
 	storing_free(n, s);
+	lease_pull_stored(n, &volume, slot);
 	if (done)
 		done(n, user, result);
 }
 
-static bool is_storing(struct node *n, const struct address *volume, unsigned int slot)
+bool lease_is_storing(struct node *n, const struct address *volume, unsigned int slot)
 {
 	for (struct list *l = n->leases->storing.next; l != &n->leases->storing; l = l->next) {
 		const struct lease_storing *s = list_item(l, const struct lease_storing, link);
@@ -286,7 +290,7 @@ int lease_store(struct node *n, const struct lease *l, const struct wire_slice *
 
 	if (err)
 		return err;
-	if (is_storing(n, &l->volume, l->slot) || n->leases->held + l->count > LEASES_HELD_MAX)
+	if (lease_is_storing(n, &l->volume, l->slot) || n->leases->held + l->count > LEASES_HELD_MAX)
 		return -EBUSY;
 	if (!lease_room(n, &l->volume, l->slot))
 		return -ENOSPC;
@@ -318,7 +322,7 @@ int lease_remove(struct node *n, const struct address *volume, unsigned int slot
 	chunk_drop(old);
 	if (!old)
 		return -ENOENT;
-	if (is_storing(n, volume, slot))
+	if (lease_is_storing(n, volume, slot))
 		return -EBUSY;
 	s = calloc(1, sizeof(*s));
 	if (!s)

@@ -543,19 +543,31 @@ static void pulled(struct node *n, struct lease_pull *p, int result)
 	x->result = result;
 }
 
-static struct pulled pull(struct netkit *k, unsigned int at, unsigned int from)
+static void pull_start(struct netkit *k, unsigned int at, unsigned int from, struct pulled *x)
 {
-	struct pulled x = { .over = false };
 	struct node *n = k->node[at].node;
 
-	x.pull = (struct lease_pull){ .peer = peer_find(n, &k->node[from].id), .slot = SLOT, .done = pulled };
+	x->pull = (struct lease_pull){ .peer = peer_find(n, &k->node[from].id), .slot = SLOT, .done = pulled };
+	x->over = false;
 	n->now = k->now;
-	leases_pull(n, &x.pull);
+	leases_pull(n, &x->pull);
 	/* Something for it to do, so that what it wants done is carried out. */
 	netkit_command(k, at, &(struct command){ .kind = COMMAND_HEAD, .timeout = 1 });
-	for (unsigned int i = 0; i < 1000 && !x.over; i++)
+}
+
+static void pull_end(struct netkit *k, struct pulled *x)
+{
+	for (unsigned int i = 0; i < 1000 && !x->over; i++)
 		netkit_run(k, 10 * MS);
-	assert_true(x.over);
+	assert_true(x->over);
+}
+
+static struct pulled pull(struct netkit *k, unsigned int at, unsigned int from)
+{
+	struct pulled x;
+
+	pull_start(k, at, from, &x);
+	pull_end(k, &x);
 	return x;
 }
 
@@ -612,6 +624,64 @@ static void a_pull_tells_of_two_with_one_number(void **state)
 	assert_int_equal(first, 100);
 	assert_int_equal(stored(k, 1, &v, &first, NULL), 3);
 	assert_int_equal(first, 200);
+	netkit_free(k);
+}
+
+/* A lost disk is filled from all other owners at once. */
+static void two_pulls_of_one_slot_at_a_time_are_both_done(void **state)
+{
+	struct netkit *k = netkit_ring(3, 25);
+	struct volumekit v[3];
+	struct pulled x[2];
+	unsigned int first;
+
+	(void)state;
+	for (unsigned int i = 0; i < 3; i++) {
+		volumekit_make(k, 50 + i, &v[i]);
+		for (unsigned int node = 1; node < 3; node++)
+			put_lease(k, node, &v[i], 3, 100 * i, 3);
+	}
+	put_lease(k, 2, &v[1], 4, 900, 3);
+	for (unsigned int i = 0; i < 2; i++)
+		pull_start(k, 0, 1 + i, &x[i]);
+	for (unsigned int i = 0; i < 2; i++) {
+		pull_end(k, &x[i]);
+		assert_int_equal(x[i].result, 0);
+	}
+	for (unsigned int i = 0; i < 3; i++)
+		assert_int_equal(stored(k, 0, &v[i], &first, NULL), i == 1 ? 4 : 3);
+	netkit_free(k);
+}
+
+static struct volumekit *renewed;
+
+/* The peer gets a newer lease just before its addresses are asked for. */
+static bool renew(struct netkit *k, unsigned int from, unsigned int to, struct link_message *m)
+{
+	(void)from;
+	if (m->type == WIRE_LEASED && renewed) {
+		put_lease(k, to, renewed, 4, 500, 5);
+		renewed = NULL;
+	}
+	return true;
+}
+
+static void a_lease_that_is_renewed_while_it_is_pulled_comes_all_the_same(void **state)
+{
+	struct netkit *k = netkit_ring(3, 26);
+	unsigned int first, count;
+	struct volumekit v;
+
+	(void)state;
+	volumekit_make(k, 60, &v);
+	put_lease(k, 1, &v, 3, 100, 3);
+	renewed = &v;
+	k->filter = renew;
+	assert_int_equal(pull(k, 0, 1).result, 0);
+	assert_null(renewed);
+	assert_int_equal(stored(k, 0, &v, &first, &count), 4);
+	assert_int_equal(first, 500);
+	assert_int_equal(count, 5);
 	netkit_free(k);
 }
 
@@ -761,6 +831,8 @@ int main(void)
 		cmocka_unit_test(a_slot_has_room_for_so_many_volumes),
 		cmocka_unit_test(a_pull_makes_both_sides_agree),
 		cmocka_unit_test(a_pull_tells_of_two_with_one_number),
+		cmocka_unit_test(two_pulls_of_one_slot_at_a_time_are_both_done),
+		cmocka_unit_test(a_lease_that_is_renewed_while_it_is_pulled_comes_all_the_same),
 		cmocka_unit_test(a_pull_of_many_volumes_takes_several_pages),
 		cmocka_unit_test(leases_follow_their_slots_and_leave_nothing_behind),
 		cmocka_unit_test(who_made_a_lease_learns_of_a_newer_one_made_elsewhere),
