@@ -48,7 +48,7 @@ UNIT_MEMBERS := \
 	test_membership test_membership_lies test_limits_membership test_limits_rhythm test_suspicion test_placement \
 	test_swarm
 UNIT_WHOLE := \
-	test_report test_netnode test_hung test_heads test_head_row test_head_lost test_lease test_volume_limits test_touches test_deletion test_tail \
+	test_report test_netnode test_hung test_heads test_head_owners test_head_row test_head_lost test_lease test_volume_limits test_touches test_deletion test_tail \
 	test_ring_of_chunks test_complete test_repair test_rebalance test_leave test_limits_repair test_limits_rounds \
 	test_limits_slots
 UNIT_NET := \

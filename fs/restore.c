@@ -128,9 +128,9 @@ static const char *explain(int error)
 	case -ENODATA:
 		return "nobody has all of the directories of its newest snapshot; what there is can be read below by-hash";
 	case -EHOSTUNREACH:
-		return "too few nodes of the ring can be reached; if a machine is lost for good, dhtctl evict it, or give --no-store here";
+		return "too few nodes of the ring can be reached; if machines are lost for good, dhtctl evict them";
 	case -ETIMEDOUT:
-		return "the ring did not answer in time; if a machine is lost for good, dhtctl evict it, or give --no-store here";
+		return "the ring did not answer in time; if machines are lost for good, dhtctl evict them";
 	case -EKEYREVOKED:
 		return "it was retired";
 	case -EUCLEAN:

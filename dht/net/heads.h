@@ -26,8 +26,8 @@
  * the owners, and k = R' - m: of k other owners one has whatever counts already under the new table.  It knows enough when k
  * other owners of now have answered, and
  *	- one of them already answers for the slot: he knows all that counted before; or
- *	- it answered for the slot itself under the table before, and a majority of the owners of then, itself among them,
- *	  has told what it has.  Members that have left or were evicted are not waited for; or
+ *	- it answered for the slot itself under a table before, and a majority of the owners of then, and of those of each table since, itself
+ *	  among them, has told what it has.  Members that have left or were evicted are not waited for; or
  *	- everyone has told who can know: all owners of now and before, and HEAD_WALK members on the walk.
  * Who may have been an owner before and lost its disk (a new store, see ${fresh}) needs k + 1 others; whose key has just been made
  * has never been one.  So with R = 3 one owner may be down for good when another one comes in its place.

@@ -28,7 +28,7 @@ void heads_row_lost(struct node *n, const struct address *volume)
 	p->losing = p->fresh = true;
 	p->lost = *volume;
 	trie_slots_remove(&p->count, slot);
-	trie_slots_remove(&p->before, slot);
+	p->since[slot] = 0;
 	p->waiting++;
 	slots_save(n, 0);
 }

@@ -33,6 +33,7 @@ static void round_over(struct node *n)
 	timer_set(n, &p->timer, n->now + (p->wide ? node_jitter(n, p->wait) : 0));
 	p->wait = p->wait < HEADS_AGAIN_MAX / 2 ? 2 * p->wait : HEADS_AGAIN_MAX;
 	p->wide = true;
+	slots_again(n);
 }
 
 void heads_round(struct node *n, struct timer *t)
@@ -131,10 +132,13 @@ static void page_over(struct node *n, struct pull *q)
 			if (trie_slots_have(&q->counts, slot))
 				trie_slots_add(&a->counts, slot);
 		}
-		if (a->wanted > 0)
+		if (a->wanted > 0) {
 			ask_window(n, q, next_slot(a));
-		else
+		} else {
 			q->of = NULL;
+			/* A round ends only when the slowest has answered, or has not. */
+			slots_judge(n);
+		}
 	}
 	if (!q->of)
 		ask_more(n);

@@ -6,8 +6,8 @@
  *	state	event						function	next state
  *	-	a table makes it ours				heads_pull_table WAITS
  *	COUNTS	a table with the same owners			heads_pull_table COUNTS
- *	COUNTS	a table with others, we among them		heads_pull_table WAITS, ${before}
- *	WAITS	any other table					heads_pull_table WAITS
+ *	COUNTS	a table with others, we among them		heads_pull_table WAITS, ${since} one table
+ *	WAITS	any other table, we among them			heads_pull_table WAITS, ${since} one more, as far as all between are known
  *	WAITS	enough nodes have told what they have		slots_judge	COUNTS
  *	COUNTS	a row of it is damaged				heads_row_lost	WAITS
  *	any	a table takes it away				heads_pull_table -
@@ -22,6 +22,8 @@
 
 #define ROW_FORMAT 1u
 #define ROW_LEN	   (1u + 8u + 1u + ADDRESS_LEN + RING_SLOTS / 8)	/* format, generation, fresh, table, slots */
+
+#define SINCE_MAX  (PLACEMENTS_MAX - 1u)	/* earlier tables that are known without a gap (placement.c: the oldest always stays) */
 
 static const struct catalogue_row_key row_key = { .table = ROW_HEADS };
 
@@ -209,6 +211,26 @@ void slots_want(struct node *n)
 		want_of(n, before, false);
 }
 
+/* Who has told what it has may know only now that this is all that counted. */
+void slots_again(struct node *n)
+{
+	struct heads_pull *p = n->heads->pull;
+	const struct ring *r = placement(n);
+
+	for (unsigned int i = 0; i < p->asked_count; i++) {
+		struct asked *a = p->asked[i];
+		int member = ring_find(r, &a->id);
+
+		for (unsigned int slot = 0; member >= 0 && slot < RING_SLOTS; slot++) {
+			if (!trie_slots_have(&a->told, slot) || trie_slots_have(&a->counts, slot) || trie_slots_have(&a->want, slot) ||
+			    !waits(n, slot) || !ring_owns(r, slot, (unsigned int)member))
+				continue;
+			trie_slots_add(&a->want, slot);
+			a->wanted++;
+		}
+	}
+}
+
 void slots_forget(struct heads_pull *p)
 {
 	for (unsigned int i = 0; i < p->asked_count; i++)
@@ -242,6 +264,20 @@ static bool majority_before(struct node *n, const struct ring *r, unsigned int s
 	return have >= (there < majority ? there : majority);
 }
 
+/* Of each table since the one under which it counted here: what counted under one of them lies at a majority of its owners. */
+static bool majorities_since(struct node *n, unsigned int slot)
+{
+	unsigned int since = n->heads->pull->since[slot];
+	const struct ring *before;
+
+	for (unsigned int i = 0; i < since; i++) {
+		before = placement_earlier(n, i);
+		if (!before || !majority_before(n, before, slot))
+			return false;
+	}
+	return since > 0;
+}
+
 static bool all_told(struct node *n, const struct ring *r, const uint16_t *member, unsigned int count, unsigned int slot)
 {
 	for (unsigned int i = 0; i < count; i++) {
@@ -273,9 +309,9 @@ static bool everyone(struct node *n, const struct ring *r, unsigned int slot)
 static bool enough(struct node *n, struct asked *const *asked, unsigned int slot)
 {
 	const struct heads_pull *p = n->heads->pull;
-	const struct ring *r = placement(n), *before = placement_earlier(n, 0);
+	const struct ring *r = placement(n);
 	unsigned int others = 0, k = r->replicas - (r->replicas / 2 + 1);
-	bool was = trie_slots_have(&p->before, slot), counts = false;
+	bool counts = false;
 
 	for (unsigned int rank = 0; rank < r->replicas; rank++) {
 		const struct asked *a = asked[ring_owners(r, slot)[rank]];
@@ -285,11 +321,11 @@ static bool enough(struct node *n, struct asked *const *asked, unsigned int slot
 			counts |= trie_slots_have(&a->counts, slot);
 		}
 	}
-	if (!was && p->fresh && r->replicas > 1)
+	if (!p->since[slot] && p->fresh && r->replicas > 1)
 		k++;
 	if (others < k)
 		return false;
-	return counts || (was && before && majority_before(n, before, slot)) || everyone(n, r, slot);
+	return counts || majorities_since(n, slot) || everyone(n, r, slot);
 }
 
 void slots_judge(struct node *n)
@@ -315,7 +351,7 @@ void slots_judge(struct node *n)
 			continue;
 		}
 		trie_slots_add(&p->count, slot);
-		trie_slots_remove(&p->before, slot);
+		p->since[slot] = 0;
 		news = true;
 	}
 	free(asked);
@@ -371,15 +407,16 @@ static void next_table(struct node *n)
 	for (unsigned int slot = 0; slot < RING_SLOTS; slot++) {
 		/* A founder whose store turns out to be a new one knows nothing at all. */
 		bool counted = trie_slots_have(&p->count, slot) && !(p->founder && !placement_complete(n, slot));
+		unsigned int since = counted ? 1 : p->since[slot] ? p->since[slot] + 1u : 0;
 
-		trie_slots_remove(&p->before, slot);
 		trie_slots_remove(&p->count, slot);
-		if (!counted || !placement_mine(n, slot))
+		p->since[slot] = 0;
+		if (!placement_mine(n, slot))
 			continue;
-		if (before && same_owners(now, before, slot))
+		if (counted && before && same_owners(now, before, slot))
 			trie_slots_add(&p->count, slot);
-		else
-			trie_slots_add(&p->before, slot);
+		else if (since <= SINCE_MAX)
+			p->since[slot] = (uint8_t)since;
 	}
 	p->founder = false;
 	slots_save(n, COMPLETE_GATHER);

@@ -24,7 +24,7 @@ struct pull {
 
 struct heads_pull {
 	struct trie_slots count;	/* they count here */
-	struct trie_slots before;	/* they wait, and counted under the table before this one */
+	uint8_t since[RING_SLOTS];	/* they wait, and counted so many tables ago; 0: not that we know */
 	unsigned int waiting;
 	bool fresh;			/* our store may have been lost, and not all has come to count since */
 	bool founder, first;		/* first: no table was seen yet */
@@ -46,9 +46,10 @@ struct heads_pull {
 /* ---- heads_slots.c ---- */
 
 /** slots_want(n): notes for each node that may know what it is still to be asked for.  slots_judge(n): some may be known well
- * enough now.  slots_forget(p): all that was told is void.  slots_anew(n): and is asked anew.  slots_save(n, us): the row, by then. */
+ * enough now.  slots_again(n): who did not answer yet for a slot that waits is asked again.  slots_forget(p): all that was told is void.  slots_anew(n): and is asked anew.  slots_save(n, us): the row, by then. */
 void slots_want(struct node *n);
 void slots_judge(struct node *n);
+void slots_again(struct node *n);
 void slots_forget(struct heads_pull *p);
 void slots_anew(struct node *n);
 void slots_save(struct node *n, uint64_t us);

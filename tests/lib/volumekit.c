@@ -1,6 +1,7 @@
 #include "tests/lib/volumekit.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <string.h>
 
 #include "chunker/bytes.h"
@@ -90,4 +91,30 @@ void volumekit_addresses(unsigned int slot, unsigned int first, unsigned int cou
 		memset(&out[i], 0, sizeof(out[i]));
 		put_be64(out[i].b, (uint64_t)slot << (64 - RING_SLOT_BITS) | (first + i));
 	}
+}
+
+int volumekit_swap(struct netkit *k, unsigned int at, const struct volumekit *v, struct chunk *head,
+    const struct chunk *previous, uint64_t timeout)
+{
+	struct command c = { .kind = COMMAND_SWAP, .address = v->id, .blob = head, .timeout = timeout };
+
+	volumekit_hash(previous, &c.previous);
+	return netkit_ask(k, at, &c)->result;
+}
+
+int volumekit_ask(struct netkit *k, unsigned int at, const struct volumekit *v, const struct chunk *expected)
+{
+	struct command c = { .kind = COMMAND_HEAD, .address = v->id, .timeout = 10 * S };
+	const struct effect *e = netkit_ask(k, at, &c);
+
+	if (e->result == 0) {
+		assert(expected && e->blob->len == expected->len);
+		assert(!memcmp(e->blob->data, expected->data, expected->len));
+	}
+	if (e->result == -EUCLEAN) {
+		assert(e->blob && e->chunk);
+		assert(volumekit_read(v, e->blob).seq == volumekit_read(v, e->chunk).seq);
+		assert(e->blob->len != e->chunk->len || memcmp(e->blob->data, e->chunk->data, e->blob->len) != 0);
+	}
+	return e->result;
 }

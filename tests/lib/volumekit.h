@@ -30,6 +30,12 @@ struct chunk *volumekit_lease(const struct volumekit *v, unsigned int slot, uint
     uint32_t count);
 struct chunk *volumekit_end(const struct volumekit *v);
 
+/** volumekit_swap(k, at, v, head, previous, timeout): COMMAND_SWAP at node ${at}, and its result.
+ * volumekit_ask(k, at, v, expected): COMMAND_HEAD; 0: it is ${expected}.  -EUCLEAN: with two of one seq. */
+int volumekit_swap(struct netkit *k, unsigned int at, const struct volumekit *v, struct chunk *head, const struct chunk *previous,
+    uint64_t timeout);
+int volumekit_ask(struct netkit *k, unsigned int at, const struct volumekit *v, const struct chunk *expected);
+
 /** volumekit_addresses(slot, first, count, out): the first-th and following of the made-up addresses in ${slot}, in order. */
 void volumekit_addresses(unsigned int slot, unsigned int first, unsigned int count, struct address *out);
 
