@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "chunker/bytes.h"
+#include "chunker/lanes.h"
 
 static const char *const kind_names[] = {
 	[KIND_ANY] = "any",
@@ -38,6 +39,20 @@ void address_of(enum kind kind, const void *data, size_t len, struct address *ou
 	assert(kind_valid(kind));
 	crypto_generichash_blake2b_salt_personal(out->b, ADDRESS_LEN, data, len, NULL, 0, NULL,
 	    personal[kind]);
+}
+
+void address_of_many(struct address_job *jobs, size_t n)
+{
+	enum lanes best = n > 1 ? lanes_best() : LANES_NONE;
+
+	for (size_t i = 0; i < n; i++)
+		assert(kind_valid(jobs[i].kind));
+	if (best != LANES_NONE) {
+		lanes_hash(best, jobs, n, personal);
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		address_of(jobs[i].kind, jobs[i].data, jobs[i].len, &jobs[i].address);
 }
 
 bool address_equal(const struct address *a, const struct address *b)

@@ -59,6 +59,17 @@ const char *kind_name(unsigned int kind);
  */
 void address_of(enum kind kind, const void *data, size_t len, struct address *out);
 
+struct address_job {
+	enum kind kind;
+	const void *data;
+	size_t len;
+	struct address address;	/* the result */
+};
+
+/** address_of_many(jobs, n): address_of() each; where the processor has wide vectors, for a fraction of the time: a third with 8, a
+ * fifth with 32. */
+void address_of_many(struct address_job *jobs, size_t n);
+
 bool address_equal(const struct address *a, const struct address *b);
 
 /** address_compare(a, b): order of the ring, as memcmp. */

@@ -4,6 +4,7 @@
 
 #include "chunker/address.h"
 #include "chunker/chunk.h"
+#include "chunker/lanes.h"
 #include "tests/lib/suite.h"
 
 /* printf '' | b2sum -l 256 */
@@ -202,11 +203,60 @@ static void slices_keep_the_bytes_alive(void **unused)
 	chunk_drop(c);
 }
 
+#define JOBS 300u
+
+/* Of lengths at and around the ends of blocks, and long ones among short ones, so that lanes end at different times. */
+static void many_at_a_time_have_the_addresses_of_one_after_the_other(void **unused)
+{
+	static uint8_t bytes[8 * 1024 + JOBS];
+	struct address_job jobs[JOBS];
+	struct address want;
+
+	(void)unused;
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(i * 151 + (i >> 8) * 7);
+	for (size_t n = 0; n <= JOBS; n = n < 20 ? n + 1 : n + 140) {
+		for (size_t i = 0; i < n; i++)
+			jobs[i] = (struct address_job){ .kind = (enum kind)(KIND_DATA + i % 4), .data = bytes + i,
+				.len = i % 7 == 3 ? 8 * 1024 - i : i % 11 == 5 ? 128 * (i % 5) : (i + n) % 300 };
+		address_of_many(jobs, n);
+		for (size_t i = 0; i < n; i++) {
+			address_of(jobs[i].kind, jobs[i].data, jobs[i].len, &want);
+			assert_memory_equal(&jobs[i].address, &want, sizeof(want));
+		}
+	}
+}
+
+static const uint8_t none[2][LANES_PERSONAL];
+
+static void each_width_of_vectors_hashes_alike(void **unused)
+{
+	static uint8_t bytes[CHUNK_MAX];
+	struct address_job jobs[20];
+	struct address want;
+
+	(void)unused;
+	if (lanes_best() == LANES_NONE)
+		skip();
+	memset(bytes, 0xa5, sizeof(bytes));
+	for (enum lanes with = LANES_NONE + 1; with <= lanes_best(); with++) {
+		for (size_t i = 0; i < 20; i++)
+			jobs[i] = (struct address_job){ .kind = KIND_DATA, .data = i == 4 ? NULL : bytes, .len = i == 4 ? 0 : CHUNK_MAX - 1000 * i };
+		lanes_hash(with, jobs, 20, none);
+		for (size_t i = 0; i < 20; i++) {
+			address_of(KIND_DATA, jobs[i].data, jobs[i].len, &want);
+			assert_memory_equal(&jobs[i].address, &want, sizeof(want));
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_data_chunk_has_the_address_that_b2sum_prints),
 		cmocka_unit_test(every_other_kind_has_a_personalisation_of_its_own),
+		cmocka_unit_test(many_at_a_time_have_the_addresses_of_one_after_the_other),
+		cmocka_unit_test(each_width_of_vectors_hashes_alike),
 		cmocka_unit_test(a_text_is_read_back_in_either_case),
 		cmocka_unit_test(what_is_not_64_hex_digits_is_no_address),
 		cmocka_unit_test(addresses_compare_as_unsigned_bytes),
