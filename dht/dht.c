@@ -44,7 +44,6 @@ static void run(void *arg, struct work_job *job)
 	struct dht *d = arg;
 
 	if (job->verb == WORK_INSERT) {
-		address_of(job->kind, job->chunk->data, job->chunk->len, &job->address);
 		job->result = put(d, job->kind, &job->address, job->chunk, !job->hurry);
 	} else if (job->packed) {
 		job->result = codecs_raw(d->codecs, job->packed, &job->chunk);

@@ -17,7 +17,7 @@ struct work_job {
 	enum work_verb verb;
 	bool hurry;		/* inserts queue up: spend no time on compression */
 	enum kind kind;
-	struct address address;
+	struct address address;	/* insert: that of its chunk */
 	struct chunk *chunk;	/* insert: held for the job; lookup: the result, consumed */
 	struct chunk *packed;	/* lookup: what work_returned() brought, held for the job */
 	int returned;		/* or why it did not; 0: it was not away */
