@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "chunker/codec.h"
-#include "dht/net/wire.h"
+#include "dht/peer/packed.h"
 
 /* Those that rest; as many are made as threads unpack at a time. */
 struct rest {
@@ -72,26 +72,13 @@ static void give_back(struct codecs *p, struct rest *r)
 
 int codecs_raw(struct codecs *p, struct chunk *packed, struct chunk **out)
 {
-	struct wire_chunk w;
-	struct rest *r;
-	uint8_t *raw;
-	int rc = wire_chunk_read(packed->data, packed->len, &w);
+	struct rest *r = borrow(p);
+	int rc = -ENOMEM;
 
 	*out = NULL;
-	if (rc < 0)
-		return rc;
-	if (w.codec == CODEC_RAW) {
-		*out = chunk_slice(packed, WIRE_CHUNK_HEAD, w.raw_len);
-		return *out ? 0 : -ENOMEM;
-	}
-	r = borrow(p);
-	*out = r ? chunk_new(w.raw_len, &raw) : NULL;
-	rc = *out ? codec_inflate(r->codec, w.stored.data, w.stored.len, raw, w.raw_len) : -ENOMEM;
-	if (r)
+	if (r) {
+		rc = packed_open(r->codec, packed, out);
 		give_back(p, r);
-	if (rc < 0) {
-		chunk_drop(*out);
-		*out = NULL;
 	}
 	return rc;
 }

@@ -131,11 +131,11 @@ static int read_stored(struct store *s, const struct record *r, size_t room, str
 struct packing {
 	size_t room;
 	struct store_packed *out;
-	bool as_is;		/* a recent one is not hashed again */
+	enum store_hashing how;
 };
 
-/* It was hashed when it came, and lay here meanwhile: so these are its bytes, unless the disk itself has changed them. */
-static int read_as_is(struct store *s, const struct record *r, const struct packing *p, struct chunk **out)
+/* Unhashed.  ${recent}: it was hashed when it came, and lay here meanwhile: so these are its bytes, unless the disk itself has changed them. */
+static int read_as_is(struct store *s, const struct record *r, bool recent, const struct packing *p, struct chunk **out)
 {
 	int rc = read_stored(s, r, p->room, out);
 	bool there;
@@ -150,7 +150,7 @@ static int read_as_is(struct store *s, const struct record *r, const struct pack
 		*out = NULL;
 		return -ENXIO;
 	}
-	*p->out = (struct store_packed){ .codec = r->codec, .raw_len = r->raw_len };
+	*p->out = (struct store_packed){ .codec = r->codec, .raw_len = r->raw_len, .verified = recent };
 	return 0;
 }
 
@@ -170,7 +170,7 @@ static int read_packed(struct store *s, const struct record *r, enum kind kind, 
 		chunk_drop(*out);
 		*out = NULL;
 	}
-	*p->out = (struct store_packed){ .codec = r->codec, .raw_len = r->raw_len };
+	*p->out = (struct store_packed){ .codec = r->codec, .raw_len = r->raw_len, .verified = true };
 	return rc;
 }
 
@@ -333,13 +333,14 @@ static int get_held(struct chunk *held, const struct packing *p, struct chunk **
 	if (!*out)
 		return -ENOMEM;
 	memcpy(bytes + p->room, held->data, held->len);
-	*p->out = (struct store_packed){ .codec = CODEC_RAW, .raw_len = held->len };
+	*p->out = (struct store_packed){ .codec = CODEC_RAW, .raw_len = held->len, .verified = true };
 	return 0;
 }
 
 /* A chunk of another kind than was asked for is not the one that was asked for. */
 static int get_found(struct store *s, const struct found *f, enum kind *kind, const struct packing *p, struct chunk **out)
 {
+	bool as_is = p && !f->astray && p->how != STORE_HASH && (f->recent || p->how == STORE_HASH_NONE);
 	enum kind asked = *kind;
 	int rc;
 
@@ -351,8 +352,7 @@ static int get_found(struct store *s, const struct found *f, enum kind *kind, co
 		*kind = f->record.kind;
 		return get_held(f->held, p, out);
 	}
-	rc = p && p->as_is && f->recent && !f->astray ? read_as_is(s, &f->record, p, out)
-						     : read_any(s, &f->record, f->record.kind, p, out);
+	rc = as_is ? read_as_is(s, &f->record, f->recent, p, out) : read_any(s, &f->record, f->record.kind, p, out);
 	if (rc < 0)
 		return rc;
 	if (asked != KIND_ANY && asked != f->record.kind) {
@@ -360,7 +360,8 @@ static int get_found(struct store *s, const struct found *f, enum kind *kind, co
 		return -ENOENT;
 	}
 	*kind = f->record.kind;
-	verified_set(s, &f->record.address, true);
+	if (!as_is || f->recent)
+		verified_set(s, &f->record.address, true);
 	return 0;
 }
 
@@ -409,25 +410,16 @@ int store_get(struct store *s, enum kind *kind, const struct address *a, struct 
 	return get(s, kind, a, NULL, out);
 }
 
-static int get_packed(struct store *s, enum kind *kind, const struct address *a, const struct packing *p)
+int store_get_packed(struct store *s, enum store_hashing how, enum kind *kind, const struct address *a, size_t room, struct store_packed *out)
 {
+	struct packing p = { .room = room, .out = out, .how = how };
 	struct chunk *bytes;
 	int rc;
 
-	assert(p->room <= STORE_ROOM);
-	rc = get(s, kind, a, p, &bytes);
-	p->out->bytes = rc == 0 ? bytes : NULL;
+	assert(room <= STORE_ROOM);
+	rc = get(s, kind, a, &p, &bytes);
+	out->bytes = rc == 0 ? bytes : NULL;
 	return rc;
-}
-
-int store_get_packed(struct store *s, enum kind *kind, const struct address *a, size_t room, struct store_packed *out)
-{
-	return get_packed(s, kind, a, &(struct packing){ .room = room, .out = out });
-}
-
-int store_get_as_is(struct store *s, enum kind *kind, const struct address *a, size_t room, struct store_packed *out)
-{
-	return get_packed(s, kind, a, &(struct packing){ .room = room, .out = out, .as_is = true });
 }
 
 bool store_durable(struct store *s, const struct address *a)

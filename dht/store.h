@@ -55,20 +55,24 @@ struct store_packed {
 	enum codec_id codec;
 	uint32_t raw_len;
 	struct chunk *bytes;
-	bool verified;			/* to be put: its caller has hashed it already */
+	bool verified;			/* to be put: its caller has hashed it already; got: it was hashed, now or some seconds ago */
+};
+
+/* What is hashed before it is handed out. */
+enum store_hashing {
+	STORE_HASH,			/* all: it is what has this address */
+	STORE_HASH_OLD,			/* but for what was stored some seconds ago, and hashed then */
+	STORE_HASH_NONE,		/* nothing: for who does it himself, many at a time; what turns out to be other bytes he asks for with
+					 * STORE_HASH, which finds out why, and mends */
 };
 
 #define STORE_ROOM 64u
 
 /**
- * store_get_packed(s, kind, a, room, out): as store_get(): verified, but handed out as it lies.  Of out->bytes, held for the caller alone, the first
+ * store_get_packed(s, how, kind, a, room, out): as store_get(), but handed out as it lies.  Of out->bytes, held for the caller alone, the first
  * ${room} bytes (STORE_ROOM at most) are his to write: what he sends goes out in one piece.  What is not durable yet is raw.
  */
-int store_get_packed(struct store *s, enum kind *kind, const struct address *a, size_t room, struct store_packed *out);
-
-/** store_get_as_is(s, kind, a, room, out): as store_get_packed(), but what was stored some seconds ago, and hashed then, is not hashed again: for
- * who hashes it himself. */
-int store_get_as_is(struct store *s, enum kind *kind, const struct address *a, size_t room, struct store_packed *out);
+int store_get_packed(struct store *s, enum store_hashing how, enum kind *kind, const struct address *a, size_t room, struct store_packed *out);
 
 /**
  * store_put_share(s, kind, a, c, deflate, room, out): as store_put(), and hands out what was stored as store_get_packed() does: nobody compresses it

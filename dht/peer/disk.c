@@ -73,23 +73,27 @@ void op_commit(struct disk *d, struct op *op)
 	list_append(&d->commits, &op->link);
 }
 
+static bool is_read(const struct op *op)
+{
+	return op->effect.kind == EFFECT_READ || op->effect.kind == EFFECT_PROVE;
+}
+
+void op_queue(struct disk *d, struct op *op, bool first)
+{
+	struct list *q = &d->queue[is_read(op) ? QUEUE_READ : QUEUE_WRITE];
+
+	list_append(first ? q->next : q, &op->link);
+	d->queued++;
+	pthread_cond_signal(&d->work_wanted);
+}
+
 /* Under the lock: nothing of the same thing is before it. */
 static void go(struct disk *d, struct op *op)
 {
-	switch (op->effect.kind) {
-	case EFFECT_READ:
-	case EFFECT_PROVE:
-		list_append(&d->queue[QUEUE_READ], &op->link);
-		break;
-	case EFFECT_WRITE:
-	case EFFECT_CHECK:
-		list_append(&d->queue[QUEUE_WRITE], &op->link);
-		break;
-	default:
+	if (is_read(op) || op->effect.kind == EFFECT_WRITE || op->effect.kind == EFFECT_CHECK)
+		op_queue(d, op, false);
+	else
 		op_commit(d, op);
-		return;
-	}
-	pthread_cond_signal(&d->work_wanted);
 }
 
 void op_start(struct disk *d, struct op *op)

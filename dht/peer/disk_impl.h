@@ -6,7 +6,7 @@
  *
  *	state   | what                                        | function       | next
  *	WAITS   | another of the same thing is before it      | op_end()       | WORK or COMMIT, when that has ended
- *	WORK    | in a queue of the workers, or with one      | work_one()     | ended; COMMIT: a write that is in the store; PARKED:
+ *	WORK    | in a queue of the workers, or with one      | work_some()    | ended; COMMIT: a write that is in the store; PARKED:
  *	        |                                             |                | one that found no room
  *	PARKED  | until a round of the keeper is over         | unpark()       | WORK
  *	COMMIT  | in the committer's queue, or in its batch   | commit_batch() | ended
@@ -36,9 +36,10 @@ struct op {
 	struct effect effect;
 	struct event done;
 	bool evict;			/* ours: told to the keeper, not to the core */
-	bool known;			/* of a write: it was in the store */
-	unsigned int parked;		/* of a write: so often */
-	uint32_t bytes;			/* of a write: stored ones */
+	bool checked;			/* of a write: its bytes were hashed, as those of its address */
+	bool known;			/* ... it was in the store */
+	unsigned int parked;		/* ... so often */
+	uint32_t bytes;			/* ... stored ones */
 };
 
 struct checked {
@@ -63,6 +64,7 @@ struct disk {
 	pthread_cond_t work_wanted, commit_wanted, keep_wanted;
 	pthread_cond_t changed;		/* all operations, or all evictions, have ended */
 	struct list queue[QUEUES];
+	unsigned int queued;		/* in both */
 	unsigned int turn;
 	struct list commits;
 	struct op *table[DISK_TABLE];
@@ -86,6 +88,9 @@ struct disk {
 
 /** op_start(d, op): under the lock: it goes on when all of the same thing that are before it have ended. */
 void op_start(struct disk *d, struct op *op);
+
+/** op_queue(d, op, first): to the workers, before or behind the others.  Under the lock. */
+void op_queue(struct disk *d, struct op *op, bool first);
 
 /** op_commit(d, op): to the committer.  Under the lock. */
 void op_commit(struct disk *d, struct op *op);

@@ -77,9 +77,8 @@ static void unpark(struct disk *d)
 		struct list *l = d->parked.prev;
 
 		list_remove(l);
-		list_append(d->queue[QUEUE_WRITE].next, l);
+		op_queue(d, list_item(l, struct op, link), true);
 	}
-	pthread_cond_broadcast(&d->work_wanted);
 }
 
 void keep_ended(struct disk *d)

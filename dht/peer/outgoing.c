@@ -328,7 +328,7 @@ static void send_late(struct outgoing *o)
 	pthread_mutex_unlock(&o->lock);
 	kind = (enum kind)w.kind;
 	/* Who is sent it hashes it before he says that he has it. */
-	while ((rc = packed_get_as_is(o->o.store, &kind, &w.address, &packed)) == -EINPROGRESS)
+	while ((rc = packed_get(o->o.store, STORE_HASH_OLD, &kind, &w.address, &packed)) == -EINPROGRESS)
 		store_mend_wait(o->o.store);
 	pthread_mutex_lock(&o->lock);
 	if (rc == 0 && o->stopping) {

@@ -2,8 +2,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <sodium.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "dht/net/wire.h"
@@ -19,19 +17,10 @@ struct chunk *packed_head(struct store_packed *p)
 	return p->bytes;
 }
 
-int packed_get(struct store *s, enum kind *kind, const struct address *a, struct chunk **out)
+int packed_get(struct store *s, enum store_hashing how, enum kind *kind, const struct address *a, struct chunk **out)
 {
 	struct store_packed p;
-	int rc = store_get_packed(s, kind, a, WIRE_CHUNK_HEAD, &p);
-
-	*out = rc == 0 ? packed_head(&p) : NULL;
-	return rc;
-}
-
-int packed_get_as_is(struct store *s, enum kind *kind, const struct address *a, struct chunk **out)
-{
-	struct store_packed p;
-	int rc = store_get_as_is(s, kind, a, WIRE_CHUNK_HEAD, &p);
+	int rc = store_get_packed(s, how, kind, a, WIRE_CHUNK_HEAD, &p);
 
 	*out = rc == 0 ? packed_head(&p) : NULL;
 	return rc;
@@ -55,55 +44,69 @@ int packed_put(struct store *s, enum kind kind, const struct address *a, struct 
 	return rc;
 }
 
-int packed_prove(struct store *s, struct codec *codec, const struct address *a, const struct address *nonce, struct address *out)
+int packed_challenge(struct store *s, enum store_hashing how, struct codec *codec, const struct address *a, const struct address *nonce,
+    enum kind *kind, bool *verified, struct chunk **out)
 {
-	crypto_generichash_state state;
 	struct store_packed p;
-	enum kind kind = KIND_ANY;
-	uint8_t *raw = NULL;
-	int rc = store_get_as_is(s, &kind, a, 0, &p);
+	uint8_t *bytes;
+	int rc;
 
+	*out = NULL;
+	*kind = KIND_ANY;
+	rc = store_get_packed(s, how, kind, a, ADDRESS_LEN, &p);
 	if (rc < 0)
 		return rc;
+	*verified = p.verified;
+	*out = p.bytes;
 	if (p.codec != CODEC_RAW) {
-		raw = malloc(p.raw_len);
-		rc = raw ? codec_inflate(codec, p.bytes->data, p.bytes->len, raw, p.raw_len) : -ENOMEM;
+		*out = chunk_new(ADDRESS_LEN + (size_t)p.raw_len, &bytes);
+		rc = *out ? codec_inflate(codec, p.bytes->data + ADDRESS_LEN, p.bytes->len - ADDRESS_LEN, bytes + ADDRESS_LEN, p.raw_len) : -ENOMEM;
+		chunk_drop(p.bytes);
 	}
-	if (rc == 0) {
-		crypto_generichash_init(&state, NULL, 0, ADDRESS_LEN);
-		crypto_generichash_update(&state, nonce->b, ADDRESS_LEN);
-		crypto_generichash_update(&state, raw ? raw : p.bytes->data, p.raw_len);
-		crypto_generichash_final(&state, out->b, ADDRESS_LEN);
+	if (rc < 0) {
+		chunk_drop(*out);
+		*out = NULL;
+		return rc;
 	}
-	free(raw);
-	chunk_drop(p.bytes);
+	/* The room is the holder's alone to write. */
+	memcpy((uint8_t *)(uintptr_t)(*out)->data, nonce->b, ADDRESS_LEN);
+	return 0;
+}
+
+int packed_open(struct codec *codec, struct chunk *c, struct chunk **out)
+{
+	struct wire_chunk w;
+	uint8_t *bytes;
+	int rc = wire_chunk_read(c->data, c->len, &w);
+
+	*out = NULL;
+	if (rc < 0)
+		return rc;
+	*out = w.codec == CODEC_RAW ? chunk_slice(c, WIRE_CHUNK_HEAD, w.stored.len) : chunk_new(w.raw_len, &bytes);
+	if (!*out)
+		return -ENOMEM;
+	if (w.codec != CODEC_RAW)
+		rc = codec_inflate(codec, w.stored.data, w.stored.len, bytes, w.raw_len);
+	if (rc < 0) {
+		chunk_drop(*out);
+		*out = NULL;
+	}
 	return rc;
 }
 
 int packed_raw(struct codec *codec, enum kind kind, const struct address *a, struct chunk *c, struct chunk **out)
 {
 	struct address is;
-	struct chunk *raw;
-	struct wire_chunk w;
-	uint8_t *bytes;
-	int rc = kind_valid(kind) ? wire_chunk_read(c->data, c->len, &w) : -EBADMSG;
+	int rc = kind_valid(kind) ? packed_open(codec, c, out) : -EBADMSG;
 
 	if (rc < 0)
 		return rc;
-	raw = w.codec == CODEC_RAW ? chunk_slice(c, WIRE_CHUNK_HEAD, w.stored.len) : chunk_new(w.raw_len, &bytes);
-	if (!raw)
-		return -ENOMEM;
-	if (w.codec != CODEC_RAW)
-		rc = codec_inflate(codec, w.stored.data, w.stored.len, bytes, w.raw_len);
-	if (rc == 0) {
-		address_of(kind, raw->data, raw->len, &is);
-		rc = address_equal(&is, a) ? 0 : -EBADMSG;
-	}
-	if (rc < 0)
-		chunk_drop(raw);
-	else
-		*out = raw;
-	return rc;
+	address_of(kind, (*out)->data, (*out)->len, &is);
+	if (address_equal(&is, a))
+		return 0;
+	chunk_drop(*out);
+	*out = NULL;
+	return -EBADMSG;
 }
 
 struct chunk *packed_make(struct codec *codec, const struct chunk *raw)

@@ -137,7 +137,7 @@ static struct address put(struct kit *k, uint64_t seed, bool bytes)
 	address_of(KIND_DATA, c->data, c->len, &a);
 	assert_int_equal(store_put(k->fake.store, KIND_DATA, &a, c, false), 0);
 	if (bytes)
-		assert_int_equal(packed_get(k->fake.store, &kind, &a, &packed), 0);
+		assert_int_equal(packed_get(k->fake.store, STORE_HASH, &kind, &a, &packed), 0);
 	if (k->o)
 		assert_int_equal(outgoing_add(k->o, KIND_DATA, &a, packed), 0);
 	chunk_drop(packed);

@@ -219,7 +219,7 @@ static void what_is_packed_goes_from_store_to_store_as_it_lies(void **state)
 			address_of(KIND_INDEX, c->data, c->len, &a);
 			assert_int_equal(store_put(k->s, KIND_INDEX, &a, c, true), 0);
 			store_sync_wait(k->s, store_sync_start(k->s));
-			assert_int_equal(store_get_packed(k->s, &kind, &a, 0, &p), 0);
+			assert_int_equal(store_get_packed(k->s, STORE_HASH, &kind, &a, 0, &p), 0);
 			assert_int_equal(kind, KIND_INDEX);
 			assert_int_equal(p.raw_len, c->len);
 			assert_true(p.codec == CODEC_RAW ? p.bytes->len == c->len : p.bytes->len < c->len);
@@ -228,7 +228,7 @@ static void what_is_packed_goes_from_store_to_store_as_it_lies(void **state)
 			assert_false(known && zeros == 0 && lens[i] > 1);
 			chunk_drop(p.bytes);
 			/* With room in front, which is ours. */
-			assert_int_equal(store_get_packed(k->s, &kind, &a, 10, &p), 0);
+			assert_int_equal(store_get_packed(k->s, STORE_HASH, &kind, &a, 10, &p), 0);
 			memset((uint8_t *)(uintptr_t)p.bytes->data, 0xee, 10);
 			assert_int_equal(p.bytes->len - 10, p.codec == CODEC_RAW ? c->len : p.bytes->len - 10);
 			chunk_drop(p.bytes);
