@@ -16,7 +16,7 @@ DHT := \
 	append tail sync commit recover pace check gc dead clean remove listing get put store open work
 SET := dht dht_gc dht_volume away codecs
 NET := \
-	ring ring_token noise door link link_frames link_hello link_credit \
+	ring ring_token aead noise door link link_frames link_hello link_credit \
 	wire wire_items domain member member_table signed ringfile \
 	search timers random effects work commands latency peers links dials calls serve node machines \
 	view membership gossip swim suspicion exchange self placement \
@@ -52,7 +52,7 @@ UNIT_WHOLE := \
 	test_ring_of_chunks test_complete test_repair test_rebalance test_leave test_limits_repair test_limits_rounds \
 	test_limits_slots
 UNIT_NET := \
-	test_ring test_wire test_wire_items test_member test_signed test_ringfile test_protocol test_trie test_noise \
+	test_ring test_wire test_wire_items test_member test_signed test_ringfile test_protocol test_trie test_aead test_noise \
 	test_door test_link test_link_frames test_timers $(UNIT_CORE) $(UNIT_MEMBERS) $(UNIT_WHOLE) test_insert \
 	test_fetch_net test_fetch_ask test_confirm test_where test_audit test_chunkserve test_foreign test_shares test_limits_chunks
 UNIT_LOOP    := test_peer test_peer_strangers test_peer_names
@@ -92,7 +92,8 @@ ALL_CFLAGS = -std=gnu11 $(WARN) -pthread $(CFLAGS) $(SAN_FLAGS) $(if $(SAN_FLAGS
 ALL_LDFLAGS = -pthread $(LDFLAGS) $(SAN_FLAGS)
 DEFLATE  := $(shell pkg-config --exists libdeflate 2>/dev/null && echo 1)
 LIBS_CHUNKER := -lsodium -lz $(if $(DEFLATE),-ldeflate)
-LIBS_DHT := $(LIBS_CHUNKER) -llmdb
+LIBS_NET := $(LIBS_CHUNKER) -lcrypto
+LIBS_DHT := $(LIBS_NET) -llmdb
 LIBS_PEER := $(LIBS_DHT) -linih -luv -lmicrohttpd
 LIBS_FS  := $(LIBS_PEER) -lfuse3
 FUSE_CFLAGS := -isystem /usr/include/fuse3
@@ -152,7 +153,8 @@ $(B)/dhtfs $(B)/dhtd $(B)/dhtctl $(BENCHES): $(B)/libchunker.a
 $(B)/dhtfs $(B)/filebench: LIBS = $(LIBS_FS)
 $(B)/dhtd $(B)/dhtctl $(B)/dhtbench: LIBS = $(LIBS_PEER)
 $(B)/corebench: $(B)/tests/lib/memory_catalogue.o $(B)/libnet.a $(B)/libchunker.a
-$(B)/chunkbench $(B)/corebench: LIBS = $(LIBS_CHUNKER)
+$(B)/chunkbench: LIBS = $(LIBS_CHUNKER)
+$(B)/corebench: LIBS = $(LIBS_NET)
 $(B)/nullfs: LIBS = -lfuse3
 $(B)/ringstat: $(B)/tests/unit/ringstat.o $(B)/tests/lib/ringkit.o $(B)/libnet.a $(B)/libchunker.a
 $(B)/ringstat: LIBS = -lsodium
@@ -180,7 +182,7 @@ $(TESTS): %: %.o
 
 # The simulator has no network and no mount: it links neither libuv nor libfuse.  Its program knows its commit.
 $(B)/sim: $(call objs,tests/sim,$(SIM)) $(B)/tests/sim/commit.c $(B)/libnet.a $(B)/libchunker.a
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_CHUNKER)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_NET)
 $(B)/tests/sim/commit.c: always
 	$(Q)mkdir -p $(@D)
 	$(Q)echo "const char sim_commit[] = \"$$(git describe --always --dirty 2>/dev/null)\";" >$@.new
@@ -204,7 +206,7 @@ ringstat: $(B)/ringstat
 $(B)/tests/cluster/helpers/faultproxy: $(B)/tests/cluster/helpers/faultproxy.o
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ -luv
 $(B)/tests/cluster/helpers/liar: $(B)/tests/cluster/helpers/liar.o $(B)/libnet.a $(B)/libchunker.a
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_CHUNKER)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_NET)
 
 cluster-helpers: $(addprefix $(B)/tests/cluster/helpers/,$(CLUSTER_HELPERS))
 mount-helpers: $(addprefix $(B)/tests/mount/,posix/posix $(MOUNT_HELPERS))

@@ -68,6 +68,7 @@ static struct machine machine[NODES];
 static struct end ends[LINKS];
 static unsigned int end_count;
 static struct ring_file ring_file;
+static struct aead *aead;
 static struct todo *first, **last = &first;
 static uint64_t now = S, tickets;
 static unsigned int replies, failed;
@@ -154,7 +155,7 @@ static struct end *end_new(unsigned int node, bool initiator, uint64_t dial)
 	struct machine *m = &machine[node];
 	struct link_options o = {
 		.kind = LINK_NOISE, .initiator = initiator, .file = &ring_file, .key = m->key, .secret = m->secret,
-		.noise_secret = m->noise, .pool = &m->pool, .instance = node + 1, .now = now,
+		.noise_secret = m->noise, .pool = &m->pool, .aead = aead, .instance = node + 1, .now = now,
 	};
 	struct end *e = &ends[end_count++];
 
@@ -553,7 +554,7 @@ static void link_alone(size_t bytes, size_t len)
 /* The ciphers and the hash by themselves: nothing above can be faster. */
 static void ceiling(void)
 {
-	struct noise_cipher seal = { .keyed = true }, open = { .keyed = true };
+	struct noise_cipher seal = { .aead = aead, .keyed = true }, open = { .aead = aead, .keyed = true };
 	static uint8_t buffer[LINK_FRAME_PLAIN + NOISE_TAG];
 	struct address a;
 	double at[4];
@@ -590,7 +591,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "corebench: [MEGABYTES [CHUNK_BYTES]]\n");
 		return 2;
 	}
-	if (sodium_init() < 0)
+	if (sodium_init() < 0 || aead_new(&aead) < 0)
 		return 1;
 	randombytes_buf(&random, sizeof(random));
 	if (ring_file_create(&random, false, 3, 2, &ring_file, admin))

@@ -72,6 +72,7 @@ struct link_options {
 	const uint8_t *noise_secret;		/* our static X25519 secret */
 	uint8_t random[32];			/* fresh: the ephemeral secret */
 	struct link_pool *pool;			/* outlives the link */
+	struct aead *aead;			/* of its thread, outlives the link; NULL will do for LINK_PLAIN */
 	void *user;				/* the driver's: see link_pool_next() */
 	uint64_t instance;			/* of this process: a peer with our own key and another one is a clone */
 	uint64_t now;				/* us */

@@ -73,7 +73,7 @@ static void start_noise(struct link *l, const uint8_t secret[NOISE_KEY])
 	struct handshake *h = l->handshake;
 	uint8_t prologue[sizeof(PROLOGUE) - 1 + ADDRESS_LEN], psk[1][NOISE_KEY];
 	const struct noise_options o = {
-		.initiator = l->initiator, .psks = 1, .psk = psk, .prologue = prologue,
+		.initiator = l->initiator, .aead = h->aead, .psks = 1, .psk = psk, .prologue = prologue,
 		.prologue_len = sizeof(prologue), .secret = h->noise_secret, .ephemeral = h->random,
 	};
 
@@ -128,6 +128,8 @@ int link_handshake_start(struct link *l, const struct link_options *o)
 		h->ready = true;
 		return 0;
 	}
+	assert(o->aead);
+	h->aead = o->aead;
 	memcpy(h->secret, o->secret, MEMBER_SECRET);
 	memcpy(h->noise_secret, o->noise_secret, NOISE_KEY);
 	memcpy(h->random, o->random, sizeof(h->random));

@@ -39,6 +39,7 @@ struct partial {
 /* What a link needs until it knows its peer, and then never again: wiped and freed. */
 struct handshake {
 	struct noise noise;
+	struct aead *aead;
 	bool ready;			/* the ciphers are there: hellos may go */
 	bool answered;			/* the responder took the first message */
 	bool sent, seen;		/* our hello, theirs */

@@ -10,9 +10,8 @@
 #define BLOCK 128	/* of BLAKE2b, for HMAC */
 #define MESSAGES 3u
 
-_Static_assert(NOISE_KEY == crypto_scalarmult_BYTES && NOISE_KEY == crypto_aead_chacha20poly1305_ietf_KEYBYTES,
-    "X25519 and ChaCha20 keys");
-_Static_assert(NOISE_TAG == crypto_aead_chacha20poly1305_ietf_ABYTES, "Poly1305 tags");
+_Static_assert(NOISE_KEY == crypto_scalarmult_BYTES && NOISE_KEY == AEAD_KEY, "X25519 and ChaCha20 keys");
+_Static_assert(NOISE_MESSAGE <= AEAD_MAX, "whatever is a message can be sealed");
 
 /*
  * The symmetric half: sections 4 and 5.1 and 5.2 of the framework.
@@ -101,26 +100,26 @@ static void mix_psk(struct noise *n, unsigned int place)
 static void seal(struct noise_cipher *c, const void *ad, size_t ad_len, const void *plain, size_t len,
     void *out)
 {
-	uint8_t nonce[crypto_aead_chacha20poly1305_ietf_NPUBBYTES] = { 0 };
+	uint8_t nonce[AEAD_NONCE] = { 0 };
 
 	assert(c->n < UINT64_MAX);
 	put_le64(nonce + 4, c->n++);
-	crypto_aead_chacha20poly1305_ietf_encrypt(out, NULL, plain, len, ad, ad_len, NULL, nonce, c->key);
+	aead_seal(c->aead, c->key, nonce, ad, ad_len, plain, len, out);
 }
 
 static int open_sealed(struct noise_cipher *c, const void *ad, size_t ad_len, const void *sealed,
     size_t len, void *out)
 {
-	uint8_t nonce[crypto_aead_chacha20poly1305_ietf_NPUBBYTES] = { 0 };
+	uint8_t nonce[AEAD_NONCE] = { 0 };
+	int rc;
 
-	if (len < NOISE_TAG || c->n == UINT64_MAX)
+	if (c->n == UINT64_MAX)
 		return -EBADMSG;
 	put_le64(nonce + 4, c->n);
-	if (crypto_aead_chacha20poly1305_ietf_decrypt(out, NULL, NULL, sealed, len, ad, ad_len, nonce,
-	    c->key) < 0)
-		return -EBADMSG;
-	c->n++;
-	return 0;
+	rc = aead_open(c->aead, c->key, nonce, ad, ad_len, sealed, len, out);
+	if (rc == 0)
+		c->n++;
+	return rc;
 }
 
 void noise_seal(struct noise_cipher *c, const void *plain, size_t len, void *out)
@@ -136,12 +135,11 @@ int noise_open(struct noise_cipher *c, const void *sealed, size_t len, void *out
 void noise_rekey(struct noise_cipher *c)
 {
 	static const uint8_t zeros[NOISE_KEY];
-	uint8_t nonce[crypto_aead_chacha20poly1305_ietf_NPUBBYTES] = { 0 };
+	uint8_t nonce[AEAD_NONCE] = { 0 };
 	uint8_t out[NOISE_KEY + NOISE_TAG];
 
 	put_le64(nonce + 4, UINT64_MAX);
-	crypto_aead_chacha20poly1305_ietf_encrypt(out, NULL, zeros, sizeof(zeros), NULL, 0, NULL, nonce,
-	    c->key);
+	aead_seal(c->aead, c->key, nonce, NULL, 0, zeros, sizeof(zeros), out);
 	memcpy(c->key, out, NOISE_KEY);
 	sodium_memzero(out, sizeof(out));
 }
@@ -330,6 +328,7 @@ void noise_start(struct noise *n, const struct noise_options *o)
 	assert(o->psks < 1u << NOISE_PSKS && len <= NOISE_HASH);
 	memset(n, 0, sizeof(*n));
 	n->initiator = o->initiator;
+	n->cipher.aead = o->aead;
 	n->psks = o->psks;
 	for (unsigned int i = 0; i < NOISE_PSKS; i++)
 		if (o->psks >> i & 1)
@@ -403,6 +402,7 @@ void noise_split(struct noise *n, struct noise_cipher *send, struct noise_cipher
 
 	assert(noise_done(n));
 	hkdf(n->chaining, NULL, 0, 2, out);
+	send->aead = receive->aead = n->cipher.aead;
 	set_key(n->initiator ? send : receive, out[0]);
 	set_key(n->initiator ? receive : send, out[1]);
 	memcpy(hash, n->hash, NOISE_HASH);

@@ -8,6 +8,7 @@
  *   -> [psk0] e [psk1]     <- e, ee, s, es [psk2]     -> s, se [psk3]
  *
  * A message that fails ends the handshake: nothing of it is believed, and all keys are wiped.
+ * The cipher is aead.h's, which whoever starts a handshake brings along; all else is libsodium's.
  * No randomness of its own: the ephemeral secret comes from the caller, who never gives the
  * same one twice.
  */
@@ -18,8 +19,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dht/net/aead.h"
+
 #define NOISE_KEY	32u	/* bytes: secret, public and pre-shared keys */
-#define NOISE_TAG	16u
+#define NOISE_TAG	AEAD_TAG
 #define NOISE_HASH	64u
 #define NOISE_MESSAGE	65535u	/* bytes of a message at most */
 #define NOISE_PSKS	4u	/* places for a psk: 0 to 3 */
@@ -28,6 +31,7 @@
 #define NOISE_OVERHEAD	(2 * NOISE_KEY + 2 * NOISE_TAG)
 
 struct noise_cipher {
+	struct aead *aead;	/* not its own: all of a thread share one */
 	uint8_t key[NOISE_KEY];
 	uint64_t n;		/* the next nonce */
 	bool keyed;
@@ -35,6 +39,7 @@ struct noise_cipher {
 
 struct noise_options {
 	bool initiator;
+	struct aead *aead;		/* outlives the handshake and the ciphers that it ends in */
 	unsigned int psks;		/* bit i: the modifier "pski" */
 	const uint8_t (*psk)[NOISE_KEY];	/* as many, in the order of their places */
 	const void *prologue;		/* both sides must have the same */
@@ -55,7 +60,7 @@ struct noise {
 	bool initiator, failed;
 };
 
-/** noise_start(n, o): copies all of ${o}.  Computes nothing that is dear. */
+/** noise_start(n, o): copies all of ${o} but the aead.  Computes nothing that is dear. */
 void noise_start(struct noise *n, const struct noise_options *o);
 
 /** noise_turn(n): is it ours to write the next message?  noise_done(n): all three are over. */

@@ -431,7 +431,7 @@ void conn_begin(struct conn *c, uint64_t ticket, bool older)
 		.kind = LINK_NOISE, .initiator = ticket != 0, .file = older ? &p->older : &p->file,
 		.older = p->has_older && ticket == 0 ? &p->older : NULL,
 		.key = p->identity->key, .secret = p->identity->secret, .noise_secret = p->identity->noise_secret,
-		.pool = &p->pool, .user = c, .instance = p->identity->instance, .now = peer_now(),
+		.pool = &p->pool, .aead = p->aead, .user = c, .instance = p->identity->instance, .now = peer_now(),
 	};
 	int rc, len = sizeof(c->address);
 

@@ -237,6 +237,7 @@ static int free_peer(struct peer *p)
 	/* What the disk said at the end, and names that nobody waits for. */
 	bridge_run(&p->bridge);
 	node_free(p->node);
+	aead_free(p->aead);
 	tables_free(p);
 	if (p->shelf)
 		rc = shelf_close(p->shelf);
@@ -264,6 +265,15 @@ static void announce(struct peer *p)
 		peer_log(p, LOG_WARNING, "the ring is open: whoever reaches a member's port is a member, and can read all of it");
 }
 
+static int open_aead(struct peer *p, char *why, size_t why_size)
+{
+	int rc = aead_new(&p->aead);
+
+	if (rc == -ENOSYS)
+		snprintf(why, why_size, "this machine's libcrypto (OpenSSL) has no ChaCha20-Poly1305, without which there are no connections");
+	return rc;
+}
+
 int peer_open(const struct peer_options *o, struct peer **out, char *why, size_t why_size)
 {
 	struct disk_options d = { .store = o->store, .done = loop_disk_done };
@@ -277,7 +287,9 @@ int peer_open(const struct peer_options *o, struct peer **out, char *why, size_t
 	p = new_peer(o);
 	if (!p)
 		return -ENOMEM;
-	rc = identity_open(p->dir, &p->identity, why, why_size);
+	rc = open_aead(p, why, why_size);
+	if (rc == 0)
+		rc = identity_open(p->dir, &p->identity, why, why_size);
 	if (rc == 0)
 		rc = note_part(p, why, why_size);
 	if (rc == 0)

@@ -60,6 +60,7 @@ struct peer {
 	bool ended;			/* the loop has, and its thread */
 
 	struct link_pool pool;
+	struct aead *aead;		/* of all links */
 	struct door door;
 	struct list conns, dirty;
 	struct conn *bucket[CONN_BUCKETS];

@@ -27,14 +27,18 @@ static struct link *open_link(unsigned int how, int end, struct link_pool *pool)
 {
 	static const struct ring_file file = { .replicas = 3 };
 	static const uint8_t secret[MEMBER_SECRET];
+	static struct aead *aead;
 	struct link_options o = {
 		.kind = how & SECRET ? LINK_NOISE : LINK_PLAIN, .initiator = (how & INITIATOR) ? end == 0 : end == 1, .file = &file,
 		.key = key[end], .secret = secret, .noise_secret = key[end], .random = { 1, (uint8_t)end }, .pool = pool,
 		.instance = (uint64_t)end,
 	};
 	struct link *l;
-	int rc = link_new(&o, &l);
+	int rc = aead ? 0 : aead_new(&aead);
 
+	assert(rc == 0);
+	o.aead = aead;
+	rc = link_new(&o, &l);
 	assert(rc == 0);
 	return l;
 }

@@ -30,6 +30,16 @@ struct pair {
 	size_t piece;		/* bytes handed over at a time; 0: all */
 };
 
+/* One for all links of the program. */
+static struct aead *test_aead(void)
+{
+	static struct aead *aead;
+
+	if (!aead)
+		assert_int_equal(aead_new(&aead), 0);
+	return aead;
+}
+
 static const struct ring_file test_file = {
 	.id = { { 0x72, 0x69, 0x6e, 0x67 } }, .secret = "a secret of this ring", .admin = "its admin", .replicas = 3,
 	.acks = 2, .placement_version = 1,
@@ -56,7 +66,7 @@ static void end_open(struct pair *p, int i)
 	struct link_options o = {
 		.kind = p->kind, .initiator = i == 0, .file = &e->file, .older = e->two_secrets ? &e->older : NULL,
 		.key = e->key, .secret = e->secret, .noise_secret = e->noise_secret, .pool = &e->pool, .user = e,
-		.instance = e->instance, .now = 7,
+		.aead = p->kind == LINK_NOISE ? test_aead() : NULL, .instance = e->instance, .now = 7,
 	};
 
 	memset(o.random, 0x60 + i, sizeof(o.random));

@@ -25,6 +25,8 @@ struct side {
 	uint8_t hash[NOISE_HASH];
 };
 
+static struct aead *aead;
+
 static const uint8_t secrets[2][NOISE_KEY] = { { 1, 2, 3 }, { 4, 5, 6 } };
 static const uint8_t ephemerals[2][NOISE_KEY] = { { 7, 8, 9 }, { 10, 11, 12 } };
 static const uint8_t psk[NOISE_PSKS][NOISE_KEY] = { "one", "two", "three", "four" };
@@ -33,7 +35,7 @@ static void start_with(struct side s[2], unsigned int psks, const char *prologue
 {
 	for (int i = 0; i < 2; i++) {
 		const struct noise_options o = {
-			.initiator = i == 0, .psks = psks, .psk = i == 0 ? psk : second_psk,
+			.initiator = i == 0, .aead = aead, .psks = psks, .psk = i == 0 ? psk : second_psk,
 			.prologue = i == 0 ? "prologue" : prologue, .prologue_len = strlen(i == 0 ? "prologue" : prologue),
 			.secret = secrets[i], .ephemeral = ephemerals[i],
 		};
@@ -180,7 +182,7 @@ static void run_vector(const struct vector *v)
 
 	for (int i = 0; i < 2; i++) {
 		const struct noise_options o = {
-			.initiator = i == 0, .psks = mask_of(v->name), .psk = v->psk, .prologue = v->prologue.b,
+			.initiator = i == 0, .aead = aead, .psks = mask_of(v->name), .psk = v->psk, .prologue = v->prologue.b,
 			.prologue_len = v->prologue.len, .secret = v->secret[i].b, .ephemeral = v->ephemeral[i].b,
 		};
 
@@ -504,7 +506,7 @@ static void a_rekey_is_the_same_on_both_sides_and_forgets_the_old_key(void **sta
 static void the_last_nonce_opens_nothing(void **state)
 {
 	uint8_t sealed[4 + NOISE_TAG], plain[4], nonce[crypto_aead_chacha20poly1305_ietf_NPUBBYTES] = { 0 };
-	struct noise_cipher c = { .key = "a key", .keyed = true };
+	struct noise_cipher c = { .aead = aead, .key = "a key", .keyed = true };
 
 	(void)state;
 	for (uint64_t n = UINT64_MAX; n >= UINT64_MAX - 1; n--) {
@@ -538,8 +540,11 @@ int main(void)
 		cmocka_unit_test(the_last_nonce_opens_nothing),
 		cmocka_unit_test(a_rekey_is_the_same_on_both_sides_and_forgets_the_old_key),
 	};
+	int failed;
 
-	if (sodium_init() < 0)
+	if (sodium_init() < 0 || aead_new(&aead) < 0)
 		return 1;
-	return suite_run(tests);
+	failed = suite_run(tests);
+	aead_free(aead);
+	return failed;
 }

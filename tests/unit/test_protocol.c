@@ -66,12 +66,16 @@ struct end {
 /* Node 1 dials node 4; each has fixed keys, its ephemeral one too. */
 static void open_end(struct end *e, bool initiator, const struct ring_file *of, enum link_kind kind)
 {
+	static struct aead *aead;
 	uint8_t seed[crypto_sign_SEEDBYTES], key[MEMBER_KEY], secret[MEMBER_SECRET], noise[NOISE_KEY];
 	struct link_options o = {
 		.kind = kind, .initiator = initiator, .file = of, .key = key, .secret = secret, .noise_secret = noise,
 		.pool = &e->pool, .instance = initiator ? 0x1111222233334444 : 0x4444555566667777,
 	};
 
+	if (!aead)
+		assert_int_equal(aead_new(&aead), 0);
+	o.aead = aead;
 	memset(seed, initiator ? 1 : 4, sizeof(seed));
 	crypto_sign_seed_keypair(key, secret, seed);
 	memset(noise, initiator ? 0x11 : 0x14, sizeof(noise));

@@ -71,6 +71,7 @@ static struct {
 	struct member *record;
 	struct address placement;	/* as others have it: they say so in their requests */
 	struct link_pool pool;
+	struct aead *aead;
 	unsigned int lies;
 	unsigned long asked[256], floods;
 	bool told;
@@ -300,7 +301,7 @@ static void hang_up(struct conn *c)
 static struct conn *take(int fd, bool initiator)
 {
 	struct link_options o = { .initiator = initiator, .file = &me.file, .key = me.key, .secret = me.secret,
-		.noise_secret = me.noise_secret, .pool = &me.pool, .instance = me.instance, .now = now_us() };
+		.noise_secret = me.noise_secret, .pool = &me.pool, .aead = me.aead, .instance = me.instance, .now = now_us() };
 
 	randombytes_buf(o.random, sizeof(o.random));
 	for (struct conn *c = conns; c < conns + CONNS; c++) {
@@ -430,7 +431,7 @@ static void begin(int argc, char **argv)
 		for (size_t n = 0; n < sizeof(lie_names) / sizeof(*lie_names); n++)
 			if (strcmp(argv[i], lie_names[n]) == 0)
 				me.lies |= 1u << n;
-	if (sodium_init() < 0)
+	if (sodium_init() < 0 || aead_new(&me.aead) < 0)
 		exit(1);
 	read_ring(argv[1]);
 	crypto_sign_keypair(me.key, me.secret);
