@@ -10,6 +10,7 @@
 
 #include "chunker/bytes.h"
 
+#define EACH 4u	/* operations that wait for each worker that is awake, before another is woken */
 #define ADOPT_SECONDS 600u	/* a second of work for 10,000,000 records */
 
 enum { KEY_NONE, KEY_ADDRESS, KEY_ROW, KEY_LEASE };
@@ -84,7 +85,9 @@ void op_queue(struct disk *d, struct op *op, bool first)
 
 	list_append(first ? q->next : q, &op->link);
 	d->queued++;
-	pthread_cond_signal(&d->work_wanted);
+	/* Who reads may wait for the disk; the others only hash, and are quicker together, and waking costs. */
+	if (is_read(op) || d->queued > (d->workers - d->idle) * EACH)
+		pthread_cond_signal(&d->work_wanted);
 }
 
 /* Under the lock: nothing of the same thing is before it. */

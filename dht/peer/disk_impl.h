@@ -65,6 +65,7 @@ struct disk {
 	pthread_cond_t changed;		/* all operations, or all evictions, have ended */
 	struct list queue[QUEUES];
 	unsigned int queued;		/* in both */
+	unsigned int idle;		/* workers that wait for work */
 	unsigned int turn;
 	struct list commits;
 	struct op *table[DISK_TABLE];

@@ -250,8 +250,10 @@ void *disk_work_main(void *disk)
 	for (;;) {
 		unsigned int n;
 
+		d->idle++;
 		while (d->queued == 0 && !d->stopping)
 			pthread_cond_wait(&d->work_wanted, &d->lock);
+		d->idle--;
 		if (d->queued == 0)
 			break;
 		n = take_some(d, ops);
