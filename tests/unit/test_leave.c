@@ -9,6 +9,7 @@
 
 #include "tests/lib/repairkit.h"
 #include "tests/lib/suite.h"
+#include "tests/lib/volumekit.h"
 
 #define CHUNKS 500u
 
@@ -155,6 +156,51 @@ static void a_restart_while_it_drains_loses_nothing(void **state)
 	repairkit_free(k);
 }
 
+/* New owners hear of no lease by themselves. */
+static bool nobody_fetches_leases(struct netkit *k, unsigned int from, unsigned int to, struct link_message *m)
+{
+	(void)k;
+	(void)from;
+	(void)to;
+	return m->type != WIRE_LEASES;
+}
+
+static bool has_lease(struct netkit *k, unsigned int i, const struct volumekit *v, unsigned int slot)
+{
+	struct catalogue *c = &k->node[i].disk.catalogue;
+	struct chunk *blob = c->lease(c, &v->id, slot);
+
+	chunk_drop(blob);
+	return blob;
+}
+
+/* All owners had them when they were made; others came to own their slots, and it waited for these in vain until its time was up. */
+static void leases_that_were_made_here_are_with_their_owners_first(void **state)
+{
+	struct netkit *k = netkit_ring(4, seed);
+	struct command leave = { .kind = COMMAND_LEAVE, .timeout = 3000 * S };
+	struct volumekit v;
+	struct address a[3];
+
+	(void)state;
+	volumekit_make(k, 1, &v);
+	for (unsigned int slot = 0; slot < 64; slot++) {
+		struct command c = { .kind = COMMAND_LEASE, .addresses = a, .count = 3 };
+
+		volumekit_addresses(slot, 0, 3, a);
+		c.blob = volumekit_lease(&v, slot, 1, a, 3);
+		assert_int_equal(netkit_ask(k, 3, &c)->result, 0);
+		chunk_drop(c.blob);
+	}
+	netkit_run(k, 10 * S);
+	k->filter = nobody_fetches_leases;
+	assert_int_equal(netkit_ask(k, 3, &leave)->result, 0);
+	for (unsigned int slot = 0; slot < 64; slot++)
+		for (unsigned int i = 0; i < 3; i++)
+			assert_true(has_lease(k, i, &v, slot));
+	netkit_free(k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -163,6 +209,7 @@ int main(void)
 		cmocka_unit_test(who_is_alone_can_not_leave),
 		cmocka_unit_test(where_time_is_up_it_goes_on_draining_and_leaves_another_time),
 		cmocka_unit_test(a_restart_while_it_drains_loses_nothing),
+		cmocka_unit_test(leases_that_were_made_here_are_with_their_owners_first),
 	};
 
 	seed = suite_seed(1);
