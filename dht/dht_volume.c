@@ -14,6 +14,13 @@ static void published(void *arg, uint64_t ticket, int result)
 	work_synced(d->work, WORK_PUBLISHED, ticket, result);
 }
 
+static void based(void *arg, uint64_t seq)
+{
+	struct dht *d = arg;
+
+	leasing_since(d->leasing, seq);
+}
+
 /* A thread that waits for one ticket. */
 struct waiting {
 	struct dht_op op;
@@ -45,6 +52,16 @@ static int all_safe(void *arg)
 	return w.op.result;
 }
 
+bool dht_knows(struct dht *d, const struct volume_key *key)
+{
+	return d->peer && shelf_owns(peer_shelf(d->peer), &key->id);
+}
+
+int dht_forgot(struct dht *d)
+{
+	return d->peer ? shelf_put_base(peer_shelf(d->peer), SHELF_BASE_UNKNOWN) : -ENOTCONN;
+}
+
 int dht_volume(struct dht *d, const struct volume_key *key)
 {
 	struct outgoing_options out = {
@@ -53,7 +70,7 @@ int dht_volume(struct dht *d, const struct volume_key *key)
 	};
 	struct publisher_options head = {
 		.peer = d->peer, .volume = key, .taken_over = key->since, .timeout_ms = d->timeout_ms,
-		.ready = all_safe, .told = published, .set_arg = d, .log = d->log, .arg = d->log_arg,
+		.ready = all_safe, .told = published, .based = based, .set_arg = d, .log = d->log, .arg = d->log_arg,
 	};
 	struct store_mark here;
 	int rc;

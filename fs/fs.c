@@ -139,13 +139,24 @@ static int claim_old(struct fs *fs, char *why, size_t why_size)
 	progress_start(&progress, "claimed");
 	progress.counts = true;
 	waiting_source_init(&source, fs->dht, NULL);
+	dht_hold_leases(fs->dht, true);
 	r = claim_tree(&c, fs->tree);
 	progress_end(&progress);
 	if (r == 0)
 		r = claim_done(store);
+	dht_hold_leases(fs->dht, r < 0);
 	if (r < 0)
 		snprintf(why, why_size, "what was written without a ring could not be looked through: %s", strerror(-r));
 	return r;
+}
+
+/* What the store noted of the ring is gone, its shelf, though its volume was in it: the leases are made anew, of all that the tree needs. */
+static int note_forgotten(struct fs *fs)
+{
+	int r = claim_alone(fs->options->store);
+
+	log_line(LOG_WARNING, "this store has lost its notes of the ring: all that its tree needs is told to the ring anew");
+	return r < 0 ? r : dht_forgot(fs->dht);
 }
 
 /* What is written here belongs to a volume that others can follow. */
@@ -154,16 +165,20 @@ static int start_volume(struct fs *fs, bool known, char *why, size_t why_size)
 	struct volume_key key = { .since = 0 };
 	struct ref newest, kept;
 	uint64_t epoch;
+	bool had_key;
 	int r = 0;
 
 	if (fs->options->read_only)
 		return 0;
 	if (!dht_peer(fs->dht))
 		return claim_alone(fs->options->store);
-	if (!claim_has_key(fs->options->store))
+	had_key = claim_has_key(fs->options->store);
+	if (!had_key)
 		r = claim_alone(fs->options->store);
 	if (r == 0)
 		r = volume_key_open(fs->options->store, &key, why, why_size);
+	if (r == 0 && !known && had_key && !dht_knows(fs->dht, &key))
+		r = note_forgotten(fs);
 	if (r == 0 && !known)
 		r = dht_volume(fs->dht, &key);
 	if (r < 0) {

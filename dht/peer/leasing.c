@@ -15,7 +15,7 @@
 #include "dht/net/signed.h"
 
 #define FRESH_AT_ONCE	4096u	/* addresses read from the shelf at a time */
-#define SEQ_SHIFT	32u	/* a number: the head that the store began with, then how many of this slot came since */
+#define SEQ_SHIFT	32u	/* a number: its base, then how many of this slot came since */
 
 #define TELL_MS		200u
 
@@ -49,7 +49,11 @@ struct leasing {
 	unsigned int last_slot;		/* for which one was made in this round */
 	int failed;			/* of this round */
 	int error;			/* of the last one */
-	bool stopping, held, told_full;
+	bool stopping, held, told_full, told_refused;
+	/* Of numbers: 0 where the volume was made here; else that of the first head after the one from which this store went on: before, nobody's
+	 * can have been greater. */
+	uint64_t base;
+	bool unnumbered;		/* it is not known */
 };
 
 static void say(struct leasing *l, int priority, const char *text)
@@ -67,11 +71,26 @@ static void making_free(struct making *m)
 	free(m);
 }
 
+/* The owners have newer ones: what is here, and not in those, is kept by nobody else for good. */
+static void tell_refused(struct leasing *l)
+{
+	bool told;
+
+	pthread_mutex_lock(&l->lock);
+	told = l->told_refused;
+	l->told_refused = true;
+	pthread_mutex_unlock(&l->lock);
+	if (!told)
+		say(l, LOG_ERR, "the ring has newer leases of this volume than this machine makes: another one writes it");
+}
+
 static void made(struct peer_ask *a)
 {
 	struct making *m = a->user;
 	struct leasing *l = m->l;
 
+	if (a->result == -ESTALE || a->result == -EUCLEAN)
+		tell_refused(l);
 	pthread_mutex_lock(&l->lock);
 	/* What some owner lacks the core goes on to tell: it is here, and counts when a majority has it. */
 	if (a->result < 0)
@@ -182,8 +201,8 @@ static int make(struct leasing *l, unsigned int slot, struct address *addresses,
 	size_t len;
 	int rc = 0;
 
-	if (lease.seq <= l->volume.since << SEQ_SHIFT)
-		lease.seq = (l->volume.since << SEQ_SHIFT) + 1;
+	if (lease.seq <= l->base << SEQ_SHIFT)
+		lease.seq = (l->base << SEQ_SHIFT) + 1;
 	memcpy(lease.key, l->volume.key, sizeof(lease.key));
 	lease_root(addresses, count, &lease.root);
 	len = lease_sign(&lease, &peer_ring(l->peer)->id, l->volume.secret, b);
@@ -364,9 +383,24 @@ static bool is_held(struct leasing *l)
 	bool held;
 
 	pthread_mutex_lock(&l->lock);
-	held = l->held;
+	held = l->held || l->unnumbered;
 	pthread_mutex_unlock(&l->lock);
 	return held;
+}
+
+void leasing_since(struct leasing *l, uint64_t seq)
+{
+	int rc;
+
+	pthread_mutex_lock(&l->lock);
+	if (l->unnumbered) {
+		rc = shelf_put_base(l->shelf, seq + 1);
+		if (rc == 0) {
+			l->base = seq + 1;
+			l->unnumbered = false;
+		}
+	}
+	pthread_mutex_unlock(&l->lock);
 }
 
 int leasing_now(struct leasing *l, dht_tell *tell, void *arg)
@@ -424,6 +458,8 @@ int leasing_keep(struct leasing *l, bool (*wanted)(void *arg, const struct addre
 	int rc = 0;
 
 	*out = (struct dht_gc_count){ 0 };
+	if (is_held(l))
+		return -EAGAIN;
 	if (!round_begin(l, tell, tell_arg))
 		return -ECANCELED;
 	for (unsigned int slot = 0; rc == 0 && slot < RING_SLOTS; slot++) {
@@ -443,6 +479,7 @@ int leasing_open(struct peer *peer, struct store *store, const struct volume_key
 {
 	struct leasing *l = calloc(1, sizeof(*l));
 	pthread_condattr_t clock;
+	uint64_t base;
 	int rc;
 
 	*out = NULL;
@@ -457,6 +494,14 @@ int leasing_open(struct peer *peer, struct store *store, const struct volume_key
 	l->log_arg = arg;
 	l->last_slot = RING_SLOTS;
 	list_init(&l->making);
+	rc = shelf_base(l->shelf, &base);
+	if (rc < 0 && rc != -ENOENT) {
+		sodium_munlock(&l->volume, sizeof(l->volume));
+		free(l);
+		return rc;
+	}
+	l->unnumbered = rc == 0 && base == SHELF_BASE_UNKNOWN;
+	l->base = rc == 0 ? base : volume->since > 0 ? volume->since + 1 : 0;
 	pthread_mutex_init(&l->lock, NULL);
 	pthread_condattr_init(&clock);
 	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);

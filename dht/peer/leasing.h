@@ -2,7 +2,7 @@
  * leasing: tells the ring which chunks a volume keeps alive: its leases (dht/net/lease.h), slot by slot.
  *
  * What is inserted on the volume's behalf is noted on the shelf as fresh (shelf.h) until a lease of it holds it.  A thread gathers the fresh of
- * a slot, adds them to what the slot's lease has, signs it and has the ring store it.  Numbers of leases begin at the head from which the store was
+ * a slot, adds them to what the slot's lease has, signs it and has the ring store it.  Numbers of leases begin behind the head from which the store was
  * restored (volume.h), so that they come after those of the machine before.  So leases only grow, but for a collection: it
  * tells what is still wanted, and the rest is left out of new leases; the owners delete it in their time.
  */
@@ -36,8 +36,12 @@ int leasing_keep(struct leasing *l, bool (*wanted)(void *arg, const struct addre
     dht_tell *tell, void *tell_arg, struct dht_gc_count *out);
 
 /** leasing_hold(l, yes): no lease is made of what is fresh: while a tree that was restored is claimed, in parts, a lease of one part would end those of its
- * volume that hold the rest, and their owners may delete it.  leasing_now() is -EAGAIN then. */
+ * volume that hold the rest, and their owners may delete it.  leasing_now() and leasing_keep() are -EAGAIN then. */
 void leasing_hold(struct leasing *l, bool hold);
+
+/** leasing_since(l, seq): this is the head that a new one goes on from; 0: there is none yet.  Where the shelf does not know any more how far its numbers have
+ * come (shelf.h), no lease is made before this, and they begin behind it from then on.  May wait for the disk. */
+void leasing_since(struct leasing *l, uint64_t seq);
 
 struct leasing_status {
 	uint64_t fresh;			/* chunks that no lease holds yet */

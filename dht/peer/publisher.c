@@ -133,6 +133,8 @@ static int look(struct publisher *p)
 	p->base = h;
 	p->base_hash = hash;
 	p->state = RESTING;
+	if (p->o.based)
+		p->o.based(p->o.set_arg, h.seq);
 	return 0;
 }
 

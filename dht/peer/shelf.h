@@ -84,11 +84,16 @@ size_t shelf_evict(struct shelf *s, struct address *cursor, bool leased, size_t 
 /** shelf_volume(s, a, out): on whose behalf ${a} was written first; zeros: nobody's.  Any thread. */
 void shelf_volume(struct shelf *s, const struct address *a, struct address *out);
 
+#define SHELF_BASE_UNKNOWN UINT64_MAX
+
 /*
  * The volume that is written here.  What is added on its behalf is fresh until a lease of it holds it.  All of these: any thread.
  *
  * shelf_own(s, volume): that is it; before anything is added for it.  Durable: from the next open on, records that the shelf has not heard of are
  * the volume's, until a collection says otherwise; and when it is told for the first time, so are those that are here on nobody's behalf.
+ * shelf_owns(s, volume): it was told so, in this run or before.
+ * shelf_put_base(s, base): where numbers of its leases begin (leasing.c), if not where its key says; SHELF_BASE_UNKNOWN: above all that the ring has, and
+ * what these are is not known here any more.  Durable.  shelf_base(s, base): what was put; -ENOENT: nothing.
  * shelf_collecting(s, yes): its leases are being made shorter: what is added meanwhile is fresh also where a lease holds it.
  * shelf_keep(s, addresses, n): these are fresh too, here or not; durable.
  *
@@ -101,6 +106,9 @@ void shelf_volume(struct shelf *s, const struct address *a, struct address *out)
  * where there are none.
  */
 int shelf_own(struct shelf *s, const struct address *volume);
+bool shelf_owns(struct shelf *s, const struct address *volume);
+int shelf_base(struct shelf *s, uint64_t *base);
+int shelf_put_base(struct shelf *s, uint64_t base);
 void shelf_collecting(struct shelf *s, bool collecting);
 int shelf_fresh(struct shelf *s, struct address *cursor, size_t n, struct address *out);
 int shelf_unconfirmed(struct shelf *s, struct address *cursor, size_t n, struct address *out);

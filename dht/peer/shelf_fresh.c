@@ -9,8 +9,9 @@
 #include "dht/net/limits.h"
 #include "dht/net/ring.h"
 
-#define OWN_KEY "own"		/* in SHELF_META */
-#define STEP	4096u		/* rows looked at in one go */
+#define OWN_KEY	  "own"		/* in SHELF_META */
+#define BASE_KEY  "base"	/* likewise: 8 bytes */
+#define STEP	  4096u		/* rows looked at in one go */
 
 int shelf_load_own(struct shelf *s, MDB_txn *txn)
 {
@@ -73,9 +74,8 @@ static int adopt(struct shelf *s)
 	return rc;
 }
 
-static int put_own(struct shelf *s)
+static int put_meta(struct shelf *s, MDB_val key, MDB_val value)
 {
-	MDB_val key = shelf_value(OWN_KEY, sizeof(OWN_KEY) - 1), value = shelf_value(s->own.b, ADDRESS_LEN);
 	MDB_txn *txn;
 	int rc;
 
@@ -94,6 +94,41 @@ static int put_own(struct shelf *s)
 	return rc;
 }
 
+bool shelf_owns(struct shelf *s, const struct address *volume)
+{
+	bool owns;
+
+	pthread_mutex_lock(&s->write_lock);
+	owns = s->has_own && address_equal(&s->own, volume);
+	pthread_mutex_unlock(&s->write_lock);
+	return owns;
+}
+
+int shelf_base(struct shelf *s, uint64_t *base)
+{
+	MDB_val key = shelf_value(BASE_KEY, sizeof(BASE_KEY) - 1), value;
+	MDB_txn *txn;
+	int rc = shelf_reader(s, &txn);
+
+	if (rc < 0)
+		return rc;
+	rc = shelf_error(mdb_get(txn, s->table[SHELF_META], &key, &value));
+	if (rc == 0 && value.mv_size != 8)
+		rc = -EUCLEAN;
+	if (rc == 0)
+		*base = get_le64(value.mv_data);
+	shelf_reader_end(s, txn);
+	return rc;
+}
+
+int shelf_put_base(struct shelf *s, uint64_t base)
+{
+	uint8_t b[8];
+
+	put_le64(b, base);
+	return put_meta(s, shelf_value(BASE_KEY, sizeof(BASE_KEY) - 1), shelf_value(b, sizeof(b)));
+}
+
 int shelf_own(struct shelf *s, const struct address *volume)
 {
 	bool same;
@@ -108,7 +143,7 @@ int shelf_own(struct shelf *s, const struct address *volume)
 		return 0;
 	/* In this order: who is killed in between does it once more. */
 	rc = adopt(s);
-	return rc < 0 ? rc : put_own(s);
+	return rc < 0 ? rc : put_meta(s, shelf_value(OWN_KEY, sizeof(OWN_KEY) - 1), shelf_value(s->own.b, ADDRESS_LEN));
 }
 
 void shelf_behind(struct shelf *s)

@@ -242,10 +242,38 @@ static void leases_of_a_restored_volume_come_after_those_before(void **state)
 	start(k);
 	add(k, 3, 0, 1);
 	assert_int_equal(leasing_now(k->l, NULL, NULL), 0);
-	assert_true(expect(k, 3, 0, 1) == ((uint64_t)12 << 32) + 1);
+	assert_true(expect(k, 3, 0, 1) == ((uint64_t)13 << 32) + 1);
 	add(k, 3, 1, 1);
 	assert_int_equal(leasing_now(k->l, NULL, NULL), 0);
-	assert_true(expect(k, 3, 0, 2) == ((uint64_t)12 << 32) + 2);
+	assert_true(expect(k, 3, 0, 2) == ((uint64_t)13 << 32) + 2);
+}
+
+/* How far it had come the owners know: what begins below that they refuse. */
+static void who_has_forgotten_its_numbers_begins_behind_the_newest_head(void **state)
+{
+	struct kit *k = *state;
+
+	stop(k);
+	assert_int_equal(shelf_put_base(peer_shelf(k->fake.peer), SHELF_BASE_UNKNOWN), 0);
+	start(k);
+	add(k, 3, 0, 1);
+	assert_int_equal(leasing_now(k->l, NULL, NULL), -EAGAIN);
+	stop(k);
+	fakepeer_reopen(&k->fake);
+	start(k);
+	assert_int_equal(leasing_now(k->l, NULL, NULL), -EAGAIN);
+	assert_int_equal(fakepeer_asked(k->fake.peer, COMMAND_LEASE), 0);
+	leasing_since(k->l, 40);
+	assert_int_equal(leasing_now(k->l, NULL, NULL), 0);
+	assert_true(expect(k, 3, 0, 1) == ((uint64_t)41 << 32) + 1);
+	/* Only once: later heads are its own. */
+	leasing_since(k->l, 50);
+	stop(k);
+	fakepeer_reopen(&k->fake);
+	start(k);
+	add(k, 4, 0, 1);
+	assert_int_equal(leasing_now(k->l, NULL, NULL), 0);
+	assert_true(expect(k, 4, 0, 1) == ((uint64_t)41 << 32) + 1);
 }
 
 /* The first lease of a slot ends that of the machine before, which held all of them. */
@@ -361,6 +389,7 @@ int main(void)
 		TEST(one_slot_too_full_holds_up_no_other),
 		TEST(what_is_fresh_is_so_after_a_restart),
 		TEST(leases_of_a_restored_volume_come_after_those_before),
+		TEST(who_has_forgotten_its_numbers_begins_behind_the_newest_head),
 		TEST(no_lease_is_made_of_half_a_tree),
 		TEST(a_collection_leaves_out_what_is_not_wanted_and_nothing_else),
 		TEST(what_is_written_during_a_collection_is_leased_again),

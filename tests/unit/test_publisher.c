@@ -25,6 +25,7 @@ struct kit {
 	int ready;			/* what it says; 1: it waits */
 	unsigned int readies;
 	bool ended;
+	uint64_t based;			/* UINT64_MAX: not told */
 	char log[512];
 };
 
@@ -95,14 +96,22 @@ static int wait_ticket(struct kit *k, uint64_t ticket)
 	return r;
 }
 
+static void based(void *arg, uint64_t seq)
+{
+	struct kit *k = arg;
+
+	k->based = seq;
+}
+
 static void start(struct kit *k, uint64_t taken_over)
 {
 	struct publisher_options o = { .peer = k->fake.peer, .volume = &k->volume, .writer = OURS, .taken_over = taken_over,
-		.timeout_ms = 1000, .ready = ready, .told = told, .set_arg = k, .log = log_line, .arg = k };
+		.timeout_ms = 1000, .ready = ready, .told = told, .based = based, .set_arg = k, .log = log_line, .arg = k };
 
 	for (int i = 0; i < TICKETS; i++)
 		k->result[i] = 1;
 	k->ended = false;
+	k->based = UINT64_MAX;
 	assert_int_equal(publisher_open(&o, &k->p), 0);
 }
 
@@ -199,6 +208,7 @@ static void heads_follow_one_another(void **state)
 	h = swapped(k, &ask);
 	assert_int_equal(h.seq, 1);
 	assert_int_equal(h.writer, OURS);
+	assert_int_equal(k->based, 0);
 	head_hash(ask->command.blob->data, ask->command.blob->len, &hash);
 	fakepeer_answer(k->fake.peer, ask, 0, NULL);
 	assert_int_equal(wait_ticket(k, publisher_ticket(k->p)), 0);
@@ -298,6 +308,8 @@ static void another_writer_ends_it(void **state)
 	assert_int_equal(fakepeer_asked(k->fake.peer, COMMAND_HEAD), 1);
 	assert_int_equal(fakepeer_asked(k->fake.peer, COMMAND_SWAP), 0);
 	assert_non_null(strstr(k->log, "another machine"));
+	/* What hangs on going on from a head does not go on from another's. */
+	assert_true(k->based == UINT64_MAX);
 }
 
 static void the_head_that_it_was_restored_from_is_gone_on_from(void **state)
