@@ -14,7 +14,8 @@
 #include "dht/net/limits.h"
 #include "dht/net/signed.h"
 
-#define FRESH_AT_ONCE	4096u	/* addresses read from the shelf at a time */
+/* Addresses read from the shelf at a time: all that one slot can have, 2 MiB, for the first lease of a slot ends that of a machine before. */
+#define FRESH_AT_ONCE	LEASE_ADDRESSES_MAX
 #define SEQ_SHIFT	32u	/* a number: its base, then how many of this slot came since */
 
 #define TELL_MS		200u
@@ -292,7 +293,7 @@ static void tell_full(struct leasing *l, unsigned int slot)
 	say(l, LOG_ERR, text);
 }
 
-/* ${fresh}: of one slot.  Where it has more than are read at a time, the lease before is awaited: this one goes on from it. */
+/* ${fresh}: of one slot.  Where that has more than can be in a lease, the one before is awaited: this one goes on from it, and finds that. */
 static int add_to(struct leasing *l, unsigned int slot, const struct address *fresh, size_t n)
 {
 	struct address *old = NULL, *both;

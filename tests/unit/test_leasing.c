@@ -248,6 +248,18 @@ static void leases_of_a_restored_volume_come_after_those_before(void **state)
 	assert_true(expect(k, 3, 0, 2) == ((uint64_t)13 << 32) + 2);
 }
 
+/* One of a part would end, at the owners, the one that held all of it, before a machine was lost and its volume restored. */
+static void the_first_lease_of_a_slot_has_all_of_it(void **state)
+{
+	struct kit *k = *state;
+
+	add(k, 2, 0, 2);
+	add(k, 3, 0, 20000);
+	assert_int_equal(leasing_now(k->l, NULL, NULL), 0);
+	assert_int_equal(fakepeer_asked(k->fake.peer, COMMAND_LEASE), 2);
+	expect(k, 3, 0, 20000);
+}
+
 /* How far it had come the owners know: what begins below that they refuse. */
 static void who_has_forgotten_its_numbers_begins_behind_the_newest_head(void **state)
 {
@@ -389,6 +401,7 @@ int main(void)
 		TEST(one_slot_too_full_holds_up_no_other),
 		TEST(what_is_fresh_is_so_after_a_restart),
 		TEST(leases_of_a_restored_volume_come_after_those_before),
+		TEST(the_first_lease_of_a_slot_has_all_of_it),
 		TEST(who_has_forgotten_its_numbers_begins_behind_the_newest_head),
 		TEST(no_lease_is_made_of_half_a_tree),
 		TEST(a_collection_leaves_out_what_is_not_wanted_and_nothing_else),
