@@ -129,7 +129,8 @@ int dht_reserve(struct dht *d, uint64_t bytes);
 void dht_release(struct dht *d, uint64_t bytes);
 
 /**
- * dht_replicas(d, op): op->copies: how many owners have op->address, and proved it just now, of op->owners.  Without a ring: 1 of 1, where it is here.
+ * dht_replicas(d, op): op->copies: how many owners have op->address, and proved it just now, of op->owners: as many as the ring is to
+ * have, also where it has fewer nodes.  Without a ring: 1 of 1, where it is here.
  * -ENODATA: no copy is here to compare with.
  */
 void dht_replicas(struct dht *d, struct dht_op *op);

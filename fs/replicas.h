@@ -13,7 +13,7 @@
 
 struct replicas {
 	uint32_t copies;	/* of the chunk that has fewest */
-	uint32_t owners;	/* that should have it */
+	uint32_t owners;	/* that should have it: the ring's R, also where there are fewer nodes */
 	uint64_t chunks;	/* that were asked for */
 };
 
