@@ -262,6 +262,39 @@ static void the_leased_stays_and_all_else_goes_for_ever(void **state)
 	netkit_free(k);
 }
 
+static struct address wanted;		/* by the volume that is written at any of them */
+static unsigned int (*state_of)(struct catalogue *c, const struct address *a);
+
+static unsigned int state_with_wanted(struct catalogue *c, const struct address *a)
+{
+	unsigned int states = state_of(c, a);
+
+	return states & STATE_ANY && !(states & STATE_LEASED) && address_equal(a, &wanted) ? states | STATE_WANTED : states;
+}
+
+/* Leases may be refused for days, as long as the ring is out of reach or a slot is full. */
+static void what_waits_for_its_lease_stays(void **state)
+{
+	struct netkit *k = netkit_ring(4, 13);
+	struct address other;
+	unsigned int was;
+
+	(void)state;
+	state_of = k->node[0].disk.catalogue.state;
+	for (unsigned int i = 0; i < 4; i++)
+		k->node[i].disk.catalogue.state = state_with_wanted;
+	assert_int_equal(insert(k, 0, "wanted", &wanted), 0);
+	assert_int_equal(insert(k, 0, "not wanted", &other), 0);
+	netkit_run(k, 60 * S);
+	was = copies(k, &wanted);
+	assert_true(was >= 3);
+	pass(k, 2 * GONE);
+	assert_int_equal(copies(k, &wanted), was);
+	assert_int_equal(copies(k, &other), 0);
+	netkit_free(k);
+	memset(&wanted, 0, sizeof(wanted));
+}
+
 static void an_owner_that_reaches_no_other_deletes_nothing_of_its_own(void **state)
 {
 	struct netkit *k = netkit_ring(4, 4);
@@ -511,6 +544,7 @@ int main(void)
 		cmocka_unit_test(what_is_foreign_stays),
 		cmocka_unit_test(what_another_owner_has_not_confirmed_stays),
 		cmocka_unit_test(the_leased_stays_and_all_else_goes_for_ever),
+		cmocka_unit_test(what_waits_for_its_lease_stays),
 		cmocka_unit_test(an_owner_that_reaches_no_other_deletes_nothing_of_its_own),
 		cmocka_unit_test(an_owner_asks_before_it_deletes),
 		cmocka_unit_test(an_owner_that_fewer_others_are_left_to_asks_all_of_them),
