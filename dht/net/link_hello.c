@@ -320,7 +320,7 @@ static bool decode(const uint8_t *bytes, size_t len, const uint8_t *value[HELLO_
 		value[field] = v;
 	}
 	return !r.bad && value[HELLO_KEY] && value[HELLO_INSTANCE] && value[HELLO_FILE] && value[HELLO_VERSIONS] &&
-	    value[HELLO_CREDIT];
+	    get_le16(value[HELLO_VERSIONS]) <= get_le16(value[HELLO_VERSIONS] + 2) && value[HELLO_CREDIT];
 }
 
 /* Whose key is it, and may that one be here? */
@@ -335,8 +335,10 @@ static int check(struct link *l, const uint8_t *value[HELLO_END])
 		return link_fail(l, -EBADMSG, "a hello without a valid signature");
 	if (memcmp(value[HELLO_FILE], h->file.b, ADDRESS_LEN) != 0)
 		return link_fail(l, -EKEYREJECTED, "another ring file");
-	if (get_le16(value[HELLO_VERSIONS]) > WIRE_VERSION || get_le16(value[HELLO_VERSIONS] + 2) < WIRE_VERSION)
-		return link_fail(l, -EPROTO, "speaks no version of the protocol that we do");
+	if (get_le16(value[HELLO_VERSIONS]) > WIRE_VERSION)
+		return link_fail(l, -EPROTO, "speaks newer versions of the protocol only: this program is too old for it");
+	if (get_le16(value[HELLO_VERSIONS] + 2) < WIRE_VERSION)
+		return link_fail(l, -EPROTO, "speaks older versions of the protocol only: it is too old for this program");
 	if (memcmp(value[HELLO_KEY], h->key, MEMBER_KEY) != 0)
 		return 0;
 	if (get_le64(value[HELLO_INSTANCE]) != h->instance)

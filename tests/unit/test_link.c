@@ -518,6 +518,46 @@ static void a_hello_is_read_as_it_is_written_down(void **state)
 	assert_int_equal(hear(&p, &h), -EPROTO);
 }
 
+/* Why ${h} is refused; with ${features} where it is not. */
+static const char *heard(struct pair *p, struct hello *h, uint64_t *features)
+{
+	static char why[128];
+	struct link *l;
+
+	put_le16(h->bytes, (uint16_t)(h->len - 2));
+	end_open(p, 1);
+	l = p->end[1].link;
+	snprintf(why, sizeof(why), "%s", link_input(l, h->bytes, h->len) < 0 ? link_why(l) : "");
+	*features = link_features(l);
+	link_free(l);
+	return why;
+}
+
+/* Nodes are upgraded one after the other: a newer one that still speaks our version is a peer like any other. */
+static void a_peer_of_another_version_is_told_which_of_the_two_is_too_old(void **state)
+{
+	static const uint32_t overlapping[] = { 0x00010001, 0x00020001, 0x00010000, 0xffff0000 };
+	uint64_t features;
+	struct hello h;
+	struct pair p;
+
+	(void)state;
+	pair_init(&p, LINK_PLAIN);
+	for (size_t i = 0; i < sizeof(overlapping) / sizeof(*overlapping); i++) {
+		make_hello(&h, &p, 0, overlapping[i], 100);
+		assert_string_equal(heard(&p, &h, &features), "");
+		/* It sets all bits of features, and we have none of them. */
+		assert_int_equal(features, 0);
+	}
+	make_hello(&h, &p, 0, 0x00030002, 100);
+	assert_string_equal(heard(&p, &h, &features), "speaks newer versions of the protocol only: this program is too old for it");
+	make_hello(&h, &p, 0, 0x00000000, 100);
+	assert_string_equal(heard(&p, &h, &features), "speaks older versions of the protocol only: it is too old for this program");
+	/* What it says cannot be. */
+	make_hello(&h, &p, 0, 0x00000002, 100);
+	assert_string_equal(heard(&p, &h, &features), "no hello, or a malformed one");
+}
+
 static void a_hello_is_bounded_and_comes_once(void **state)
 {
 	static const uint8_t filler[LINK_HELLO_MAX];
@@ -721,6 +761,7 @@ int main(void)
 		cmocka_unit_test(a_signature_is_good_for_one_handshake_only),
 		cmocka_unit_test(our_own_signature_can_not_be_sent_back_to_us),
 		cmocka_unit_test(a_hello_is_read_as_it_is_written_down),
+		cmocka_unit_test(a_peer_of_another_version_is_told_which_of_the_two_is_too_old),
 		cmocka_unit_test(a_hello_is_bounded_and_comes_once),
 		cmocka_unit_test(lengths_of_the_handshake_are_exact),
 		cmocka_unit_test(keys_are_wiped_when_they_are_no_longer_wanted),
