@@ -247,7 +247,7 @@ static size_t memory(struct node *n)
 	const struct leases *l = n->leases;
 
 	return l ? sizeof(*l) + sizeof(*l->send) + l->send->count * sizeof(struct sending) +
-	    l->held * 2 * sizeof(struct address) + l->collected * LEASE_ADDRESSES_MAX * sizeof(struct address) +
+	    l->held * 2 * sizeof(struct address) + l->pulled * sizeof(struct address) + l->collected * LEASE_ADDRESSES_MAX * sizeof(struct address) +
 	    shares_memory(&l->brought) : 0;
 }
 

@@ -52,6 +52,7 @@ struct leases {
 	struct list collecting;		/* coming in by parts (lease_serve.c) */
 	unsigned int collected;
 	struct list pulls;		/* (lease_pull.c) */
+	uint32_t pulled;		/* addresses of leases that they fetch */
 	struct list telling;		/* ends on their way to one peer that has not heard, at most RETIRE_ASKS */
 	unsigned int tellings;
 	struct list retiring;		/* COMMAND_RETIRE under way */

@@ -7,7 +7,8 @@
  *	WALKING	  one that only the peer has, or has newer	step		FETCHING
  *	WALKING	  one of a volume of which one is on its way	take		WAITING: two pulls of one slot meet the same
  *		  to the disk already
- *	WAITING	  that has come there, or could not		lease_pull_stored WALKING, at the same volume
+ *	WALKING	  ... or while LEASES_PULLED_MAX are fetched	take		WAITING
+ *	WAITING	  that has come there, or could not; has room	go_on		WALKING, at the same volume
  *	WALKING	  one that is alike, or has ended here		step		WALKING, the next (the peer is told of the end)
  *	WALKING	  the page is used up, and more are there	step		LISTING
  *	WALKING	  both lists are used up			step		over: 0
@@ -41,8 +42,8 @@ struct lease_pull_private {
 	struct address last;		/* the volume that was walked over last, if any */
 	bool any;
 	/* WAITING */
-	bool waits, for_any;		/* for_any: for room, not for one of ${awaited} */
-	struct address awaited;
+	bool waits, for_room;
+	struct address awaited;		/* unless for_room */
 	struct timer again;
 	/* PUSHING */
 	struct lease_push push;
@@ -50,6 +51,7 @@ struct lease_pull_private {
 	struct lease lease;
 	uint8_t blob[SIGNED_MAX];
 	uint32_t blob_len, count;
+	uint32_t counted;		/* in leases->pulled */
 	struct address *addresses;
 	struct lease_storing *storing;
 	struct timer late;		/* or soon: what is known already has to be said from outside leases_pull() */
@@ -59,8 +61,34 @@ struct lease_pull_private {
 static void step(struct node *n, struct lease_pull_private *p);
 static int fetch_part(struct node *n, struct lease_pull_private *p);
 
+/* Those who wait for this lease (NULL: none), or for room, look again, a moment later. */
+static void go_on(struct node *n, const struct address *volume, unsigned int slot)
+{
+	for (struct list *l = n->leases->pulls.next; l != &n->leases->pulls; l = l->next) {
+		struct lease_pull_private *p = list_item(l, struct lease_pull_private, link);
+
+		if (!p->waits || (!p->for_room && (!volume || p->of->slot != slot || !address_equal(&p->awaited, volume))))
+			continue;
+		p->waits = false;
+		timer_set(n, &p->again, n->now);
+	}
+}
+
+/* What was fetched was handed on, or is given up. */
+static void drop_fetched(struct node *n, struct lease_pull_private *p)
+{
+	free(p->addresses);
+	p->addresses = NULL;
+	n->leases->pulled -= p->counted;
+	if (p->counted)
+		go_on(n, NULL, 0);
+	p->counted = 0;
+}
+
 static void pull_free(struct node *n, struct lease_pull_private *p)
 {
+	p->waits = false;
+	drop_fetched(n, p);
 	if (call_busy(&p->call))
 		call_stop(n, &p->call);
 	lease_push_stop(n, &p->push);
@@ -70,7 +98,6 @@ static void pull_free(struct node *n, struct lease_pull_private *p)
 	timer_stop(n, &p->again);
 	list_remove(&p->link);
 	chunk_drop(p->body);
-	free(p->addresses);
 	p->of->private = NULL;
 	free(p);
 }
@@ -109,11 +136,12 @@ static int usable(int result, const struct message *answer)
 
 /* ---- WAITING ---- */
 
-/* NULL: for any; then the same blob is looked at again, and what is here decides. */
-static void wait_for(struct lease_pull_private *p, const struct address *volume)
+/* For one of ${volume}, NULL: for room.  Then the same blob is looked at again, and what is here decides. */
+static void wait_for(struct node *n, struct lease_pull_private *p, const struct address *volume)
 {
+	drop_fetched(n, p);
 	p->waits = true;
-	p->for_any = !volume;
+	p->for_room = !volume;
 	if (volume)
 		p->awaited = *volume;
 	p->at = p->before;
@@ -127,14 +155,7 @@ static void look_again(struct node *n, struct timer *t)
 
 void lease_pull_stored(struct node *n, const struct address *volume, unsigned int slot)
 {
-	for (struct list *l = n->leases->pulls.next; l != &n->leases->pulls; l = l->next) {
-		struct lease_pull_private *p = list_item(l, struct lease_pull_private, link);
-
-		if (!p->waits || (!p->for_any && (p->of->slot != slot || !address_equal(&p->awaited, volume))))
-			continue;
-		p->waits = false;
-		timer_set(n, &p->again, n->now);
-	}
+	go_on(n, volume, slot);
 }
 
 static void walked(struct lease_pull_private *p, const struct address *volume)
@@ -232,14 +253,16 @@ static void store(struct node *n, struct lease_pull_private *p)
 		return;
 	}
 	err = lease_store(n, &p->lease, &blob, &p->addresses, stored, p, &p->storing);
-	if (!err)
+	if (!err) {
+		drop_fetched(n, p);	/* but for the addresses: those are counted there now */
 		return;
+	}
 	/* It came from elsewhere meanwhile, or a newer one did. */
 	if (err == -EALREADY || err == -ESTALE || err == -EKEYREVOKED) {
 		walked(p, &p->lease.volume);
 		step(n, p);
 	} else if (err == -EBUSY) {
-		wait_for(p, lease_is_storing(n, &p->lease.volume, p->of->slot) ? &p->lease.volume : NULL);
+		wait_for(n, p, lease_is_storing(n, &p->lease.volume, p->of->slot) ? &p->lease.volume : NULL);
 	} else {
 		over(n, p, -EIO);
 	}
@@ -320,7 +343,9 @@ static int fetch(struct node *n, struct lease_pull_private *p, const struct wire
 	memcpy(p->blob, blob->data, blob->len);
 	p->blob_len = blob->len;
 	p->count = 0;
-	free(p->addresses);
+	drop_fetched(n, p);
+	p->counted = p->lease.count;
+	n->leases->pulled += p->counted;
 	/* Never NULL: a lease may be empty. */
 	p->addresses = malloc(sizeof(*p->addresses));
 	return p->addresses ? fetch_part(n, p) : -ENOMEM;
@@ -350,7 +375,7 @@ static enum took take(struct node *n, struct lease_pull_private *p, const struct
 		return NEXT;
 	/* Two pairs that repair one slot meet the same lease at the same time. */
 	if (lease_is_storing(n, volume, p->of->slot)) {
-		wait_for(p, volume);
+		wait_for(n, p, volume);
 		return WAITS;
 	}
 	if (lease_read(blob->data, blob->len, &n->file.id, &p->lease) || p->lease.slot != p->of->slot ||
@@ -358,7 +383,10 @@ static enum took take(struct node *n, struct lease_pull_private *p, const struct
 		return WRONG;
 	switch (lease_rank(n, &p->lease, blob)) {
 	case 0:
-		*err = fetch(n, p, blob);
+		if (n->leases->pulled > 0 && n->leases->pulled + p->lease.count > LEASES_PULLED_MAX)
+			wait_for(n, p, NULL);
+		else
+			*err = fetch(n, p, blob);
 		return WAITS;
 	case -ESTALE:
 		push(n, p, volume);
@@ -412,6 +440,7 @@ static void step(struct node *n, struct lease_pull_private *p)
 	uint32_t at;
 	int err = 0;
 
+	drop_fetched(n, p);
 	while (next(n, p, &volume, &ours, &theirs, &blob, &at, &bad)) {
 		/* Of a volume that has ended ours is on its way out: the peer has none, and needs none.  If it has ended
 		 * there alone, the answer says so. */

@@ -63,13 +63,13 @@
 #define REPAIRS_MAX	     4u		/* pairs that are reconciled at a time */
 #define REPAIR_TURN	     (600u * S)	/* who was compared for so long gives way to one that is due: what came stays */
 #define REPAIR_WANTS	     2048u	/* chunks that we know to lack; the rest is found again: it covers a second at 2000/s */
-#define REPAIR_PULLS	     16u	/* of them under way: 4 MiB in memory, and a round trip of 50 ms still gives 20 MB/s */
+#define REPAIR_PULLS	     64u		/* of them under way: 16 MiB in memory at most, 4 as a rule; those that come meanwhile share a sync of the disk */
 #define REPAIR_READS	     4096u	/* of the catalogue for tries in one event: some milliseconds */
 #define REPAIR_STACK	     (17u * 1024)	/* places of a trie that are still to be looked at, per pair: 64 asked x 16 x 16 depths */
 #define REPAIR_FRUITLESS     65536u	/* of them, looked at for nothing: all slots, and what is above them, three times */
 #define REPAIR_SERVED	     64u	/* peers' questions that wait for our own trie; beyond: WIRE_BUSY ... */
 #define REPAIR_SERVED_PEER   4u		/* ... of one peer: a comparison, a spare's list, and one each that it gave up */
-#define REPAIR_LEASES	     8u		/* slots of a pair whose leases are fetched at a time */
+#define REPAIR_LEASES	     32u	/* slots of a pair whose leases are fetched at a time: likewise */
 
 #define PROBE_EVERY	     (1 * S)	/* SWIM: one member each, in a shuffled round */
 #define PROBE_TIMEOUT	     (500 * MS)
@@ -143,6 +143,7 @@
 #define LEASE_WARN_EVERY     (60u * S)	/* between two lines in the log on leases of one number: a peer may send them without end */
 #define LEASES_COLLECTED_MAX 8u		/* leases of more than one part that come in at a time: 16 MiB */
 #define LEASES_HELD_MAX	     (1u << 20)	/* addresses of leases on their way to the disk: 32 MiB */
+#define LEASES_PULLED_MAX    (1u << 18)	/* addresses of leases that are fetched from other owners: 8 MiB; others wait, but for the first */
 #define LEASES_SENT_MAX	     256u	/* leases on their way to owners, for commands ... */
 #define LEASES_RESENT_MAX    8u		/* ... and those that some owner still lacks */
 #define LEASES_AGAIN_MIN     (5 * S)	/* what an owner lacks is sent again; doubled while nothing moves ... */

@@ -185,7 +185,7 @@ static bool takes(const struct op *op, unsigned int *leases)
 		return true;
 	if (*leases >= DISK_LEASES)
 		return false;
-	*leases += 1 + op->effect.lease->count / 1024;
+	*leases += 1 + op->effect.lease->count / 64;
 	return true;
 }
 

@@ -22,7 +22,7 @@
 
 #define DISK_TABLE   4096u	/* places of the table of operations: as many as the core has under way */
 #define DISK_BATCH   1024u	/* operations of one commit: beyond, waiting costs more than is saved */
-#define DISK_LEASES  16u	/* of them leases, of up to 1,024 addresses each, or fewer longer ones: some ms, for which chunks wait */
+#define DISK_LEASES  64u	/* of them leases, of up to 64 addresses each, or fewer longer ones: some ms, for which chunks wait */
 #define DISK_WORKERS 64u
 #define DISK_CHECKED 64u		/* chunks that were checked, held until they are written: 16 MiB */
 

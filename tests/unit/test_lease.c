@@ -498,12 +498,12 @@ static void put_lease(struct netkit *k, unsigned int i, const struct volumekit *
     unsigned int count)
 {
 	struct address *a = malloc((count + 1) * sizeof(*a));
-	struct catalogue_lease l = { .volume = v->id, .slot = SLOT, .seq = seq, .addresses = a, .count = count };
+	struct catalogue_lease l = { .volume = v->id, .slot = (uint16_t)slot, .seq = seq, .addresses = a, .count = count };
 	struct effect e = { .kind = EFFECT_LEASE, .lease = &l };
 	struct event done;
 
-	volumekit_addresses(SLOT, first, count, a);
-	l.blob = volumekit_lease(v, SLOT, seq, a, count);
+	volumekit_addresses(slot, first, count, a);
+	l.blob = volumekit_lease(v, slot, seq, a, count);
 	memory_catalogue_apply(&k->node[i].disk, &e, &done);
 	assert_int_equal(done.result, 0);
 	chunk_drop(l.blob);
@@ -547,7 +547,7 @@ static void pull_start(struct netkit *k, unsigned int at, unsigned int from, str
 {
 	struct node *n = k->node[at].node;
 
-	x->pull = (struct lease_pull){ .peer = peer_find(n, &k->node[from].id), .slot = SLOT, .done = pulled };
+	x->pull = (struct lease_pull){ .peer = peer_find(n, &k->node[from].id), .slot = (uint16_t)slot, .done = pulled };
 	x->over = false;
 	n->now = k->now;
 	leases_pull(n, &x->pull);
@@ -650,6 +650,38 @@ static void two_pulls_of_one_slot_at_a_time_are_both_done(void **state)
 	}
 	for (unsigned int i = 0; i < 3; i++)
 		assert_int_equal(stored(k, 0, &v[i], &first, NULL), i == 1 ? 4 : 3);
+	netkit_free(k);
+}
+
+static void so_many_addresses_are_pulled_at_a_time(void **state)
+{
+	enum { PULLS = LEASES_PULLED_MAX / LEASE_ADDRESSES_MAX + 1 };
+	struct netkit *k = netkit_ring(2, 27);
+	const struct leases *l = k->node[0].node->leases;
+	struct pulled x[PULLS];
+	uint32_t most = 0;
+	struct volumekit v;
+
+	(void)state;
+	volumekit_make(k, 70, &v);
+	for (unsigned int i = 0; i < PULLS; i++) {
+		slot = SLOT + i;
+		put_lease(k, 1, &v, 1, 0, LEASE_ADDRESSES_MAX);
+		pull_start(k, 0, 1, &x[i]);
+	}
+	for (unsigned int i = 0; i < 100; i++) {
+		netkit_run(k, 1 * MS);
+		most = l->pulled > most ? l->pulled : most;
+	}
+	assert_int_equal(most, LEASES_PULLED_MAX);
+	for (unsigned int i = 0; i < PULLS; i++) {
+		pull_end(k, &x[i]);
+		assert_int_equal(x[i].result, 0);
+		slot = SLOT + i;
+		assert_int_equal(seq_at(k, 0, &v), 1);
+	}
+	assert_int_equal(l->pulled, 0);
+	slot = SLOT;
 	netkit_free(k);
 }
 
@@ -832,6 +864,7 @@ int main(void)
 		cmocka_unit_test(a_pull_makes_both_sides_agree),
 		cmocka_unit_test(a_pull_tells_of_two_with_one_number),
 		cmocka_unit_test(two_pulls_of_one_slot_at_a_time_are_both_done),
+		cmocka_unit_test(so_many_addresses_are_pulled_at_a_time),
 		cmocka_unit_test(a_lease_that_is_renewed_while_it_is_pulled_comes_all_the_same),
 		cmocka_unit_test(a_pull_of_many_volumes_takes_several_pages),
 		cmocka_unit_test(leases_follow_their_slots_and_leave_nothing_behind),

@@ -316,7 +316,7 @@ static void few_slots_leases_are_fetched_at_a_time(void **state)
 	while (!lost_count)
 		netkit_run(k->net, 1 * MS);
 	netkit_run(k->net, 100 * MS);
-	assert_int_equal(lost_count, REPAIR_LEASES);
+	assert_int_equal(lost_count, CALLS_REPAIR_MAX);
 	assert_int_equal(calls_count(node(k, 1)), REPAIR_LEASES);
 	k->meddle = NULL;
 	assert_true(repairkit_place(k, 600 * S));
