@@ -12,6 +12,7 @@ struct dht_gc {
 	struct dht *d;
 	struct store_gc *store;		/* alone */
 	struct marks *marks;		/* with a ring; shared with who inserts, until the end */
+	bool hangs;			/* some of its leases may still be on their way to the disk here */
 };
 
 void dht_gc_insert(struct dht *d, const struct address *a)
@@ -92,9 +93,13 @@ void dht_gc_condemn(struct dht_gc *gc)
 
 int dht_gc_sweep(struct dht_gc *gc, dht_tell *tell, void *arg, struct dht_gc_count *out)
 {
+	int rc;
+
 	if (gc->store)
 		return store_gc_sweep(gc->store, tell, arg, out);
-	return leasing_keep(gc->d->leasing, wanted, gc->marks, false, tell, arg, out);
+	rc = leasing_keep(gc->d->leasing, wanted, gc->marks, false, tell, arg, out);
+	gc->hangs = rc < 0;
+	return rc;
 }
 
 void dht_gc_end(struct dht_gc *gc)
@@ -104,7 +109,10 @@ void dht_gc_end(struct dht_gc *gc)
 	if (gc->store) {
 		store_gc_end(gc->store);
 	} else {
-		shelf_collecting(peer_shelf(gc->d->peer), false);
+		/* What the lease of before has is not safe in it until the shorter ones are there: until another collection is through, or the
+		 * next start, all that is inserted is told to leases. */
+		if (!gc->hangs)
+			shelf_collecting(peer_shelf(gc->d->peer), false);
 		pthread_mutex_lock(&gc->d->gc_lock);
 		gc->d->marks = NULL;
 		pthread_mutex_unlock(&gc->d->gc_lock);

@@ -90,7 +90,7 @@ static void made(struct peer_ask *a)
 	struct making *m = a->user;
 	struct leasing *l = m->l;
 
-	if (a->result == -ESTALE || a->result == -EUCLEAN)
+	if (a->result == -ESTALE)
 		tell_refused(l);
 	pthread_mutex_lock(&l->lock);
 	/* What some owner lacks the core goes on to tell: it is here, and counts when a majority has it. */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "dht/net/signed.h"
 #include "dht/peer/packed.h"
 #include "dht/peer/volume.h"
 
@@ -316,6 +317,70 @@ static void a_collection_with_a_ring_leaves_what_is_wanted_in_its_leases(void **
 		assert_int_equal(dhttest_get(&k->t, i, LEN), 0);
 }
 
+/* Leases that nobody stores for now, as on a disk that hangs: what they were to be. */
+#define HUNG_MAX 8u
+
+static struct hung {
+	struct catalogue_lease row;
+	struct address *addresses;
+} hung[HUNG_MAX];
+static unsigned int hung_count;
+
+static int leases_hang(struct peer_ask *a)
+{
+	struct hung *h = &hung[hung_count];
+	struct lease l;
+
+	if (a->command.kind != COMMAND_LEASE)
+		return yes(a);
+	assert_true(hung_count++ < HUNG_MAX);
+	assert_int_equal(lease_read(a->command.blob->data, a->command.blob->len, &peer_ring(a->peer)->id, &l), 0);
+	h->addresses = calloc(l.count + 1, sizeof(*h->addresses));
+	if (l.count > 0)
+		memcpy(h->addresses, a->command.addresses, l.count * sizeof(*h->addresses));
+	h->row = (struct catalogue_lease){ .volume = l.volume, .slot = l.slot, .seq = l.seq, .count = l.count, .addresses = h->addresses,
+		.blob = chunk_hold(a->command.blob) };
+	return -EBUSY;
+}
+
+static void hung_leases_are_stored(struct kit *k)
+{
+	for (unsigned int i = 0; i < hung_count; i++) {
+		struct shelf_change c = { .kind = SHELF_LEASE, .lease = &hung[i].row };
+
+		assert_int_equal(shelf_commit(peer_shelf(k->peer), &c, 1), 0);
+		chunk_drop(hung[i].row.blob);
+		free(hung[i].addresses);
+	}
+	hung_count = 0;
+}
+
+/* The lease of before still has it when it is inserted, and the one that hangs does not. */
+static void what_is_inserted_while_a_shorter_lease_hangs_is_leased_anew(void **state)
+{
+	struct kit *k = *state;
+	struct dht_gc_count count;
+	struct dht_gc *gc;
+
+	fakepeer_auto(k->peer, yes);
+	assert_int_equal(dhttest_put(&k->t, 4, LEN), 0);
+	assert_int_equal(safe(k), 0);
+	assert_int_equal(dht_lease(k->t.dht, NULL, NULL), 0);
+	assert_true(is_leased(k, 4));
+	fakepeer_auto(k->peer, leases_hang);
+	assert_int_equal(dht_gc_begin(k->t.dht, &gc), 0);
+	dht_gc_condemn(gc);
+	assert_int_equal(dht_gc_sweep(gc, NULL, NULL, &count), -EBUSY);
+	dht_gc_end(gc);
+	assert_int_equal(hung_count, 1);
+	fakepeer_auto(k->peer, yes);
+	assert_int_equal(dhttest_put(&k->t, 4, LEN), 0);
+	assert_int_equal(safe(k), 0);
+	hung_leases_are_stored(k);
+	assert_int_equal(dht_lease(k->t.dht, NULL, NULL), 0);
+	assert_true(is_leased(k, 4));
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -328,6 +393,7 @@ int main(void)
 		TEST(a_head_counts_when_its_owners_say_so),
 		TEST(lookups_ask_the_ring_for_what_is_not_here),
 		TEST(replicas_are_those_of_the_ring),
+		TEST(what_is_inserted_while_a_shorter_lease_hangs_is_leased_anew),
 		TEST(a_collection_with_a_ring_leaves_what_is_wanted_in_its_leases),
 	};
 
