@@ -31,7 +31,7 @@ FS := \
 	extents layers file file_roots files flush flusher read write seek publish \
 	checkpoint keep kept snapshot_write snapshot_take snapshots mark collect collector \
 	session watchdog signals gate buffers loop parked known ops ops_name ops_attr ops_dir ops_file ops_io replicas people \
-	view byhash byhash_list byhash_xattr follow \
+	view walks byhash byhash_list byhash_xattr follow \
 	control control_commands control_collect control_data control_diff control_paths control_volume settle fs
 PROGRAM := control/wire control/channel control/call control/store control/server program/log program/size program/process program/progress program/home program/config
 PEER := \
@@ -63,9 +63,9 @@ UNIT_FS := \
 	test_options test_cache test_fetch test_jobs test_gate test_extents test_file test_file_memory test_files \
 	test_files_bound test_files_threads test_control_wire test_keep test_tree test_tree_rename test_tree_attr \
 	test_acl test_tree_full test_tree_threads test_tree_model test_parked test_checkpoint test_snapshot_write \
-	test_snapshots test_collect test_view test_known test_replicas
+	test_snapshots test_collect test_view test_walks test_known test_replicas
 UNIT_FAKE := \
-	test_cache test_fetch test_file test_file_memory test_files test_files_bound test_files_threads test_checkpoint \
+	test_cache test_fetch test_walks test_file test_file_memory test_files test_files_bound test_files_threads test_checkpoint \
 	test_snapshots test_collect
 SIM := \
 	world sorted options trace tables network network_faults disk disk_rows disk_faults catalogue host host_links host_effects liar \

@@ -33,9 +33,11 @@ int byhash_new(struct fs *fs, struct byhash **out)
 		return -ENOMEM;
 	b->fs = fs;
 	r = view_new(BYHASH_ROOT, &root, &b->view);
-	if (r < 0) {
-		free(b);
-		return r;
+	if (r == 0)
+		b->walks = walks_new(fs->dht, fs->cache);
+	if (!b->walks) {
+		byhash_free(b);
+		return -ENOMEM;
 	}
 	*out = b;
 	return 0;
@@ -45,6 +47,7 @@ void byhash_free(struct byhash *b)
 {
 	if (!b)
 		return;
+	walks_free(b->walks);
 	view_free(b->view);
 	free(b);
 }
@@ -384,6 +387,16 @@ void byhash_readlink(struct byhash *b, fuse_req_t req, uint64_t ino)
 		ops_err(req, n ? -EINVAL : -ESTALE);
 	if (n)
 		view_drop(b->view, n);
+}
+
+void byhash_reading(struct byhash *b, uint64_t ino)
+{
+	struct view_node *n = view_hold(b->view, ino);
+
+	if (!n)
+		return;
+	walks_file(b->walks, n);
+	view_drop(b->view, n);
 }
 
 int byhash_file(struct byhash *b, uint64_t ino, struct file **out)

@@ -59,6 +59,9 @@ void byhash_listxattr(struct byhash *b, struct fuse_req *req, uint64_t ino, size
 struct file;
 int byhash_file(struct byhash *b, uint64_t ino, struct file **out);
 
+/** byhash_reading(b, ino): a file's beginning is read: what follows it in its directory may be next. */
+void byhash_reading(struct byhash *b, uint64_t ino);
+
 /** byhash_forget(b, ino, lookups): the kernel drops so many references. */
 void byhash_forget(struct byhash *b, uint64_t ino, uint64_t lookups);
 

@@ -5,10 +5,12 @@
 #include "fs/ops.h"
 #include "fs/parked.h"
 #include "fs/view.h"
+#include "fs/walks.h"
 
 struct byhash {
 	struct fs *fs;
 	struct view *view;
+	struct walks *walks;
 };
 
 /** byhash_fill(n, e): the answer to a lookup that found ${n}. */

@@ -239,6 +239,7 @@ void byhash_opendir(struct byhash *b, fuse_req_t req, uint64_t ino, struct fuse_
 			view_drop(b->view, dir);
 		return;
 	}
+	walks_directory(b->walks, dir);
 	fi->fh = (uintptr_t)dir;
 	/* Interrupted: no releasedir will come. */
 	if (fuse_reply_open(req, fi) < 0)

@@ -47,7 +47,6 @@ void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fus
 	struct fs *fs = ops_fs(req);
 	struct reading *r;
 
-	(void)ino;
 	r = calloc(1, sizeof(*r));
 	if (!r) {
 		ops_err(req, -ENOMEM);
@@ -61,6 +60,8 @@ void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fus
 	r->read.user = r;
 	file_read(&r->read);
 	parked_started(&r->parked);
+	if (off == 0 && ops_viewed(fs, ino))
+		byhash_reading(fs->byhash, ino);
 }
 
 /*

@@ -40,9 +40,9 @@ struct view_node {
 	uint32_t xattrs_len;
 	bool xattrs_apart;
 	struct ref xattrs_ref;
-	/* private */
-	char *name;
+	char *name;			/* in the parent; ends with NUL */
 	size_t name_len;
+	/* private */
 	uint64_t lookups;		/* of the kernel */
 	unsigned int holds;		/* of children, and of requests on their way */
 	bool replaced;			/* a root: another one has its number */
