@@ -67,11 +67,21 @@ bool op_busy(const struct disk *d, const struct op *op)
 	return *place((struct disk *)(uintptr_t)d, op) != NULL;
 }
 
+bool op_cached(const struct op *op)
+{
+	return op->effect.kind == EFFECT_WRITE && op->effect.states == STATE_CACHED;
+}
+
 void op_commit(struct disk *d, struct op *op)
 {
-	if (list_empty(&d->commits))
+	bool cached = op_cached(op);
+
+	/* The first one of all, the first that is waited for, and enough of the others. */
+	if (d->commit_count == 0 || (!cached && d->commit_count == d->cached_count) || d->commit_count == DISK_CACHED - 1)
 		pthread_cond_signal(&d->commit_wanted);
 	list_append(&d->commits, &op->link);
+	d->commit_count++;
+	d->cached_count += cached;
 }
 
 static bool is_read(const struct op *op)
@@ -114,6 +124,8 @@ void op_start(struct disk *d, struct op *op)
 	if (*at) {
 		(*at)->last->behind = op;
 		(*at)->last = op;
+		d->commit_now = true;
+		pthread_cond_signal(&d->commit_wanted);
 		return;
 	}
 	*at = op;
@@ -225,6 +237,7 @@ int disk_open(const struct disk_options *o, struct disk **out)
 {
 	struct disk *d = calloc(1, sizeof(*d));
 	bool committer, keeper;
+	pthread_condattr_t clock;
 	unsigned int n = 0;
 
 	*out = NULL;
@@ -241,7 +254,10 @@ int disk_open(const struct disk_options *o, struct disk **out)
 	d->adopt_at_ms = disk_now_ms() + d->o.adopt_s * UINT64_C(1000);
 	pthread_mutex_init(&d->lock, NULL);
 	pthread_cond_init(&d->work_wanted, NULL);
-	pthread_cond_init(&d->commit_wanted, NULL);
+	pthread_condattr_init(&clock);
+	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+	pthread_cond_init(&d->commit_wanted, &clock);
+	pthread_condattr_destroy(&clock);
 	pthread_cond_init(&d->keep_wanted, NULL);
 	pthread_cond_init(&d->changed, NULL);
 	list_init(&d->queue[QUEUE_READ]);
@@ -268,6 +284,7 @@ void disk_close(struct disk *d)
 	pthread_mutex_lock(&d->lock);
 	d->closing = true;
 	pthread_cond_broadcast(&d->changed);
+	pthread_cond_signal(&d->commit_wanted);
 	while (d->under_way > 0)
 		pthread_cond_wait(&d->changed, &d->lock);
 	pthread_mutex_unlock(&d->lock);

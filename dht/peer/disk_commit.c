@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 
 struct batch {
 	struct disk *d;
@@ -29,17 +30,32 @@ static bool removes(const struct op *op)
 	return op->effect.kind == EFFECT_STATES && !(op->effect.states & STATE_ANY);
 }
 
+/* Must what has been written be durable before this batch is noted?  A cached copy need not, as long as it is no more than that. */
+static bool must_sync(struct batch *b)
+{
+	struct disk *d = b->d;
+	bool must = false;
+
+	for (size_t i = 0; i < b->count; i++) {
+		const struct op *op = b->ops[i];
+
+		if (op_cached(op))
+			d->unsynced += op->bytes;
+		else
+			must |= writes(op) || (d->unsynced > 0 && op->effect.kind == EFFECT_STATES && !removes(op));
+	}
+	return must || d->unsynced > DISK_UNSYNCED;
+}
+
 /* A sync that fails has written again elsewhere what it could: the next may succeed. */
 static void sync_writes(struct batch *b)
 {
 	struct store *s = b->d->o.store;
-	bool any = false;
 	int rc;
 
-	for (size_t i = 0; i < b->count; i++)
-		any |= writes(b->ops[i]);
-	if (!any)
+	if (!must_sync(b))
 		return;
+	b->d->unsynced = 0;
 	rc = store_sync_wait(s, store_sync_start(s));
 	if (rc < 0)
 		rc = store_sync_wait(s, store_sync_start(s));
@@ -189,6 +205,31 @@ static bool takes(const struct op *op, unsigned int *leases)
 	return true;
 }
 
+/* Under the lock: nobody waits for what has come, and more may come. */
+static bool may_wait(const struct disk *d)
+{
+	return d->commit_count == d->cached_count && d->commit_count < DISK_CACHED && !d->commit_now && !d->stopping && !d->closing;
+}
+
+/* Under the lock: until there is something to do. */
+static void await_some(struct disk *d)
+{
+	struct timespec until;
+	bool late = false;
+
+	while (list_empty(&d->commits) && !d->stopping && !d->adoption.begun)
+		pthread_cond_wait(&d->commit_wanted, &d->lock);
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += DISK_CACHED_MS * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_nsec -= 1000000000;
+		until.tv_sec++;
+	}
+	while (!late && !list_empty(&d->commits) && may_wait(d))
+		late = pthread_cond_timedwait(&d->commit_wanted, &d->lock, &until) == ETIMEDOUT;
+	d->commit_now = false;
+}
+
 /* Under the lock: all that have come, up to as many as fit; none where an adoption is to go on.  False: none, and none will come. */
 static bool gather(struct batch *b)
 {
@@ -196,8 +237,7 @@ static bool gather(struct batch *b)
 	unsigned int leases = 0;
 	struct list *next;
 
-	while (list_empty(&d->commits) && !d->stopping && !d->adoption.begun)
-		pthread_cond_wait(&d->commit_wanted, &d->lock);
+	await_some(d);
 	b->count = b->change_count = b->removed_count = 0;
 	b->removed_bytes = 0;
 	for (struct list *l = d->commits.next; l != &d->commits && b->count < DISK_BATCH; l = next) {
@@ -208,6 +248,8 @@ static bool gather(struct batch *b)
 			continue;
 		list_remove(l);
 		b->ops[b->count++] = op;
+		d->commit_count--;
+		d->cached_count -= op_cached(op);
 	}
 	return b->count > 0 || !d->stopping;
 }

@@ -22,6 +22,9 @@
 
 #define DISK_TABLE   4096u	/* places of the table of operations: as many as the core has under way */
 #define DISK_BATCH   1024u	/* operations of one commit: beyond, waiting costs more than is saved */
+#define DISK_CACHED  256u	/* cached records, for which nobody waits: so many make a commit of their own, or fewer after ... */
+#define DISK_CACHED_MS 100	/* ... that long */
+#define DISK_UNSYNCED ((uint64_t)1 << 20)	/* bytes of them that may not be durable yet: what a crash loses is fetched again */
 #define DISK_LEASES  64u	/* of them leases, of up to 64 addresses each, or fewer longer ones: some ms, for which chunks wait */
 #define DISK_WORKERS 64u
 #define DISK_CHECKED 64u		/* chunks that were checked, held until they are written: 16 MiB */
@@ -56,6 +59,7 @@ struct disk {
 	struct disk_options o;		/* constant */
 	struct batch *batch;		/* the committer's */
 	struct shelf_adoption adoption;	/* likewise, under way where it has begun ... */
+	uint64_t unsynced;		/* likewise: see DISK_UNSYNCED */
 	uint64_t adopt_at_ms, adopted_end;	/* ... the next, and the store's end at the last one */
 	unsigned int workers;
 	pthread_t worker[DISK_WORKERS], committer, keeper;
@@ -68,6 +72,8 @@ struct disk {
 	unsigned int idle;		/* workers that wait for work */
 	unsigned int turn;
 	struct list commits;
+	unsigned int commit_count, cached_count;	/* in it, and of these: cached records */
+	bool commit_now;		/* somebody does wait, for one of these */
 	struct op *table[DISK_TABLE];
 	unsigned int under_way;
 	struct checked checked[DISK_CHECKED];
@@ -95,6 +101,9 @@ void op_queue(struct disk *d, struct op *op, bool first);
 
 /** op_commit(d, op): to the committer.  Under the lock. */
 void op_commit(struct disk *d, struct op *op);
+
+/** op_cached(op): it writes a copy that may go at any time: nobody relies on it. */
+bool op_cached(const struct op *op);
 
 /** op_end(d, op): its result is told, and it is gone. */
 void op_end(struct disk *d, struct op *op);
