@@ -142,8 +142,10 @@ static void wait_for(struct node *n, struct lease_pull_private *p, const struct 
 	drop_fetched(n, p);
 	p->waits = true;
 	p->for_room = !volume;
-	if (volume)
+	if (volume) {
 		p->awaited = *volume;
+		p->of->news = true;
+	}
 	p->at = p->before;
 	p->volumes--;
 }
@@ -239,6 +241,7 @@ static void stored(struct node *n, void *user, int result)
 		over(n, p, -EIO);
 		return;
 	}
+	p->of->news = true;
 	walked(p, &p->lease.volume);
 	step(n, p);
 }
@@ -478,7 +481,7 @@ void leases_pull(struct node *n, struct lease_pull *of)
 
 	assert(of->peer && of->done && of->slot < RING_SLOTS);
 	of->private = p;
-	of->conflict = false;
+	of->conflict = of->news = false;
 	of->complete = true;
 	if (!p) {
 		node_stop(n, "no memory");

@@ -259,6 +259,7 @@ struct lease_pull {
 	void (*done)(struct node *n, struct lease_pull *p, int result);	/* 0, -ETIMEDOUT, -EHOSTUNREACH, -EIO */
 	bool conflict;			/* result: two leases of one number (lease.h, rule 2), here and there */
 	bool complete;			/* result: the slot is complete there: these are all that count */
+	bool news;			/* result: one came here from there, or meanwhile from elsewhere */
 	struct lease_pull_private *private;	/* lease.c's own; NULL: not under way */
 };
 void leases_pull(struct node *n, struct lease_pull *p);		/* ${peer}, ${slot} and ${done} are set by the caller */

@@ -6,12 +6,15 @@
  * SLOTS   | slots of its duty are left                    | step_slots()   | SLOTS, when the peer has said where it has leases
  *         | none                                          | step_slots()   | LEASES
  * LEASES  | slots are left whose leases may differ        | step_leases()  | LEASES, when leases_pull() is done
- *         | none                                          | step_leases()  | COMPARE, or back to DESCEND
- * COMPARE | our own hash of all that we share             | step_compare() | COMPARE, when the trie is read
+ *         | of some they came: a message full of slots    | step_leases()  | DESCEND, to these; the other leases come beside it
+ *         | none is left                                  | step_leases()  | COMPARE, or back to DESCEND
+ * COMPARE | what it asked for already is not all here     | step_compare() | COMPARE, when those pulls are over
+ *         | our own hash of all that we share             | step_compare() | COMPARE, when the trie is read
  *         | theirs is the same                            | compared()     | DESCEND, only what was theirs before
  *         | another one                                   | compared()     | DESCEND, from the root
  * DESCEND | places are left to be asked for               | ask(), list()  | JUDGE, when the answer is here
- *         | none; leases seem to differ                   | step_descend() | LEASES
+ *         | none; leases come still, or seem to differ    | step_descend() | LEASES
+ *         | none; COMPARE is still to come                | step_descend() | LEASES, and on to it
  *         | none                                          | step_descend() | OFFER
  * JUDGE   | an answer                                     | step_judge()   | JUDGE, when the trie is read, or pulls have room
  *         | all of it                                     | step_judge()   | DESCEND
@@ -152,25 +155,18 @@ static void step_slots(struct node *n, struct reconcile *r, struct peer *p)
 	call_start(n, &r->call, p, &m, NULL, LINK_REPAIR, CALL_TIMEOUT);
 }
 
-static void leased(struct node *n, struct lease_pull *p, int result)
+static void visit(struct reconcile *r, unsigned int slot)
 {
-	struct leasing *l = list_item(p, struct leasing, pull);
-	struct reconcile *r = l->reconcile;
-
-	l->busy = false;
-	if (result) {
-		fail(n, r, result);
-		return;
-	}
-	trie_slots_add(&r->agreed, p->slot);
-	if (r->compared || !trie_slots_have(&r->shared, p->slot))
-		trie_slots_add(&r->visit, p->slot);
-	wake(n, r);
+	r->visits += !trie_slots_have(&r->visit, slot);
+	trie_slots_add(&r->visit, slot);
 }
 
-static void step_leases(struct node *n, struct reconcile *r, struct peer *p)
+static void leased(struct node *n, struct lease_pull *p, int result);
+
+/* As many as may be under way; they come in beside what else is asked.  False: none is. */
+static bool pull_leases(struct node *n, struct reconcile *r, struct peer *p)
 {
-	unsigned int busy = 0;
+	bool any = false;
 
 	for (unsigned int i = 0; i < REPAIR_LEASES; i++) {
 		struct leasing *l = &r->leasing[i];
@@ -182,11 +178,42 @@ static void step_leases(struct node *n, struct reconcile *r, struct peer *p)
 			l->busy = true;
 			leases_pull(n, &l->pull);
 		}
-		busy += l->busy;
+		any |= l->busy;
 	}
-	if (busy)
+	return any;
+}
+
+/* Where leases have come chunks will be lacking: these need not wait for the leases of all other slots, and for the one hash. */
+static void leased(struct node *n, struct lease_pull *p, int result)
+{
+	struct leasing *l = list_item(p, struct leasing, pull);
+	struct reconcile *r = l->reconcile;
+	struct peer *peer = peer_find(n, &r->id);
+
+	l->busy = false;
+	if (result) {
+		fail(n, r, result);
 		return;
-	r->state = r->compared ? DESCEND : COMPARE;
+	}
+	trie_slots_add(&r->agreed, p->slot);
+	if (r->compared || !trie_slots_have(&r->shared, p->slot) || p->news)
+		visit(r, p->slot);
+	if (peer)
+		pull_leases(n, r, peer);
+	if (r->state == LEASES)
+		wake(n, r);
+}
+
+static void step_leases(struct node *n, struct reconcile *r, struct peer *p)
+{
+	bool busy = pull_leases(n, r, p);
+
+	if (r->visits >= WIRE_PATHS_MAX || (!busy && r->visits))
+		r->state = DESCEND;
+	else if (busy)
+		return;
+	else
+		r->state = r->compared ? DESCEND : COMPARE;
 	wake(n, r);
 }
 
@@ -234,6 +261,8 @@ static void step_compare(struct node *n, struct reconcile *r, struct peer *p)
 	struct message m = { .type = WIRE_TRIE, .has = WIRE_HAS(FIELD_HASHES), .hashes = &part.hash, .hash_count = 1 };
 	int result;
 
+	if (r->pulls)
+		return;				/* reconcile_pulled() wakes it */
 	if (trie_slots_empty(&r->shared)) {
 		r->compared = true;
 		r->state = DESCEND;
@@ -308,9 +337,9 @@ static void list(struct node *n, struct reconcile *r, struct peer *p)
 }
 
 /* Once, that may be because our leases are old. */
-static void overspent(struct node *n, struct reconcile *r)
+static void overspent(struct node *n, struct reconcile *r, struct peer *p)
 {
-	if (r->overspent || trie_slots_empty(&r->leases)) {
+	if (r->overspent || !pull_leases(n, r, p)) {
 		fail_wrong(n, r, "says that much differs, and it does not");
 		return;
 	}
@@ -328,6 +357,7 @@ static void step_descend(struct node *n, struct reconcile *r, struct peer *p)
 	int slot;
 
 	while (!r->listing && r->items < WIRE_PATHS_MAX && (slot = take_slot(&r->visit)) >= 0) {
+		r->visits--;
 		trie_path_slot((unsigned int)slot, &path);
 		if (reconcile_push(r, &path, false)) {
 			fail(n, r, -ENOMEM);
@@ -335,13 +365,13 @@ static void step_descend(struct node *n, struct reconcile *r, struct peer *p)
 		}
 	}
 	if (r->spent > r->budget) {
-		overspent(n, r);
+		overspent(n, r, p);
 	} else if (r->listing || (r->items && r->item[r->items - 1].listed)) {
 		list(n, r, p);
 	} else if (r->items) {
 		ask(n, r, p);
 	} else {
-		r->state = trie_slots_empty(&r->leases) ? OFFER : LEASES;
+		r->state = r->compared && !pull_leases(n, r, p) ? OFFER : LEASES;
 		wake(n, r);
 	}
 }
@@ -450,7 +480,7 @@ void reconcile_pulled(struct node *n, struct reconcile *r, const struct address 
 	r->pulls--;
 	if (!got)
 		trie_slots_add(&r->outcome.missed, ring_slot(a));
-	if (r->state == WAIT)
+	if (r->state == WAIT || (r->state == COMPARE && !r->pulls))
 		wake(n, r);
 }
 

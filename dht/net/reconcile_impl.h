@@ -30,7 +30,8 @@ struct reconcile {
 	struct trie_slots duty;		/* slots where the peer is to say whether it has leases at all */
 	struct trie_slots leases;	/* slots whose leases are to be made to agree */
 	struct trie_slots agreed;	/* and those where that was done */
-	struct trie_slots visit;	/* slots to descend into that the root does not lead to */
+	struct trie_slots visit;	/* slots to descend into that the root does not lead to, or before it does ... */
+	unsigned int visits;		/* ... so many */
 	struct repair_outcome outcome;
 	struct leasing leasing[REPAIR_LEASES];
 	struct item *item;		/* a stack: depth first needs the least room */

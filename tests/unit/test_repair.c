@@ -297,6 +297,43 @@ static void a_lost_disk_is_filled_again_for_hardly_more_than_was_lost(void **sta
 	repairkit_free(k);
 }
 
+/* Nobody tells of the leases of the upper half of all slots. */
+static bool lower_half_only(struct repairkit *k, unsigned int from, unsigned int to, struct link_message *m)
+{
+	struct message question;
+
+	(void)k;
+	(void)from;
+	(void)to;
+	if (m->type != WIRE_LEASES)
+		return true;
+	assert_int_equal(wire_decode(m->type, m->request, m->body->data, m->body->len, &question), 0);
+	return question.slot < RING_SLOTS / 2;
+}
+
+static void chunks_do_not_wait_for_the_leases_of_all_slots(void **state)
+{
+	struct repairkit *k = ring_of(2, 400, 200);
+	unsigned int below = 0, came = 0;
+
+	(void)state;
+	netkit_crash(k->net, 1);
+	netkit_wipe(k->net, 1);
+	k->meddle = lower_half_only;
+	netkit_start(k->net, 1);
+	netkit_run(k->net, 5 * S);
+	for (unsigned int i = 0; i < k->chunks; i++) {
+		below += ring_slot(&k->address[i]) < RING_SLOTS / 2;
+		came += (repairkit_state(k, 1, i) & STATE_OWNED) != 0;
+	}
+	assert_in_range(below, 150, 250);
+	assert_in_range(came, below - WIRE_PATHS_MAX, below);
+	k->meddle = NULL;
+	assert_true(repairkit_place(k, 300 * S));
+	assert_true(netkit_settle(k->net));
+	repairkit_free(k);
+}
+
 /* Chunks that come, by whatever way: k->user counts them. */
 static bool count_chunks(struct repairkit *k, unsigned int from, unsigned int to, struct link_message *m)
 {
@@ -511,6 +548,7 @@ int main(void)
 		cmocka_unit_test(the_newer_lease_comes_to_who_has_an_older_one),
 		cmocka_unit_test(of_many_addresses_a_hundred_are_found_in_few_bytes),
 		cmocka_unit_test(a_lost_disk_is_filled_again_for_hardly_more_than_was_lost),
+		cmocka_unit_test(chunks_do_not_wait_for_the_leases_of_all_slots),
 		cmocka_unit_test(a_restart_amid_repair_loses_nothing_and_asks_for_nothing_twice),
 		cmocka_unit_test(while_an_owner_is_down_for_long_the_next_on_the_walk_has_a_spare),
 		cmocka_unit_test(two_owners_that_are_down_have_two_spares),
