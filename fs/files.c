@@ -71,7 +71,9 @@ bool file_changed(struct file *f, bool emptied)
 	}
 	if (full && !f->discarded)
 		file_enqueue(f);
-	pthread_cond_signal(&fs->work);
+	/* Or there is nothing to do for a flusher yet: files are dirty for a while. */
+	if (files_pressed(fs) || !list_empty(&fs->room))
+		pthread_cond_signal(&fs->work);
 	pthread_mutex_unlock(&fs->lock);
 	return fresh;
 }
@@ -104,7 +106,8 @@ static void swept(struct file *f, uint64_t n)
 		fs->sweeping--;
 	}
 	/* A sweep of its own hands must also hear of what has been queued again. */
-	pthread_cond_signal(&fs->swept);
+	if (fs->sweeping == 0 || !list_empty(&fs->must))
+		pthread_cond_signal(&fs->swept);
 }
 
 /*
