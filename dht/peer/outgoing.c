@@ -28,6 +28,7 @@
 
 #include "dht/peer/packed.h"
 
+#define WINDOW_STEP   64u	/* what waits goes on when so many have room: not one wake-up each */
 #define BUSY_PAUSE_NS 5000000	/* the core has too many commands of ours */
 #define PASS_STEP     256u	/* addresses that the pass reads at a time */
 #define PASS_LOOK_S   1u	/* while it goes on, those who wait for it are looked at that often */
@@ -225,6 +226,18 @@ static void sent_free(struct sent *s)
 	free(s);
 }
 
+/* Under the lock. */
+static bool has_room(const struct outgoing *o)
+{
+	return o->chunks < OUTGOING_CHUNKS && o->bytes < OUTGOING_BYTES;
+}
+
+/* Under the lock: is the thread worth waking?  While it is awake it goes on until there is no room at all. */
+static bool late_may_go(const struct outgoing *o)
+{
+	return o->late.count > 0 && o->chunks + WINDOW_STEP <= OUTGOING_CHUNKS && o->bytes <= OUTGOING_BYTES / 2;
+}
+
 static void answered(struct peer_ask *ask)
 {
 	struct sent *s = ask->user;
@@ -238,16 +251,11 @@ static void answered(struct peer_ask *ask)
 		o->busy = true;
 	else
 		decide(o, &s->what, ask->result);
-	pthread_cond_broadcast(&o->wanted);
+	if (late_may_go(o) || o->stopping)
+		pthread_cond_broadcast(&o->wanted);
 	tell(o);
 	pthread_mutex_unlock(&o->lock);
 	sent_free(s);
-}
-
-/* Under the lock. */
-static bool has_room(const struct outgoing *o)
-{
-	return o->chunks < OUTGOING_CHUNKS && o->bytes < OUTGOING_BYTES;
 }
 
 /* With the lock, and a place of the window taken for it: to the ring.  Takes over ${packed}. */
@@ -300,7 +308,8 @@ int outgoing_add(struct outgoing *o, enum kind kind, const struct address *a, st
 		rc = line_push(&o->late, &w);
 		if (rc == 0)
 			w.epoch->undecided++;
-		pthread_cond_broadcast(&o->wanted);
+		if (late_may_go(o))
+			pthread_cond_broadcast(&o->wanted);
 	}
 	pthread_mutex_unlock(&o->lock);
 	return rc;
@@ -324,6 +333,8 @@ static void send_late(struct outgoing *o)
 
 	if (!line_pop(&o->late, &w))
 		return;
+	if (o->late.count == OUTGOING_LATE - 1)
+		pthread_cond_broadcast(&o->wanted);
 	o->chunks++;
 	pthread_mutex_unlock(&o->lock);
 	kind = (enum kind)w.kind;
@@ -341,7 +352,6 @@ static void send_late(struct outgoing *o)
 		rc = ask(o, &w, packed);
 	if (rc < 0)
 		decide(o, &w, rc == -ENOENT || rc == -EBADMSG ? -EIO : rc);
-	pthread_cond_broadcast(&o->wanted);
 	tell(o);
 }
 
