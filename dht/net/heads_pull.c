@@ -113,6 +113,13 @@ static void ask_more(struct node *n)
 		round_over(n);
 }
 
+void heads_judge(struct node *n, struct timer *t)
+{
+	(void)t;
+	if (placement(n) && n->heads->pull->waiting > 0)
+		slots_judge(n);
+}
+
 /* A page is through, and what was new in it durable. */
 static void page_over(struct node *n, struct pull *q)
 {
@@ -137,7 +144,8 @@ static void page_over(struct node *n, struct pull *q)
 		} else {
 			q->of = NULL;
 			/* A round ends only when the slowest has answered, or has not. */
-			slots_judge(n);
+			if (!timer_busy(&n->heads->pull->judge_timer))
+				timer_set(n, &n->heads->pull->judge_timer, n->now + HEADS_GATHER);
 		}
 	}
 	if (!q->of)

@@ -473,6 +473,7 @@ int heads_pull_start(struct node *n)
 	p->wait = AGAIN_MIN;
 	p->timer.due = heads_round;
 	p->save_timer.due = save;
+	p->judge_timer.due = heads_judge;
 	p->saving.done = saved;
 	/* By that the next start knows it, should this one end before it has met anybody. */
 	if (n->options.newborn && n->options.seeds && n->options.seeds[0])
@@ -491,6 +492,7 @@ void heads_pull_end(struct node *n)
 			call_stop(n, &p->pull[i].call);
 	timer_stop(n, &p->timer);
 	timer_stop(n, &p->save_timer);
+	timer_stop(n, &p->judge_timer);
 	work_stop(n, &p->saving);
 	work_stop(n, &p->wiping);
 	slots_forget(p);

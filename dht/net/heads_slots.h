@@ -35,7 +35,7 @@ struct heads_pull {
 	bool wide, round;
 	unsigned int noted;		/* slots_want() was called under this table: 1; with ${wide}: 2.  What it notes stays */
 	uint64_t wait, number;		/* number: of tables; what was asked under an earlier one is void */
-	struct timer timer, save_timer;
+	struct timer timer, save_timer, judge_timer;
 	struct work saving;
 	bool unsaved;
 	bool losing;			/* a row is lost, and is not yet removed (heads_lost.c): */
@@ -62,5 +62,6 @@ void heads_lost_saved(struct node *n);
 /* ---- heads_pull.c ---- */
 
 void heads_round(struct node *n, struct timer *t);
+void heads_judge(struct node *n, struct timer *t);
 
 #endif
