@@ -249,9 +249,9 @@ int dht_rebuild(const struct dht_options *options, dht_tell *tell, void *arg,
  * dht_volume(d, key): from now on inserts are on its behalf, are leased, and its heads are published from here.  Once, before
  * anything is inserted.  ${key} is copied.
  *
- * dht_knows(d, key): the store has notes of the volume.  Of one that was written here before, and is not known any more, dht_forgot(d) is to be
- * called before dht_volume(): its leases are numbered anew then, above all of before, and as those end with the first of each slot, all that the tree needs
- * is to be kept before (dht_hold_leases()).  Durable.
+ * dht_knows(d, key): the store has notes of the volume.  Of one that was written before, here or elsewhere, and is not known here (any more), dht_renumber(d) is
+ * to be called before dht_volume(): its leases are numbered anew then, above all of before, once a head has been published from here.  And as the first of a
+ * slot ends those of before, all that the tree needs is to be kept first (dht_hold_leases()).  Durable.
  *
  * dht_keep(d, addresses, n): the volume wants these too, though it did not insert them here: a tree that was restored, or written while there was no
  * ring.  Durable.  Those that are here go out, as what is inserted does.
@@ -269,7 +269,7 @@ int dht_rebuild(const struct dht_options *options, dht_tell *tell, void *arg,
  */
 int dht_volume(struct dht *d, const struct volume_key *key);
 bool dht_knows(struct dht *d, const struct volume_key *key);
-int dht_forgot(struct dht *d);
+int dht_renumber(struct dht *d);
 int dht_keep(struct dht *d, const struct address *addresses, size_t n);
 void dht_hold_leases(struct dht *d, bool hold);
 int dht_publish(struct dht *d, const struct ref *snapshot);

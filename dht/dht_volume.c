@@ -14,7 +14,7 @@ static void published(void *arg, uint64_t ticket, int result)
 	work_synced(d->work, WORK_PUBLISHED, ticket, result);
 }
 
-static void based(void *arg, uint64_t seq)
+static void counts(void *arg, uint64_t seq)
 {
 	struct dht *d = arg;
 
@@ -57,7 +57,7 @@ bool dht_knows(struct dht *d, const struct volume_key *key)
 	return d->peer && shelf_owns(peer_shelf(d->peer), &key->id);
 }
 
-int dht_forgot(struct dht *d)
+int dht_renumber(struct dht *d)
 {
 	return d->peer ? shelf_put_base(peer_shelf(d->peer), SHELF_BASE_UNKNOWN) : -ENOTCONN;
 }
@@ -70,7 +70,7 @@ int dht_volume(struct dht *d, const struct volume_key *key)
 	};
 	struct publisher_options head = {
 		.peer = d->peer, .volume = key, .taken_over = key->since, .timeout_ms = d->timeout_ms,
-		.ready = all_safe, .told = published, .based = based, .set_arg = d, .log = d->log, .arg = d->log_arg,
+		.ready = all_safe, .told = published, .counts = counts, .set_arg = d, .log = d->log, .arg = d->log_arg,
 	};
 	struct store_mark here;
 	int rc;
@@ -85,8 +85,10 @@ int dht_volume(struct dht *d, const struct volume_key *key)
 		rc = outgoing_open(&out, &d->outgoing);
 	if (rc == 0)
 		rc = leasing_open(d->peer, d->store, key, d->log, d->log_arg, &d->leasing);
-	if (rc == 0)
+	if (rc == 0) {
+		head.anew = leasing_unnumbered(d->leasing);
 		rc = publisher_open(&head, &d->publisher);
+	}
 	return rc;
 }
 

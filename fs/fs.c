@@ -156,7 +156,7 @@ static int note_forgotten(struct fs *fs)
 	int r = claim_alone(fs->options->store);
 
 	log_line(LOG_WARNING, "this store has lost its notes of the ring: all that its tree needs is told to the ring anew");
-	return r < 0 ? r : dht_forgot(fs->dht);
+	return r < 0 ? r : dht_renumber(fs->dht);
 }
 
 /* What is written here belongs to a volume that others can follow. */

@@ -216,7 +216,7 @@ static void tell_claimed(void *arg, uint64_t addresses)
 	progress_update(&r->progress, addresses, addresses);
 }
 
-/* So that they are leased from here: numbers of our leases come after those of the machine before (dht/peer/leasing.h). */
+/* So that they are leased from here: our leases come after those of the machine before, and end them (dht/peer/leasing.h). */
 static int claim_all(struct restore *r, const struct snapshot *s)
 {
 	const struct claim c = { .dht = r->dht, .source = &r->source.source, .tell = tell_claimed, .arg = r };
@@ -258,7 +258,9 @@ static int restore(struct restore *r)
 		rc = find_head(r);
 	if (rc < 0)
 		return rc;
-	rc = dht_volume(r->dht, &r->key);
+	rc = dht_renumber(r->dht);
+	if (rc == 0)
+		rc = dht_volume(r->dht, &r->key);
 	/* Until all has been claimed; where it can't be, for good. */
 	dht_hold_leases(r->dht, true);
 	if (rc == 0)

@@ -51,8 +51,8 @@ struct leasing {
 	int failed;			/* of this round */
 	int error;			/* of the last one */
 	bool stopping, held, told_full, told_refused;
-	/* Of numbers: 0 where the volume was made here; else that of the first head after the one from which this store went on: before, nobody's
-	 * can have been greater. */
+	/* Of numbers: 0 where the volume was made here; else the first head that was published from here since this store has it, or has forgotten how far
+	 * it had come. */
 	uint64_t base;
 	bool unnumbered;		/* it is not known */
 };
@@ -389,15 +389,25 @@ static bool is_held(struct leasing *l)
 	return held;
 }
 
+bool leasing_unnumbered(struct leasing *l)
+{
+	bool unnumbered;
+
+	pthread_mutex_lock(&l->lock);
+	unnumbered = l->unnumbered;
+	pthread_mutex_unlock(&l->lock);
+	return unnumbered;
+}
+
 void leasing_since(struct leasing *l, uint64_t seq)
 {
 	int rc;
 
 	pthread_mutex_lock(&l->lock);
 	if (l->unnumbered) {
-		rc = shelf_put_base(l->shelf, seq + 1);
+		rc = shelf_put_base(l->shelf, seq);
 		if (rc == 0) {
-			l->base = seq + 1;
+			l->base = seq;
 			l->unnumbered = false;
 		}
 	}

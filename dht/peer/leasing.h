@@ -2,8 +2,8 @@
  * leasing: tells the ring which chunks a volume keeps alive: its leases (dht/net/lease.h), slot by slot.
  *
  * What is inserted on the volume's behalf is noted on the shelf as fresh (shelf.h) until a lease of it holds it.  A thread gathers the fresh of
- * a slot, adds them to what the slot's lease has, signs it and has the ring store it.  Numbers of leases begin behind the head from which the store was
- * restored (volume.h), so that they come after those of the machine before.  So leases only grow, but for a collection: it
+ * a slot, adds them to what the slot's lease has, signs it and has the ring store it.  Numbers of leases begin at the first head that was published after
+ * the store was restored (volume.h), so that they come after those of the machine before.  So leases only grow, but for a collection: it
  * tells what is still wanted, and the rest is left out of new leases; the owners delete it in their time.
  */
 #ifndef DHT_PEER_LEASING_H
@@ -39,8 +39,10 @@ int leasing_keep(struct leasing *l, bool (*wanted)(void *arg, const struct addre
  * volume that hold the rest, and their owners may delete it.  leasing_now() and leasing_keep() are -EAGAIN then. */
 void leasing_hold(struct leasing *l, bool hold);
 
-/** leasing_since(l, seq): this is the head that a new one goes on from; 0: there is none yet.  Where the shelf does not know any more how far its numbers have
- * come (shelf.h), no lease is made before this, and they begin behind it from then on.  May wait for the disk. */
+/** leasing_since(l, seq): this head, published from here, counts.  Where the shelf does not know with which number to begin (shelf.h), no lease is made before
+ * this, and they begin at it from then on: nobody has begun at that one, and all who began before did so at an earlier one.  May wait for the disk.
+ * leasing_unnumbered(l): it is waited for. */
+bool leasing_unnumbered(struct leasing *l);
 void leasing_since(struct leasing *l, uint64_t seq);
 
 struct leasing_status {

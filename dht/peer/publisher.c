@@ -133,8 +133,6 @@ static int look(struct publisher *p)
 	p->base = h;
 	p->base_hash = hash;
 	p->state = RESTING;
-	if (p->o.based)
-		p->o.based(p->o.set_arg, h.seq);
 	return 0;
 }
 
@@ -146,7 +144,7 @@ static int sign(struct publisher *p, const struct ref *snapshot, uint64_t set)
 	int rc;
 
 	/* The ring has it as the newest already: of an earlier run. */
-	if (p->base.seq > 0 && p->base.writer == p->o.writer && ref_equal(&p->base.snapshot, snapshot)) {
+	if (!p->o.anew && p->base.seq > 0 && p->base.writer == p->o.writer && ref_equal(&p->base.snapshot, snapshot)) {
 		tell(p, 0, set);
 		return 0;
 	}
@@ -178,6 +176,9 @@ static int swap(struct publisher *p)
 		head_read(p->signed_head->data, p->signed_head->len, &peer_ring(p->o.peer)->id, &p->base);
 		head_hash(p->signed_head->data, p->signed_head->len, &p->base_hash);
 		p->state = RESTING;
+		p->o.anew = false;
+		if (p->o.counts)
+			p->o.counts(p->o.set_arg, p->base.seq);
 		tell(p, 0, p->signed_set);
 	} else if (rc == -ESTALE) {
 		p->state = ASKING;

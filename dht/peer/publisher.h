@@ -24,8 +24,9 @@ struct publisher_options {
 	int (*ready)(void *arg);	/* blocks until all chunks of what was set last are safe: 0 or -errno */
 	/* From the publisher's thread, must not block: the tickets up to ${ticket} are decided. */
 	void (*told)(void *arg, uint64_t ticket, int result);
-	/* Likewise: this is the head that the next one goes on from; 0: there is none yet.  NULL: nobody cares. */
-	void (*based)(void *arg, uint64_t seq);
+	bool anew;			/* the first head is published also where the newest one is of this store and snapshot */
+	/* Likewise: a head that this publisher has signed counts, and is of this seq.  NULL: nobody cares. */
+	void (*counts)(void *arg, uint64_t seq);
 	void *set_arg;			/* of these three */
 	void (*log)(void *arg, int priority, const char *text);
 	void *arg;

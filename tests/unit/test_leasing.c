@@ -261,7 +261,7 @@ static void the_first_lease_of_a_slot_has_all_of_it(void **state)
 }
 
 /* How far it had come the owners know: what begins below that they refuse. */
-static void who_has_forgotten_its_numbers_begins_behind_the_newest_head(void **state)
+static void who_has_forgotten_its_numbers_begins_at_its_next_head(void **state)
 {
 	struct kit *k = *state;
 
@@ -275,7 +275,7 @@ static void who_has_forgotten_its_numbers_begins_behind_the_newest_head(void **s
 	start(k);
 	assert_int_equal(leasing_now(k->l, NULL, NULL), -EAGAIN);
 	assert_int_equal(fakepeer_asked(k->fake.peer, COMMAND_LEASE), 0);
-	leasing_since(k->l, 40);
+	leasing_since(k->l, 41);
 	assert_int_equal(leasing_now(k->l, NULL, NULL), 0);
 	assert_true(expect(k, 3, 0, 1) == ((uint64_t)41 << 32) + 1);
 	/* Only once: later heads are its own. */
@@ -402,7 +402,7 @@ int main(void)
 		TEST(what_is_fresh_is_so_after_a_restart),
 		TEST(leases_of_a_restored_volume_come_after_those_before),
 		TEST(the_first_lease_of_a_slot_has_all_of_it),
-		TEST(who_has_forgotten_its_numbers_begins_behind_the_newest_head),
+		TEST(who_has_forgotten_its_numbers_begins_at_its_next_head),
 		TEST(no_lease_is_made_of_half_a_tree),
 		TEST(a_collection_leaves_out_what_is_not_wanted_and_nothing_else),
 		TEST(what_is_written_during_a_collection_is_leased_again),

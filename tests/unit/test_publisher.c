@@ -25,7 +25,8 @@ struct kit {
 	int ready;			/* what it says; 1: it waits */
 	unsigned int readies;
 	bool ended;
-	uint64_t based;			/* UINT64_MAX: not told */
+	uint64_t counts;		/* 0: not told */
+	bool anew;
 	char log[512];
 };
 
@@ -96,22 +97,22 @@ static int wait_ticket(struct kit *k, uint64_t ticket)
 	return r;
 }
 
-static void based(void *arg, uint64_t seq)
+static void counts(void *arg, uint64_t seq)
 {
 	struct kit *k = arg;
 
-	k->based = seq;
+	k->counts = seq;
 }
 
 static void start(struct kit *k, uint64_t taken_over)
 {
 	struct publisher_options o = { .peer = k->fake.peer, .volume = &k->volume, .writer = OURS, .taken_over = taken_over,
-		.timeout_ms = 1000, .ready = ready, .told = told, .based = based, .set_arg = k, .log = log_line, .arg = k };
+		.timeout_ms = 1000, .ready = ready, .told = told, .counts = counts, .anew = k->anew, .set_arg = k, .log = log_line, .arg = k };
 
 	for (int i = 0; i < TICKETS; i++)
 		k->result[i] = 1;
 	k->ended = false;
-	k->based = UINT64_MAX;
+	k->counts = 0;
 	assert_int_equal(publisher_open(&o, &k->p), 0);
 }
 
@@ -208,7 +209,7 @@ static void heads_follow_one_another(void **state)
 	h = swapped(k, &ask);
 	assert_int_equal(h.seq, 1);
 	assert_int_equal(h.writer, OURS);
-	assert_int_equal(k->based, 0);
+	assert_int_equal(k->counts, 0);
 	head_hash(ask->command.blob->data, ask->command.blob->len, &hash);
 	fakepeer_answer(k->fake.peer, ask, 0, NULL);
 	assert_int_equal(wait_ticket(k, publisher_ticket(k->p)), 0);
@@ -308,8 +309,6 @@ static void another_writer_ends_it(void **state)
 	assert_int_equal(fakepeer_asked(k->fake.peer, COMMAND_HEAD), 1);
 	assert_int_equal(fakepeer_asked(k->fake.peer, COMMAND_SWAP), 0);
 	assert_non_null(strstr(k->log, "another machine"));
-	/* What hangs on going on from a head does not go on from another's. */
-	assert_true(k->based == UINT64_MAX);
 }
 
 static void the_head_that_it_was_restored_from_is_gone_on_from(void **state)
@@ -381,6 +380,30 @@ static void what_an_earlier_run_published_counts(void **state)
 	assert_int_equal(fakepeer_asked(k->fake.peer, COMMAND_SWAP), 0);
 }
 
+/* A number that nobody has begun anything with. */
+static void who_begins_anew_publishes_a_head_of_its_own_first(void **state)
+{
+	struct kit *k = *state;
+	struct peer_ask *ask;
+	uint64_t t;
+
+	stop(k);
+	k->anew = true;
+	start(k, 0);
+	set(k, 3);
+	t = publisher_ticket(k->p);
+	answer_head(k, head(k, 4, OURS, 3));
+	assert_int_equal(swapped(k, &ask).seq, 5);
+	assert_int_equal(k->counts, 0);
+	fakepeer_answer(k->fake.peer, ask, 0, NULL);
+	assert_int_equal(wait_ticket(k, t), 0);
+	assert_int_equal(k->counts, 5);
+	/* Once. */
+	set(k, 3);
+	assert_int_equal(wait_ticket(k, publisher_ticket(k->p)), 0);
+	assert_int_equal(fakepeer_asked(k->fake.peer, COMMAND_SWAP), 1);
+}
+
 static void the_end_leaves_nobody_waiting(void **state)
 {
 	struct kit *k = *state;
@@ -447,6 +470,7 @@ int main(void)
 		TEST(two_heads_of_one_number_stop_it),
 		TEST(who_was_overtaken_looks_again),
 		TEST(what_an_earlier_run_published_counts),
+		TEST(who_begins_anew_publishes_a_head_of_its_own_first),
 		TEST(the_end_leaves_nobody_waiting),
 		TEST(an_errand_that_was_ended_brings_nothing),
 		TEST(a_reader_is_told_why),
