@@ -28,7 +28,7 @@ bool gc_condemns(struct store *s, const struct address *a)
 {
 	if (recents_find(&s->recents, a))
 		return false;
-	return removed_has(s, a) || (s->gc && s->gc->condemned && !marks_has(s->gc->marks, a));
+	return removal_condemns(s, a) || (s->gc && s->gc->condemned && !marks_has(s->gc->marks, a));
 }
 
 void gc_keep(struct store *s, const struct address *a)

@@ -62,6 +62,7 @@ static int await_room(struct store *s)
 static int begin(struct store *s, struct record *r, const struct record *in_ledger,
     const struct record *from, struct chunk *c, struct place *p)
 {
+	struct record now;
 	struct recent *e;
 	int rc;
 
@@ -71,6 +72,10 @@ static int begin(struct store *s, struct record *r, const struct record *in_ledg
 			if (e->state == RECENT_ASTRAY && !e->chunk)
 				recents_hold(&s->recents, e, c);
 			return 1;
+		}
+		if (removal_await(s, &r->address)) {
+			in_ledger = store_look(s, &r->address, &now) == 0 ? &now : NULL;
+			continue;
 		}
 		if (from && !store_leads(s, from))
 			return 1;

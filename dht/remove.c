@@ -1,9 +1,10 @@
 /*
  * Chunks that go one by one: those that somebody names.
  *
- * As in a collection, they are condemned under the store's lock, from when on they are not there and an insert stores them
- * anew, and are then removed from the ledger.  What the ledger can't be asked to remove yet, since it is an entry or since a
- * recovery would find it again behind its segment's row, is brought there first.
+ * As in a collection, they are condemned under the store's lock, from when on they are not there, and are then removed from
+ * the ledger.  What the ledger can't be asked to remove yet, since it is an entry or since a recovery would find it again behind
+ * its segment's row, is brought there first.  While all that goes on, an insert or a move that would store one of them anew
+ * waits: else, with many who insert, there would always be one that is not in the ledger yet.
  */
 #include "dht/store_impl.h"
 
@@ -11,16 +12,32 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ROUNDS 4	/* of sync and commit: more than one only where others insert the same meanwhile */
+/* Of sync and commit.  Mostly one is enough; a second where more has become durable than one commit takes; others where chunks
+ * are set aside meanwhile, or found again. */
+#define ROUNDS 16
 
 static int compare(const void *a, const void *b)
 {
 	return address_compare(a, b);
 }
 
-bool removed_has(const struct store *s, const struct address *a)
+static bool is_named(const struct store *s, const struct address *a)
 {
-	return s->removed && bsearch(a, s->removed, s->removed_count, sizeof(*a), compare) != NULL;
+	return s->removal && bsearch(a, s->removal, s->removal_count, sizeof(*a), compare) != NULL;
+}
+
+bool removal_condemns(const struct store *s, const struct address *a)
+{
+	return s->removal_condemned && is_named(s, a);
+}
+
+bool removal_await(struct store *s, const struct address *a)
+{
+	bool waits = is_named(s, a);
+
+	if (waits)
+		pthread_cond_wait(&s->moved, &s->lock);
+	return waits;
 }
 
 /* Under the lock: is all that is known of ${a} in the ledger, for good? */
@@ -34,42 +51,66 @@ static bool settled(struct store *s, const struct address *a)
 	if (ledger_get(s->ledger, a, &r) < 0)
 		return true;
 	g = segments_find(s->segments, r.segment);
-	return !g || r.offset < g->ledger_end;
+	/* Behind what is durable is nothing, whatever a damaged ledger says. */
+	return !g || r.offset < g->ledger_end || r.offset >= g->keep_end;
 }
 
 /* Under the ledger's lock: condemns all, or none where some are not settled. */
-static bool condemn(struct store *s, const struct address *sorted, size_t n)
+static bool condemn(struct store *s)
 {
 	bool all = true;
 
 	pthread_mutex_lock(&s->lock);
-	for (size_t i = 0; i < n && all; i++)
-		all = settled(s, &sorted[i]);
+	for (size_t i = 0; i < s->removal_count && all; i++)
+		all = settled(s, &s->removal[i]);
 	if (all) {
-		s->removed = sorted;
-		s->removed_count = n;
+		s->removal_condemned = true;
 		__atomic_fetch_add(&s->condemnations, 1, __ATOMIC_RELAXED);
 	}
 	pthread_mutex_unlock(&s->lock);
 	return all;
 }
 
-static int remove_settled(struct store *s, const struct address *sorted, size_t n, uint64_t *bytes)
+static int remove_settled(struct store *s, uint64_t *bytes)
 {
 	uint64_t records;
-	int rc;
+	int rc = -EAGAIN;
 
 	pthread_mutex_lock(&s->ledger_lock);
-	if (!condemn(s, sorted, n)) {
-		pthread_mutex_unlock(&s->ledger_lock);
-		return -EAGAIN;
+	if (condemn(s)) {
+		rc = ledger_delete(s->ledger, s->removal, s->removal_count, &records, bytes);
+		pthread_mutex_lock(&s->lock);
+		s->removal_condemned = false;
+		pthread_mutex_unlock(&s->lock);
 	}
-	rc = ledger_delete(s->ledger, sorted, n, &records, bytes);
-	pthread_mutex_lock(&s->lock);
-	s->removed = NULL;
-	pthread_mutex_unlock(&s->lock);
 	pthread_mutex_unlock(&s->ledger_lock);
 	return rc;
+}
+
+/* One removal at a time. */
+static void begin(struct store *s, const struct address *sorted, size_t n)
+{
+	pthread_mutex_lock(&s->lock);
+	while (s->removal)
+		pthread_cond_wait(&s->moved, &s->lock);
+	s->removal = sorted;
+	s->removal_count = n;
+	pthread_mutex_unlock(&s->lock);
+}
+
+static void end(struct store *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->removal = NULL;
+	pthread_cond_broadcast(&s->moved);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static int settle(struct store *s)
+{
+	int rc = store_sync_wait(s, store_sync_start(s));
+
+	return rc < 0 ? rc : commit_round(s);
 }
 
 int store_remove(struct store *s, const struct address *addresses, size_t n, uint64_t *bytes)
@@ -89,18 +130,18 @@ int store_remove(struct store *s, const struct address *addresses, size_t n, uin
 		return -ENOMEM;
 	memcpy(sorted, addresses, n * sizeof(*sorted));
 	qsort(sorted, n, sizeof(*sorted), compare);
-	rc = remove_settled(s, sorted, n, &gone);
+	begin(s, sorted, n);
+	rc = remove_settled(s, &gone);
 	for (int i = 0; rc == -EAGAIN && i < ROUNDS; i++) {
-		int said = store_sync_wait(s, store_sync_start(s));
-
-		if (said == 0)
-			said = commit_round(s);
-		rc = said == 0 ? remove_settled(s, sorted, n, &gone) : said;
+		rc = settle(s);
+		if (rc == 0)
+			rc = remove_settled(s, &gone);
 	}
+	end(s);
 	free(sorted);
 	if (bytes && rc == 0)
 		*bytes = gone;
-	return rc;
+	return rc == -EAGAIN ? -EIO : rc;
 }
 
 void store_mark(struct store *s, struct store_mark *out)

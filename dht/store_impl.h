@@ -61,7 +61,7 @@ struct store {
 	pthread_mutex_t clean_lock;	/* one clean at a time */
 
 	pthread_mutex_t lock;		/* covers all that follows */
-	pthread_cond_t moved;		/* a sync or commit round ended */
+	pthread_cond_t moved;		/* a sync or commit round ended, or a removal */
 	struct recents recents;
 	struct list astray;		/* entries whose segment failed */
 	struct list durable;		/* entries that the ledger can take */
@@ -98,8 +98,9 @@ struct store {
 	int commit_result;		/* of the last round */
 
 	struct store_gc *gc;		/* the collection under way, or NULL */
-	const struct address *removed;	/* what store_remove() is about to remove, in order; or NULL */
-	size_t removed_count;
+	const struct address *removal;	/* what is being removed, in order: nobody stores it meanwhile; or NULL */
+	size_t removal_count;
+	bool removal_condemned;		/* and it is not there any more */
 	uint64_t condemnations;		/* so far; atomic for who reads it without the lock */
 
 	/* check.c */
@@ -254,13 +255,16 @@ void *commit_main(void *store);
 /** gc_condemns(s, a): is ${a}, whatever the ledger says of it, not there any more?  Under the lock. */
 bool gc_condemns(struct store *s, const struct address *a);
 
-/* remove.c */
-
-/** removed_has(s, a): is it about to be removed?  Under the lock; where it has no entry. */
-bool removed_has(const struct store *s, const struct address *a);
-
 /** gc_keep(s, a): it was inserted: a collection under way shall spare it.  Under the lock. */
 void gc_keep(struct store *s, const struct address *a);
+
+/* remove.c */
+
+/** removal_condemns(s, a): is it being removed, and not there any more?  Under the lock; where it has no entry. */
+bool removal_condemns(const struct store *s, const struct address *a);
+
+/** removal_await(s, a): true: it is being removed, and the lock was given up to wait for that; ask again.  Under the lock. */
+bool removal_await(struct store *s, const struct address *a);
 
 /* clean.c */
 

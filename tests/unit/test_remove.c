@@ -14,13 +14,20 @@
 
 struct kit {
 	struct dhttest t;
+	struct io io;
 	struct store *s;
 	char why[512];
 	/* of the race: atomic */
 	unsigned int begun[CHUNKS], ended[CHUNKS];	/* removals */
 	unsigned int found, lost, wrong;
+	int clean_said;
 	bool over;
 	uint64_t seeds;			/* of the writers */
+	/* With each sync another chunk is put, from the first one on, while the disk is busy: */
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	unsigned int asked, put_begun, put_ended;	/* under lock */
+	bool late_over;			/* under lock */
 };
 
 static void open_store(struct kit *k)
@@ -154,36 +161,56 @@ static void *write_on(void *arg)
 	return NULL;
 }
 
+/* What moves chunks stores them, too. */
+static void *clean_on(void *arg)
+{
+	struct kit *k = arg;
+	struct dht_gc_count count;
+	int rc = 0;
+
+	while (rc == 0 && !__atomic_load_n(&k->over, __ATOMIC_RELAXED))
+		rc = store_clean(k->s, true, NULL, NULL, &count);
+	__atomic_store_n(&k->clean_said, rc, __ATOMIC_RELAXED);
+	return NULL;
+}
+
+static int remove_some(struct kit *k, unsigned int first, unsigned int n)
+{
+	struct address a[8];
+	int rc;
+
+	for (unsigned int i = 0; i < n; i++) {
+		dhttest_address(first + i, len_of(first + i), &a[i]);
+		__atomic_fetch_add(&k->begun[first + i], 1, __ATOMIC_SEQ_CST);
+	}
+	rc = store_remove(k->s, a, n, NULL);
+	for (unsigned int i = 0; i < n; i++)
+		__atomic_fetch_add(&k->ended[first + i], 1, __ATOMIC_SEQ_CST);
+	return rc;
+}
+
 static void puts_race_with_removals_and_lose_nothing_that_came_later(void **state)
 {
 	unsigned int rounds = getenv("SOAK") ? 3000 : 150;
 	uint64_t random = suite_seed(20261123);
 	struct kit *k = *state;
-	pthread_t thread[WRITERS];
+	pthread_t thread[WRITERS + 1];
+	int rc = 0;
 
 	k->seeds = random;
-	for (unsigned int i = 0; i < WRITERS; i++)
-		assert_int_equal(pthread_create(&thread[i], NULL, write_on, k), 0);
-	for (unsigned int round = 0; round < rounds; round++) {
+	for (unsigned int i = 0; i <= WRITERS; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, i < WRITERS ? write_on : clean_on, k), 0);
+	/* Nothing is asserted while they run: who fails closes the store. */
+	for (unsigned int round = 0; rc == 0 && round < rounds; round++) {
 		unsigned int n = 1 + (unsigned int)(dhttest_random(&random) % 6), first = (unsigned int)(dhttest_random(&random) % (CHUNKS - n));
-		struct address a[8];
 
-		for (unsigned int i = 0; i < n; i++) {
-			dhttest_address(first + i, len_of(first + i), &a[i]);
-			__atomic_fetch_add(&k->begun[first + i], 1, __ATOMIC_SEQ_CST);
-		}
-		assert_int_equal(store_remove(k->s, a, n, NULL), 0);
-		for (unsigned int i = 0; i < n; i++)
-			__atomic_fetch_add(&k->ended[first + i], 1, __ATOMIC_SEQ_CST);
-		if (round % 50 == 49) {
-			struct dht_gc_count count;
-
-			assert_int_equal(store_clean(k->s, true, NULL, NULL, &count), 0);
-		}
+		rc = remove_some(k, first, n);
 	}
 	__atomic_store_n(&k->over, true, __ATOMIC_RELAXED);
-	for (unsigned int i = 0; i < WRITERS; i++)
+	for (unsigned int i = 0; i <= WRITERS; i++)
 		pthread_join(thread[i], NULL);
+	assert_int_equal(rc, 0);
+	assert_int_equal(k->clean_said, 0);
 	assert_int_equal(k->lost, 0);
 	assert_int_equal(k->wrong, 0);
 	assert_true(k->found > 0);
@@ -197,6 +224,83 @@ static void puts_race_with_removals_and_lose_nothing_that_came_later(void **stat
 		dhttest_address(i, len_of(i), &a);
 		assert_int_equal(get(k, &a), 0);
 	}
+}
+
+static int sync_late(void *ctx, int fd)
+{
+	struct kit *k = ctx;
+
+	pthread_mutex_lock(&k->lock);
+	/* While one waits for the removal, which waits for this sync, no other is asked for. */
+	if (k->put_ended == k->asked && k->asked < CHUNKS && !k->late_over) {
+		k->asked++;
+		pthread_cond_broadcast(&k->changed);
+		while (k->put_begun < k->asked)
+			pthread_cond_wait(&k->changed, &k->lock);
+	}
+	pthread_mutex_unlock(&k->lock);
+	return io_system.fdatasync(io_system.ctx, fd);
+}
+
+static void *put_late(void *arg)
+{
+	struct kit *k = arg;
+
+	pthread_mutex_lock(&k->lock);
+	for (;;) {
+		while (k->put_begun == k->asked && !k->late_over)
+			pthread_cond_wait(&k->changed, &k->lock);
+		if (k->put_begun == k->asked)
+			break;
+		k->put_begun++;
+		pthread_cond_broadcast(&k->changed);
+		pthread_mutex_unlock(&k->lock);
+		put(k, k->put_begun - 1);
+		pthread_mutex_lock(&k->lock);
+		k->put_ended++;
+	}
+	pthread_mutex_unlock(&k->lock);
+	return NULL;
+}
+
+static void open_with_late_puts(struct kit *k)
+{
+	store_close(k->s);
+	pthread_mutex_init(&k->lock, NULL);
+	pthread_cond_init(&k->changed, NULL);
+	k->io = io_system;
+	k->io.ctx = k;
+	k->io.fdatasync = sync_late;
+	k->t.options.io = &k->io;
+	open_store(k);
+}
+
+static void who_stores_the_same_meanwhile_keeps_no_removal_from_its_end(void **state)
+{
+	struct kit *k = *state;
+	struct address a[CHUNKS];
+	struct dht_status status;
+	pthread_t thread;
+	int rc;
+
+	open_with_late_puts(k);
+	for (unsigned int i = 0; i < CHUNKS; i++)
+		dhttest_address(i, len_of(i), &a[i]);
+	put(k, CHUNKS - 1);
+	assert_int_equal(pthread_create(&thread, NULL, put_late, k), 0);
+	rc = store_remove(k->s, a, CHUNKS, NULL);
+	pthread_mutex_lock(&k->lock);
+	k->late_over = true;
+	pthread_cond_broadcast(&k->changed);
+	pthread_mutex_unlock(&k->lock);
+	pthread_join(thread, NULL);
+	assert_int_equal(rc, 0);
+	/* They came later, and stay. */
+	store_status(k->s, &status);
+	assert_true(k->put_ended > 0);
+	assert_int_equal(status.chunks, k->put_ended);
+	for (unsigned int i = 0; i < CHUNKS; i++)
+		assert_int_equal(get(k, &a[i]), i < k->put_ended ? 0 : -ENOENT);
 }
 
 static void what_is_packed_goes_from_store_to_store_as_it_lies(void **state)
@@ -250,6 +354,7 @@ int main(void)
 		TEST(what_is_removed_stays_so_and_can_be_put_again),
 		TEST(the_mark_tells_of_every_change_and_of_nothing_else),
 		TEST(puts_race_with_removals_and_lose_nothing_that_came_later),
+		TEST(who_stores_the_same_meanwhile_keeps_no_removal_from_its_end),
 		TEST(what_is_packed_goes_from_store_to_store_as_it_lies),
 	};
 
