@@ -20,7 +20,7 @@ NET := \
 	wire wire_items domain member member_table signed ringfile \
 	search timers random effects work commands latency peers links dials calls serve node machines \
 	view membership gossip swim suspicion exchange self placement \
-	proof chunkserve insert fetch fetch_ask confirm where report audit foreign foreign_touch move \
+	proof chunkserve insert insert_touch fetch fetch_ask confirm where report audit foreign foreign_touch move \
 	trie repair repair_slots reconcile reconcile_judge pull spare repair_serve rebalance leave \
 	heads heads_read heads_write heads_row heads_store heads_pull heads_slots heads_lost shares deletion touches \
 	lease lease_end lease_pull lease_push lease_send lease_serve lease_store lease_sweep

@@ -36,6 +36,32 @@ void proof_start(struct node *n, struct proof *p, struct peer *peer, const struc
     const struct address *nonce, enum link_priority priority);
 void proof_stop(struct node *n, struct proof *p);
 
+/* ---- insert_touch.c: owners are asked about many inserts at once ---- */
+
+#define INSERT_TOUCH_BUCKETS 64u
+
+struct insert_touches {
+	struct list bucket[INSERT_TOUCH_BUCKETS];	/* by the peer's id */
+	size_t bytes;
+};
+
+/* Part of what asks. */
+struct insert_touch {
+	struct touch_batch *batch;	/* NULL: not under way */
+	uint32_t place;
+	/* ${result} and ${answer}: as of a call; ${has}: it says that it has this one. */
+	void (*done)(struct node *n, struct insert_touch *t, struct peer *p, int result, const struct message *answer, bool has);
+};
+
+void insert_touches_init(struct insert_touches *all);
+void insert_touches_free(struct node *n, struct insert_touches *all);
+
+/** insert_touch_start(n, all, t, p, a, volume): has ${p} got ${a}, and will it keep it?  At once where it is asked about no other one,
+ * else with those that come meanwhile.  t->done is set.  0 or -ENOMEM.  insert_touch_stop(n, t): done() does not come. */
+int insert_touch_start(struct node *n, struct insert_touches *all, struct insert_touch *t, struct peer *p,
+    const struct address *a, const struct address *volume);
+void insert_touch_stop(struct node *n, struct insert_touch *t);
+
 /* ---- between the machines ---- */
 
 /** chunk_state(n, a): enum catalogue_state. */

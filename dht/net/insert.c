@@ -42,7 +42,8 @@ struct ask {
 	enum ask_state state;
 	bool spare;			/* no owner under the present table */
 	unsigned int tries;
-	struct call call;
+	struct insert_touch touch;
+	struct call call;		/* the put */
 };
 
 struct insert {
@@ -63,6 +64,7 @@ struct insert {
 struct inserts {
 	struct list all;
 	unsigned int count, lingering;
+	struct insert_touches touches;
 };
 
 static void go(struct node *n, struct insert *i);
@@ -74,9 +76,11 @@ unsigned int insert_waiting(const struct node *n)
 
 static void insert_free(struct node *n, struct insert *i)
 {
-	for (unsigned int k = 0; k < INSERT_ASKS; k++)
+	for (unsigned int k = 0; k < INSERT_ASKS; k++) {
+		insert_touch_stop(n, &i->ask[k].touch);
 		if (call_busy(&i->ask[k].call))
 			call_stop(n, &i->ask[k].call);
+	}
 	work_stop(n, &i->work);
 	timer_stop(n, &i->again);
 	list_remove(&i->link);
@@ -112,7 +116,7 @@ static bool passes(struct node *n, const struct peer *p, int result, const struc
 	return answer->status == WIRE_BUSY || answer->status == WIRE_OTHER_PLACEMENT;
 }
 
-static void failed(struct node *n, struct ask *a, int result, const struct message *answer)
+static void failed(struct node *n, struct ask *a, const struct peer *p, int result, const struct message *answer)
 {
 	struct insert *i = a->insert;
 	uint64_t pause = AGAIN_MIN << (i->pauses < 4 ? i->pauses : 4);
@@ -121,7 +125,7 @@ static void failed(struct node *n, struct ask *a, int result, const struct messa
 	if (!result && answer->status == WIRE_FULL)
 		i->full = true;
 	/* What is answered is left to foreign.c, which has time. */
-	if (!i->replied && passes(n, a->call.peer, result, answer) && ++a->tries < INSERT_TRIES) {
+	if (!i->replied && passes(n, p, result, answer) && ++a->tries < INSERT_TRIES) {
 		a->state = AGAIN;
 		if (!timer_busy(&i->again)) {
 			i->pauses++;
@@ -137,7 +141,7 @@ static void put_it(struct node *n, struct call *c, int result, const struct mess
 
 	(void)body;
 	if (result || answer->status != WIRE_OK) {
-		failed(n, a, result, answer);
+		failed(n, a, c->peer, result, answer);
 		return;
 	}
 	a->state = HAS;
@@ -158,32 +162,29 @@ static void ask_put(struct node *n, struct ask *a, struct peer *p)
 	call_start(n, &a->call, p, &m, i->chunk, LINK_WRITE, CALL_TIMEOUT);
 }
 
-static void touched_it(struct node *n, struct call *c, int result, const struct message *answer, struct chunk *body)
+static void touched_it(struct node *n, struct insert_touch *t, struct peer *p, int result, const struct message *answer, bool has)
 {
-	struct ask *a = list_item(c, struct ask, call);
+	struct ask *a = list_item(t, struct ask, touch);
 
-	(void)body;
-	if (result || answer->status != WIRE_OK || !answer->have.len) {
-		failed(n, a, result, answer);
-	} else if (answer->have.data[0] & 1) {
+	if (result || answer->status != WIRE_OK) {
+		failed(n, a, p, result, answer);
+	} else if (has) {
 		a->state = HAS;
 		go(n, a->insert);
 	} else {
-		ask_put(n, a, c->peer);
+		ask_put(n, a, p);
 	}
 }
 
 static void ask_touch(struct node *n, struct ask *a, struct peer *p)
 {
-	static const struct address nobody;
 	struct insert *i = a->insert;
-	struct message m = { .type = WIRE_TOUCH, .addresses = &i->address, .address_count = 1, .volume = i->volume };
 
-	if (!address_equal(&i->volume, &nobody))
-		m.has |= WIRE_HAS(FIELD_VOLUME);
 	a->state = TOUCHED;
-	a->call.done = touched_it;
-	call_start(n, &a->call, p, &m, NULL, LINK_WRITE, CALL_QUICK);
+	a->touch.done = touched_it;
+	/* Without memory to ask, it is told. */
+	if (insert_touch_start(n, &n->inserts->touches, &a->touch, p, &i->address, &i->volume) < 0)
+		ask_put(n, a, p);
 }
 
 static struct ask *ask_find(struct insert *i, const struct address *id)
@@ -416,10 +417,12 @@ static void table(struct node *n)
 static void start(struct node *n)
 {
 	n->inserts = calloc(1, sizeof *n->inserts);
-	if (n->inserts)
-		list_init(&n->inserts->all);
-	else
+	if (!n->inserts) {
 		node_stop(n, "no memory");
+		return;
+	}
+	list_init(&n->inserts->all);
+	insert_touches_init(&n->inserts->touches);
 }
 
 static void end(struct node *n)
@@ -428,6 +431,8 @@ static void end(struct node *n)
 
 	while (all && !list_empty(&all->all))
 		insert_free(n, list_item(all->all.next, struct insert, link));
+	if (all)
+		insert_touches_free(n, &all->touches);
 	free(all);
 	n->inserts = NULL;
 }
@@ -435,7 +440,7 @@ static void end(struct node *n)
 static size_t memory(struct node *n)
 {
 	struct inserts *all = n->inserts;
-	size_t sum = 0;
+	size_t sum = all ? all->touches.bytes : 0;
 
 	for (struct list *l = all ? all->all.next : NULL; l && l != &all->all; l = l->next)
 		sum += sizeof(struct insert) + list_item(l, struct insert, link)->chunk->len;

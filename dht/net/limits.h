@@ -52,6 +52,8 @@
 #define FOREIGN_AGAIN_MAX    (600u * S)	/* ... up to this */
 #define FOREIGN_BLOCKED	     64u	/* peers that records wait for, by name; beyond: any that comes is tried */
 #define INSERT_ASKS	     16u	/* nodes that an insert asks at a time: R owners, and as many in their place */
+#define INSERT_TOUCHES	     64u	/* addresses of inserts that one message asks about: those that come in a round trip */
+#define INSERT_GATHER	     (20 * MS)	/* ... or in this, where that takes longer */
 #define INSERT_LINGER	     64u	/* answered inserts that wait for their last owners; each holds a chunk */
 #define INSERTS_MAX	     (COMMANDS_MAX + INSERT_LINGER)	/* answered ones that our own disk has not stored yet among them */
 #define FETCH_ASKS	     3u		/* of one fetch, under way at a time */
