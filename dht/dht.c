@@ -107,7 +107,7 @@ static int open_ring(struct dht *d, const struct dht_options *o, char *why, size
 	if (rc < 0)
 		return rc;
 	errand_init(&d->newest, d->peer);
-	d->aways = (struct aways){ .peer = d->peer, .work = d->work, .timeout_ms = d->timeout_ms };
+	aways_init(&d->aways, d->peer, d->work, d->timeout_ms);
 	far = away_far(&d->aways);
 	work_far(d->work, &far);
 	return 0;
@@ -142,6 +142,12 @@ int dht_open(const struct dht_options *options, struct dht **out, char *why, siz
 	return 0;
 }
 
+void dht_ending(struct dht *d)
+{
+	if (d->peer)
+		aways_ending(&d->aways);
+}
+
 int dht_close(struct dht *d)
 {
 	int rc = 0, left;
@@ -155,9 +161,12 @@ int dht_close(struct dht *d)
 		publisher_stop(d->publisher);
 	if (d->leasing)
 		leasing_stop(d->leasing);
+	if (d->peer)
+		aways_end(&d->aways);
 	work_drain(d->work);
 	if (d->peer) {
 		rc = peer_close(d->peer);
+		aways_free(&d->aways);
 		errand_free(&d->newest);
 	}
 	if (d->publisher)

@@ -53,8 +53,14 @@ struct dht_options {
  */
 int dht_open(const struct dht_options *options, struct dht **out, char *why, size_t why_size);
 
+/**
+ * dht_ending(d): it will be closed soon: a lookup that asks others, also one that does already, fails with -ETIMEDOUT after 5 s; and when one has while the ring
+ * answered nobody, so do all others, at once.  So what is still to be written can be, where the ring is there, and a dead one holds nobody up.
+ */
+void dht_ending(struct dht *d);
+
 /** dht_close(d): finish what was started, make everything durable, close.  0, or what the
- * last sync said.  The caller starts nothing more.  dht_close(NULL) does nothing. */
+ * last sync said.  The caller starts nothing more.  Who waits for others waits no longer.  dht_close(NULL) does nothing. */
 int dht_close(struct dht *d);
 
 struct dht_op {

@@ -366,6 +366,8 @@ int fs_close(struct fs *fs)
 
 	if (!fs)
 		return 0;
+	if (fs->dht)
+		dht_ending(fs->dht);
 	metrics_stop(fs->metrics);
 	if (fs->server)
 		server_stop(fs->server);

@@ -172,10 +172,9 @@ static void say(const struct dht_waiting *w, bool last)
 static void wait_all(struct fs *fs, struct dht_waiting *w)
 {
 	const bool forever = fs->options->settings.wait;
-	struct timespec lease;
+	struct timespec start, lease, *until = forever ? &lease : &start;
 	struct nudge n = { .lock = PTHREAD_MUTEX_INITIALIZER, .over = PTHREAD_COND_INITIALIZER };
 	struct progress progress;
-	struct timespec start;
 	uint64_t most = 0, left, said = 0;
 
 	clock_gettime(CLOCK_MONOTONIC, &start);
@@ -197,7 +196,7 @@ static void wait_all(struct fs *fs, struct dht_waiting *w)
 		/* Else it is done in half a minute. */
 		clock_gettime(CLOCK_MONOTONIC, &lease);
 		if (w->out == 0 && w->unleased > 0)
-			dht_lease(fs->dht, within, &lease);
+			dht_lease(fs->dht, within, until);
 		if (pause_or_signal())
 			break;
 	}
@@ -211,6 +210,8 @@ void settle(struct fs *fs)
 
 	if (!dht_peer(fs->dht) || fs->options->read_only)
 		return;
+	if (!fs->options->settings.wait)
+		dht_ending(fs->dht);
 	take_last(fs);
 	wait_all(fs, &w);
 	if (settle_left(&w) > 0)

@@ -12,6 +12,7 @@
 #include "dht/work.h"
 
 #define LEN 700
+#define TIMEOUT_MS 30000u
 
 struct kit {
 	struct fakepeer fake;
@@ -87,7 +88,7 @@ static int setup(void **state)
 	fakepeer_begin(&k->fake);
 	k->codecs = codecs_new();
 	assert_int_equal(work_open(2, run, k, &k->work), 0);
-	k->aways = (struct aways){ .peer = k->fake.peer, .work = k->work, .timeout_ms = 1000 };
+	aways_init(&k->aways, k->fake.peer, k->work, TIMEOUT_MS);
 	far = away_far(&k->aways);
 	work_far(k->work, &far);
 	*state = k;
@@ -100,6 +101,7 @@ static int teardown(void **state)
 
 	work_drain(k->work);
 	fakepeer_end(&k->fake);
+	aways_free(&k->aways);
 	work_close(k->work);
 	codecs_free(k->codecs);
 	pthread_cond_destroy(&k->changed);
@@ -369,6 +371,134 @@ static void a_lookup_in_the_calling_thread(void **state)
 	assert_null(p);
 }
 
+/* ---- the end ---- */
+
+static void lookup(struct kit *k, struct waited *w, uint8_t byte)
+{
+	init(k, w);
+	memset(&w->op.address, byte, sizeof(w->op.address));
+	work_add(k->work, &w->op, WORK_LOOKUP);
+}
+
+static struct peer_ask *next_with(struct kit *k, unsigned int timeout_ms)
+{
+	struct peer_ask *a = fakepeer_next(k->fake.peer, COMMAND_FETCH);
+
+	assert_int_equal(a->command.timeout, timeout_ms * UINT64_C(1000));
+	return a;
+}
+
+static void answer(struct kit *k, struct peer_ask *a, int result)
+{
+	fakepeer_answer(k->fake.peer, a, result, NULL);
+}
+
+static void at_the_end_nobody_waits_for_long(void **state)
+{
+	struct kit *k = *state;
+	struct waited early, late;
+
+	lookup(k, &early, 1);
+	next_with(k, TIMEOUT_MS);
+	aways_ending(&k->aways);
+	aways_ending(&k->aways);
+	answer(k, next_with(k, AWAY_LAST_MS), -ENOENT);
+	assert_int_equal(result(&early), -ENOENT);
+	lookup(k, &late, 2);
+	answer(k, next_with(k, AWAY_LAST_MS), -EIO);
+	assert_int_equal(result(&late), -EIO);
+	assert_int_equal(fakepeer_asked(k->fake.peer, COMMAND_FETCH), 3);
+}
+
+static void who_waits_in_vain_at_the_end_waits_for_all(void **state)
+{
+	struct waited first, second, third;
+	struct kit *k = *state;
+	struct peer_ask *a;
+
+	aways_ending(&k->aways);
+	lookup(k, &first, 1);
+	a = next_with(k, AWAY_LAST_MS);
+	lookup(k, &second, 2);
+	next_with(k, AWAY_LAST_MS);
+	answer(k, a, -ETIMEDOUT);
+	assert_int_equal(result(&first), -ETIMEDOUT);
+	answer(k, next_with(k, AWAY_NONE_MS), -ETIMEDOUT);
+	assert_int_equal(result(&second), -ETIMEDOUT);
+	lookup(k, &third, 3);
+	answer(k, next_with(k, AWAY_NONE_MS), -ETIMEDOUT);
+	assert_int_equal(result(&third), -ETIMEDOUT);
+}
+
+static void a_ring_that_answers_somebody_is_not_given_up(void **state)
+{
+	struct waited first, second, third;
+	struct kit *k = *state;
+	struct peer_ask *a, *b;
+
+	/* Nor is it before the end. */
+	lookup(k, &first, 1);
+	answer(k, next_with(k, TIMEOUT_MS), -ETIMEDOUT);
+	assert_int_equal(result(&first), -ETIMEDOUT);
+	aways_ending(&k->aways);
+	lookup(k, &first, 1);
+	a = next_with(k, AWAY_LAST_MS);
+	lookup(k, &second, 2);
+	b = next_with(k, AWAY_LAST_MS);
+	answer_with(k, b, 5, KIND_DATA);
+	assert_int_equal(result(&second), 0);
+	chunk_drop(second.op.chunk);
+	answer(k, a, -ETIMEDOUT);
+	assert_int_equal(result(&first), -ETIMEDOUT);
+	lookup(k, &third, 3);
+	answer(k, next_with(k, AWAY_LAST_MS), -ENOENT);
+	assert_int_equal(result(&third), -ENOENT);
+}
+
+static void who_loses_interest_is_not_asked_for_anew(void **state)
+{
+	struct kit *k = *state;
+	struct waited w;
+
+	for (unsigned int i = 0; i < 50; i++) {
+		lookup(k, &w, (uint8_t)i);
+		fakepeer_next(k->fake.peer, COMMAND_FETCH);
+		work_cancel(k->work, &w.op);
+		aways_ending(&k->aways);
+		assert_int_equal(result(&w), -ECANCELED);
+		pthread_mutex_lock(&k->aways.lock);
+		k->aways.ending = false;
+		pthread_mutex_unlock(&k->aways.lock);
+	}
+	work_drain(k->work);
+	assert_int_equal(fakepeer_asked(k->fake.peer, COMMAND_FETCH), 50);
+}
+
+static void *look_up_now(void *arg)
+{
+	struct kit *k = arg;
+	struct dht_op op = { .kind = KIND_ANY };
+	struct chunk *p;
+
+	assert_int_equal(away_fetch(&k->aways, &op, &p), -ETIMEDOUT);
+	assert_null(p);
+	return NULL;
+}
+
+static void a_thread_that_waits_is_told_of_the_end(void **state)
+{
+	struct kit *k = *state;
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, look_up_now, k), 0);
+	next_with(k, TIMEOUT_MS);
+	aways_ending(&k->aways);
+	next_with(k, AWAY_LAST_MS);
+	aways_end(&k->aways);
+	answer(k, next_with(k, AWAY_NONE_MS), -ETIMEDOUT);
+	pthread_join(thread, NULL);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -386,6 +516,11 @@ int main(void)
 		TEST(a_ticket_that_nobody_would_end_fails),
 		TEST(what_needs_nothing_is_done_soon),
 		TEST(a_lookup_in_the_calling_thread),
+		TEST(at_the_end_nobody_waits_for_long),
+		TEST(who_waits_in_vain_at_the_end_waits_for_all),
+		TEST(a_ring_that_answers_somebody_is_not_given_up),
+		TEST(who_loses_interest_is_not_asked_for_anew),
+		TEST(a_thread_that_waits_is_told_of_the_end),
 	};
 
 	return suite_run(tests);

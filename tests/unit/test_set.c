@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "dht/away.h"
 #include "dht/net/signed.h"
 #include "dht/peer/packed.h"
 #include "dht/peer/volume.h"
@@ -191,6 +192,32 @@ static void the_end_comes_though_nobody_answers(void **state)
 	dhttest_close(&k->t);
 	assert_int_equal(result(&s), -ECANCELED);
 	assert_int_equal(result(&p), -ECANCELED);
+}
+
+/* A ring that is dead: the core's own clock ends what it is asked for a moment. */
+static int in_vain(struct peer_ask *a)
+{
+	return a->command.timeout <= AWAY_NONE_MS * UINT64_C(1000) ? -ETIMEDOUT : FAKEPEER_LEAVE;
+}
+
+static void a_lookup_that_nobody_cancels_does_not_hold_up_the_end(void **state)
+{
+	struct kit *k = *state;
+	struct waited l, r;
+
+	fakepeer_auto(k->peer, in_vain);
+	init(&l);
+	init(&r);
+	l.op.kind = KIND_DATA;
+	dht_lookup(k->t.dht, &l.op);
+	dht_replicas(k->t.dht, &r.op);
+	fakepeer_next(k->peer, COMMAND_FETCH);
+	fakepeer_next(k->peer, COMMAND_CONFIRM);
+	dht_ending(k->t.dht);
+	fakepeer_next(k->peer, COMMAND_FETCH);
+	dhttest_close(&k->t);
+	assert_int_equal(result(&l), -ETIMEDOUT);
+	assert_int_equal(result(&r), -ETIMEDOUT);
 }
 
 /* The publisher asks whether all is safe just when the end has come. */
@@ -389,6 +416,7 @@ int main(void)
 		TEST(a_restart_does_not_make_it_true),
 		TEST(a_store_that_was_used_alone_goes_to_the_ring),
 		TEST(the_end_comes_though_nobody_answers),
+		TEST(a_lookup_that_nobody_cancels_does_not_hold_up_the_end),
 		TEST(the_end_comes_whatever_the_publisher_is_at),
 		TEST(a_head_counts_when_its_owners_say_so),
 		TEST(lookups_ask_the_ring_for_what_is_not_here),
