@@ -19,7 +19,6 @@
 #include "fs/follow.h"
 #include "fs/restore.h"
 
-#define LOCK_QUIET_MS	1000u	/* before somebody is told that we wait */
 #define JOB_THREADS	2u
 
 static int load_inode(void *arg, uint64_t ino, struct inode *out)
@@ -52,21 +51,10 @@ static void set_is_full(void *arg)
 }
 
 /* Its part of the ring is over; what is here can still be read and written, as without one. */
-static void left_ring(void *arg, const char *why)
+static void left_ring(void *arg, int result, const char *why)
 {
-	(void)arg;
+	(void)arg, (void)result;
 	log_line(LOG_CRIT, "this node takes no part in the ring any more: %s", why);
-}
-
-static int try_dht(struct dht_options *d, struct dht **out, char *why, size_t why_size)
-{
-	int r = dht_open(d, out, why, why_size);
-
-	if (r != -EBUSY)
-		return r;
-	log_line(LOG_NOTICE, "%s: waiting for up to %u s", why, FS_LOCK_WAIT_MS / 1000);
-	d->lock_wait_ms = FS_LOCK_WAIT_MS - LOCK_QUIET_MS;
-	return dht_open(d, out, why, why_size);
 }
 
 static int open_dht(const struct options *o, struct dht **out, char *why, size_t why_size)
@@ -74,7 +62,7 @@ static int open_dht(const struct options *o, struct dht **out, char *why, size_t
 	struct dht_options d = {
 		.dir = o->store,
 		.size_max = o->size_max,
-		.lock_wait_ms = LOCK_QUIET_MS,
+		.lock_wait_ms = FS_LOCK_WAIT_MS,
 		/* A follower keeps what it reads. */
 		.read_only = o->read_only && !o->settings.follow,
 		.timeout_ms = o->settings.timeout_s * 1000,
@@ -89,14 +77,14 @@ static int open_dht(const struct options *o, struct dht **out, char *why, size_t
 		return r;
 	}
 	if (!settings_networked(&o->settings))
-		return try_dht(&d, out, why, why_size);
+		return dht_open(&d, out, why, why_size);
 	r = joining_init(&joining, &o->settings, o->size_max, why, why_size);
 	if (r < 0)
 		return r;
 	joining.options.log = log_text;
 	joining.options.stopped = left_ring;
 	d.ring = &joining.options;
-	r = try_dht(&d, out, why, why_size);
+	r = dht_open(&d, out, why, why_size);
 	if (r == 0 && !joining_wait(&joining, dht_peer(*out)))
 		log_line(LOG_WARNING, "no member of the ring has answered yet: it goes on trying");
 	joining_wipe(&joining);

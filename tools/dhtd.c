@@ -21,6 +21,7 @@
 #include "dht/store.h"
 
 #define EXIT_USAGE	2
+#define EXIT_OVER	3	/* to start it again would change nothing */
 #define WHY_SIZE	1024
 #define LOCK_WAIT_MS	30000u	/* for a process that still closes the store */
 
@@ -63,8 +64,9 @@ struct dhtd {
 	struct server *server;
 };
 
-/* The core ended this node; main() is told by a SIGTERM. */
+/* The core ended this node; main() is told by a SIGTERM, and exits with this. */
 static atomic_bool ended;
+static atomic_int ended_status;
 
 /* ---- options ---- */
 
@@ -268,10 +270,11 @@ static const struct call_command dhtd_commands[] = {
 
 /* ---- from the store to the ring, and back ---- */
 
-static void stopped(void *arg, const char *why)
+static void stopped(void *arg, int result, const char *why)
 {
 	(void)arg;
-	log_line(LOG_NOTICE, "this node ends: %s", why);
+	log_line(result == 0 ? LOG_NOTICE : LOG_CRIT, "this node ends: %s", why);
+	atomic_store(&ended_status, result == 0 ? EXIT_SUCCESS : peer_over(result) ? EXIT_OVER : EXIT_FAILURE);
 	atomic_store(&ended, true);
 	kill(getpid(), SIGTERM);
 }
@@ -370,7 +373,7 @@ static int run(struct dhtd *d, const sigset_t *set)
 		log_line(LOG_CRIT, "not everything could be made durable: %s", strerror(-closed));
 	else
 		log_line(LOG_INFO, "ended%s%s", atomic_load(&ended) ? "" : " by ", atomic_load(&ended) ? "" : strsignal(sig));
-	return closed < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	return closed < 0 ? EXIT_FAILURE : atomic_load(&ended_status);
 }
 
 int main(int argc, char **argv)

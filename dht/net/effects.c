@@ -18,6 +18,7 @@ struct effects {
 	struct effect *effect;
 	unsigned int size, first, count;
 	bool stop;		/* EFFECT_STOP is still to be told: no memory is needed for it */
+	int result;
 	char why[sizeof(((struct effect *)0)->text)];
 };
 
@@ -101,7 +102,7 @@ bool effects_poll(struct node *n, struct effect *out)
 	if (!q->stop)
 		return false;
 	q->stop = false;
-	*out = (struct effect){ .kind = EFFECT_STOP };
+	*out = (struct effect){ .kind = EFFECT_STOP, .result = q->result };
 	memcpy(out->text, q->why, sizeof(out->text));
 	return true;
 }
@@ -128,8 +129,14 @@ void node_log(struct node *n, int level, const char *format, ...)
 
 void node_stop(struct node *n, const char *why)
 {
+	node_stop_for(n, -ENOMEM, why);
+}
+
+void node_stop_for(struct node *n, int result, const char *why)
+{
 	if (n->stopped)
 		return;
+	n->effects->result = result;
 	n->stopped = true;
 	n->effects->stop = true;
 	snprintf(n->effects->why, sizeof(n->effects->why), "%s", why);

@@ -320,7 +320,7 @@ void membership_cloned(struct node *n, const char *where)
 
 	snprintf(text, sizeof(text), "another process has this node's key and runs too (%.48s): a machine was cloned; "
 	    "give one of them a new key", where);
-	node_stop(n, text);
+	node_stop_for(n, -EEXIST, text);
 }
 
 static void on_maintenance(struct node *n, const struct message *m)

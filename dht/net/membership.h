@@ -198,6 +198,7 @@ struct self {
 	uint64_t waiting[SELF_WAITING_MAX];	/* tickets of commands that wait for the row */
 	unsigned int waits;
 	uint64_t ending;		/* the ticket of COMMAND_LEAVE */
+	bool left_before;		/* in a life before this one */
 	const char *end;		/* the reason to stop */
 	uint64_t leapt[SELF_LEAPS];	/* instances whose records we went beyond */
 	unsigned int leaps;

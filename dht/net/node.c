@@ -211,6 +211,9 @@ static void input(struct node *n, const struct event *e)
 	case EVENT_COMMAND:
 		commands_input(n, e->command);
 		break;
+	case EVENT_LOST:
+		node_stop_for(n, e->result, "what it noted for the ring, its file `shelf', can't be read any more; if the disk is well, start it again");
+		break;
 	}
 }
 

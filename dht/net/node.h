@@ -56,6 +56,7 @@ enum event_kind {
 	EVENT_MESSAGE,		/* link, message */
 	EVENT_DONE,		/* ticket, result, and what the effect names */
 	EVENT_COMMAND,		/* command: what the node's own user wants */
+	EVENT_LOST,		/* result: the catalogue can't be read any more, and what it said last may be wrong: EFFECT_STOP follows */
 };
 
 /* What the user of a node can ask.  Each is answered by EFFECT_REPLY, once, within its timeout. */
@@ -146,7 +147,8 @@ enum effect_kind {
 	EFFECT_TABLE_FREE,	/* table */
 	EFFECT_REPLY,		/* ticket of the command, result, chunk, chunk_kind, blob, count */
 	EFFECT_LOG,		/* level (syslog), text */
-	EFFECT_STOP,		/* text: this node must not go on (a cloned identity; evicted) */
+	EFFECT_STOP,		/* text, result: this node must not go on.  0: it has left, as its user wanted; -EKEYREVOKED: it was evicted, or
+				 * had left before; -EEXIST: another process has its identity; else what failed */
 };
 
 struct effect {

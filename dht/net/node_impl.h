@@ -140,7 +140,9 @@ bool work_busy(const struct work *w);
 
 void node_log(struct node *n, int level, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void node_effect(struct node *n, struct effect *e);	/* without a ticket; its chunks are taken over */
-void node_stop(struct node *n, const char *why);	/* EFFECT_STOP: this node must not go on */
+/* EFFECT_STOP: this node must not go on: for want of memory, or for the reason ${result} (node.h). */
+void node_stop(struct node *n, const char *why);
+void node_stop_for(struct node *n, int result, const char *why);
 
 /* ---- commands (commands.c): what our user waits for is answered once, and within its timeout ---- */
 

@@ -277,8 +277,8 @@ static void stop(struct node *n)
 	if (s->ending)
 		command_result(n, s->ending, 0);
 	s->ending = 0;
-	node_stop(n, s->fields.state == MEMBER_LEFT ? "it has left the ring, for ever: begin with a new key" :
-	    "it was evicted from the ring");
+	node_stop_for(n, s->fields.state == MEMBER_LEFT && !s->left_before ? 0 : -EKEYREVOKED,
+	    s->fields.state == MEMBER_LEFT ? "it has left the ring, for ever: begin with a new key" : "it was evicted from the ring");
 }
 
 static void timer_due(struct node *n, struct timer *t)
@@ -330,13 +330,13 @@ void self_met(struct node *n, struct member *m)
 	if (m->state != MEMBER_EVICTED && m->generation != s->fields.generation)
 		placement_store_lost(n);
 	if (m->state == MEMBER_EVICTED)
-		node_stop(n, "it was evicted from the ring");
+		node_stop_for(n, -EKEYREVOKED, "it was evicted from the ring");
 	else if (m->state == MEMBER_LEFT && s->fields.state == MEMBER_LEFT)
 		stop(n);	/* they know: it was told before the crash */
 	else if (!member_newer(m, n->self) || m->instance == s->fields.instance)
 		return;
 	else if (m->state == MEMBER_LEFT)
-		node_stop(n, "it has left the ring, for ever: begin with a new key");
+		node_stop_for(n, -EKEYREVOKED, "it has left the ring, for ever: begin with a new key");
 	else if (m->incarnation >= s->fields.incarnation)	/* we may be about to say more than we have said */
 		beaten(n, m);
 }
@@ -426,7 +426,8 @@ void self_start(struct node *n)
 	}
 	s->reserved = row.reserved;
 	s->fields.incarnation = row.reserved + 1;
-	if (s->fields.state == MEMBER_LEFT)
+	s->left_before = s->fields.state == MEMBER_LEFT;
+	if (s->left_before)
 		node_log(n, LOG_WARNING, "this node has left the ring, for ever: it says so once more, and stops");
 	if (sign(n)) {
 		node_stop(n, "its record can't be signed: no memory, or an address that is no text");

@@ -53,9 +53,21 @@ void peer_refuse(struct peer *p, const char *who, const char *why)
 	p->refused_next = now + REFUSED_EVERY;
 }
 
+/* Before anything is carried out that follows from what could not be read. */
+static void look_at_shelf(struct peer *p)
+{
+	struct event lost = { .kind = EVENT_LOST, .result = shelf_broken(p->shelf) };
+
+	if (lost.result == 0 || p->lost)
+		return;
+	p->lost = true;
+	node_input(p->node, &lost, peer_now());
+}
+
 void peer_input(struct peer *p, const struct event *e)
 {
 	node_input(p->node, e, peer_now());
+	look_at_shelf(p);
 }
 
 /* ---- the disk ---- */
@@ -119,7 +131,7 @@ static void ask_disk(struct peer *p, const struct effect *e)
 
 /* ---- effects ---- */
 
-static void stop(struct peer *p, const char *why)
+static void stop(struct peer *p, int result, const char *why)
 {
 	if (p->halted)
 		return;
@@ -131,7 +143,7 @@ static void stop(struct peer *p, const char *why)
 	dials_close(p);
 	conns_close(p);
 	if (p->stopped)
-		p->stopped(p->arg, p->stop_text);
+		p->stopped(p->arg, result, p->stop_text);
 }
 
 static void carry_out(struct peer *p, const struct effect *e)
@@ -174,10 +186,28 @@ static void carry_out(struct peer *p, const struct effect *e)
 		peer_log(p, e->level, "%s", e->text);
 		break;
 	case EFFECT_STOP:
-		stop(p, e->text);
+		stop(p, e->result, e->text);
 		break;
 	default:
 		ask_disk(p, e);
+	}
+}
+
+/* What is left to do where the shelf could not be read: nobody is told that something is not here, and nothing goes for it. */
+static bool holds(struct effect *e)
+{
+	switch (e->kind) {
+	case EFFECT_REPLY:
+		if (e->result != -ESHUTDOWN)
+			e->result = -EIO;
+		return true;
+	case EFFECT_CLOSE:
+	case EFFECT_TABLE_FREE:
+	case EFFECT_LOG:
+	case EFFECT_STOP:
+		return true;
+	default:
+		return false;
 	}
 }
 
@@ -186,7 +216,8 @@ void peer_turn(struct peer *p)
 	struct effect e;
 
 	while (node_poll(p->node, &e)) {
-		carry_out(p, &e);
+		if (!p->lost || holds(&e))
+			carry_out(p, &e);
 		effect_done(&e);
 	}
 }
@@ -226,6 +257,22 @@ static void set_timer(struct peer *p)
 	uv_timer_start(&p->timer, due, at > now ? at - now : 0, 0);
 }
 
+static void tell_joined(struct peer *p)
+{
+	struct node_status s;
+
+	if (p->told_joined)
+		return;
+	node_status(p->node, &s);
+	if (s.members <= 1)
+		return;
+	p->told_joined = true;
+	pthread_mutex_lock(&p->joined_lock);
+	p->joined = true;
+	pthread_cond_broadcast(&p->joined_cond);
+	pthread_mutex_unlock(&p->joined_lock);
+}
+
 static void before_sleep(uv_prepare_t *h)
 {
 	struct peer *p = h->data;
@@ -236,6 +283,7 @@ static void before_sleep(uv_prepare_t *h)
 	while (conns_pump(p));
 	set_timer(p);
 	atomic_store_explicit(&p->alone, node_alone(p->node), memory_order_relaxed);
+	tell_joined(p);
 }
 
 /* ---- its life ---- */

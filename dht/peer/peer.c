@@ -49,6 +49,31 @@ bool peer_alone(struct peer *p)
 	return atomic_load_explicit(&p->alone, memory_order_relaxed);
 }
 
+bool peer_over(int result)
+{
+	return result == -EKEYREVOKED || result == -EEXIST;
+}
+
+bool peer_joined(struct peer *p, unsigned int ms)
+{
+	struct timespec until;
+	bool joined;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += ms / 1000;
+	until.tv_nsec += (long)(ms % 1000) * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	pthread_mutex_lock(&p->joined_lock);
+	while (!p->joined && pthread_cond_timedwait(&p->joined_cond, &p->joined_lock, &until) != ETIMEDOUT)
+		continue;
+	joined = p->joined;
+	pthread_mutex_unlock(&p->joined_lock);
+	return joined;
+}
+
 static void raise_files(struct peer *p)
 {
 	struct rlimit r;
@@ -200,6 +225,7 @@ static int start_thread(struct peer *p)
 static struct peer *new_peer(const struct peer_options *o)
 {
 	struct peer *p = calloc(1, sizeof(*p));
+	pthread_condattr_t clock;
 
 	if (!p)
 		return NULL;
@@ -221,6 +247,11 @@ static struct peer *new_peer(const struct peer_options *o)
 		free(p);
 		return NULL;
 	}
+	pthread_mutex_init(&p->joined_lock, NULL);
+	pthread_condattr_init(&clock);
+	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+	pthread_cond_init(&p->joined_cond, &clock);
+	pthread_condattr_destroy(&clock);
 	raise_files(p);
 	return p;
 }
@@ -243,6 +274,8 @@ static int free_peer(struct peer *p)
 		rc = shelf_close(p->shelf);
 	bridge_free(&p->bridge);
 	pthread_mutex_destroy(&p->ask_lock);
+	pthread_cond_destroy(&p->joined_cond);
+	pthread_mutex_destroy(&p->joined_lock);
 	pthread_mutex_destroy(&p->spare_lock);
 	identity_free(p->identity);
 	sodium_memzero(&p->file, sizeof(p->file));

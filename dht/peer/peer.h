@@ -35,7 +35,8 @@ struct peer_options {
 	bool keeps_nothing;		/* takes no part in placement (as if drained), and serves what it has */
 	uint64_t volume_max;		/* bytes that we keep for one volume; 0: no limit */
 	void (*log)(void *arg, int priority, const char *text);
-	void (*stopped)(void *arg, const char *why);	/* the core must not go on (evicted, a clone of us runs); from the loop */
+	/* The core must not go on; from the loop.  ${result}: that of EFFECT_STOP (node.h); peer_over() tells who need not be started again. */
+	void (*stopped)(void *arg, int result, const char *why);
 	void *arg;
 };
 
@@ -44,6 +45,9 @@ struct peer_options {
  * ${why} says, for a person, what is wrong and what to do: -EADDRINUSE, -EACCES (a key that others can read), -EINVAL ...
  */
 int peer_open(const struct peer_options *o, struct peer **out, char *why, size_t why_size);
+
+/** peer_over(result): this identity's part in the ring is over, or another process plays it: to start it again would change nothing. */
+bool peer_over(int result);
 
 /** peer_close(p): what is asked is answered with -ECANCELED; all is made durable; the loop ends.  Waits for the disk, but for no peer and no
  * name server.  Not from the loop's thread.  What the shelf said. */
@@ -104,6 +108,9 @@ struct shelf *peer_shelf(struct peer *p);
 
 /** peer_address(p, i): where others reach us, as our record says it: "host:port"; NULL behind the last. */
 const char *peer_address(const struct peer *p, unsigned int i);
+
+/** peer_joined(p, ms): another member is known; waits for that, for ${ms} at most.  Any thread but the loop's. */
+bool peer_joined(struct peer *p, unsigned int ms);
 
 /** peer_alone(p): no other member is known, and none was named by --join (any thread): then writes need nobody. */
 bool peer_alone(struct peer *p);

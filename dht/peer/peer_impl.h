@@ -37,7 +37,7 @@ struct peer {
 	struct shelf *shelf;
 	struct disk *disk;
 	void (*log)(void *arg, int priority, const char *text);
-	void (*stopped)(void *arg, const char *why);
+	void (*stopped)(void *arg, int result, const char *why);
 	void *arg;
 	pthread_t thread;
 	uv_sem_t started;
@@ -47,6 +47,9 @@ struct peer {
 	struct bridge bridge;		/* any thread */
 	pthread_mutex_t ask_lock;	/* of the states of asks */
 	atomic_bool alone;
+	pthread_mutex_t joined_lock;
+	pthread_cond_t joined_cond;
+	bool joined;			/* another member is known; under the joined_lock */
 	struct bridge_job closing_job;
 	pthread_mutex_t spare_lock;
 	struct list spare_jobs;		/* of the disk's answers to come; under the spare_lock */
@@ -57,6 +60,8 @@ struct peer {
 	uint64_t wake_ms;		/* what the timer is set to; UINT64_MAX: not at all */
 	struct node *node;
 	bool closing, halted;
+	bool lost;			/* the shelf can't be read: what the node wants may follow from that */
+	bool told_joined;
 	bool ended;			/* the loop has, and its thread */
 
 	struct link_pool pool;

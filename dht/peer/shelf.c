@@ -89,6 +89,7 @@ int shelf_reader(struct shelf *s, MDB_txn **out)
 	rc = txn ? mdb_txn_renew(txn) : mdb_txn_begin(s->env, NULL, MDB_RDONLY, &txn);
 	if (rc) {
 		mdb_txn_abort(txn);
+		shelf_read_failed(s, shelf_error(rc));
 		return shelf_error(rc);
 	}
 	*out = txn;

@@ -67,6 +67,10 @@ struct shelf_adoption {
  */
 int shelf_adopt(struct shelf *s, struct shelf_adoption *at, bool (*busy)(void *arg, const struct address *a), void *arg);
 
+/** shelf_broken(s): 0, or why something could not be read since it was opened: what it said then, and says from now on, may lack something.  The node
+ * must not go on.  Any thread. */
+int shelf_broken(struct shelf *s);
+
 struct shelf_totals {
 	uint64_t records;
 	uint64_t owned, foreign, cached;	/* of these */

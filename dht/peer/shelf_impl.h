@@ -10,6 +10,7 @@
 
 #include <lmdb.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "dht/peer/shelf.h"
 #include "dht/store.h"
@@ -62,6 +63,7 @@ struct shelf {
 	struct shelf_meta meta;		/* as committed; the writer's, and under the lock for others */
 	uint64_t file_bytes;		/* the writer's */
 	int failed;			/* the writer's: what the last commit said */
+	atomic_int broken;		/* the first read that failed said this */
 	pthread_mutex_t write_lock;	/* held by who commits; covers these: */
 	struct address own;
 	bool has_own, collecting;
@@ -102,9 +104,9 @@ int shelf_put_meta(struct shelf *s, MDB_txn *txn, const struct shelf_meta *m);
 void shelf_catalogue_init(struct shelf *s);
 
 /** shelf_find(s, txn, a, value): the table that has ${a}, 0: none; *${value} is valid as long as ${txn}. */
-unsigned int shelf_find(const struct shelf *s, MDB_txn *txn, const struct address *a, MDB_val *value);
+unsigned int shelf_find(struct shelf *s, MDB_txn *txn, const struct address *a, MDB_val *value);
 
-/** shelf_read_failed(s, rc): a read said what it should not: to the next who opens it. */
+/** shelf_read_failed(s, rc): a read said ${rc}: unless that is 0 or -ENOENT it is broken; where that is damage, the next who opens it is told, too. */
 void shelf_read_failed(struct shelf *s, int rc);
 
 void shelf_row_key(const struct catalogue_row_key *key, uint8_t out[SHELF_ROW_KEY]);

@@ -15,8 +15,17 @@ static struct shelf *of(struct catalogue *c)
 
 void shelf_read_failed(struct shelf *s, int rc)
 {
+	int none = 0;
+
 	if (rc == -EUCLEAN)
 		shelf_condemn(s);
+	if (rc < 0 && rc != -ENOENT)
+		atomic_compare_exchange_strong(&s->broken, &none, rc);
+}
+
+int shelf_broken(struct shelf *s)
+{
+	return atomic_load(&s->broken);
 }
 
 void shelf_row_key(const struct catalogue_row_key *key, uint8_t out[SHELF_ROW_KEY])
@@ -32,22 +41,28 @@ void shelf_lease_key(unsigned int slot, const struct address *volume, uint8_t ou
 	memcpy(out + 2, volume->b, ADDRESS_LEN);
 }
 
-unsigned int shelf_find(const struct shelf *s, MDB_txn *txn, const struct address *a, MDB_val *value)
+unsigned int shelf_find(struct shelf *s, MDB_txn *txn, const struct address *a, MDB_val *value)
 {
 	static const unsigned int order[] = { SHELF_OWNED, SHELF_CACHED, SHELF_BOTH, SHELF_FOREIGN };
 	MDB_val key = shelf_value(a->b, ADDRESS_LEN);
+	int rc;
 
-	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++)
-		if (mdb_get(txn, s->table[order[i]], &key, value) == 0 && value->mv_size == SHELF_RECORD_LEN)
+	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
+		rc = shelf_error(mdb_get(txn, s->table[order[i]], &key, value));
+		if (rc == 0 && value->mv_size == SHELF_RECORD_LEN)
 			return order[i];
+		shelf_read_failed(s, rc);
+	}
 	return 0;
 }
 
-static bool has_lease(const struct shelf *s, MDB_txn *txn, const struct address *a)
+static bool has_lease(struct shelf *s, MDB_txn *txn, const struct address *a)
 {
 	MDB_val key = shelf_value(a->b, ADDRESS_LEN), value;
+	int rc = shelf_error(mdb_get(txn, s->table[SHELF_LEASED], &key, &value));
 
-	return mdb_get(txn, s->table[SHELF_LEASED], &key, &value) == 0;
+	shelf_read_failed(s, rc);
+	return rc == 0;
 }
 
 static void note_stale(struct shelf *s, const struct address *a)

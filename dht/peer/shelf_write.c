@@ -284,6 +284,17 @@ static int commit(struct batch *b, struct shelf_change *changes, size_t n)
 	return rc < 0 ? rc : shelf_grow(s, 0);
 }
 
+/* After a commit that failed: a full disk is got over; but where LMDB goes on no more, its readers find nothing, either. */
+static void look_again(struct shelf *s, int rc)
+{
+	MDB_txn *txn;
+
+	if (rc == -EUCLEAN)
+		shelf_read_failed(s, rc);
+	if (shelf_reader(s, &txn) == 0)
+		shelf_reader_end(s, txn);
+}
+
 int shelf_commit(struct shelf *s, struct shelf_change *changes, size_t n)
 {
 	struct batch b = { .s = s };
@@ -292,7 +303,8 @@ int shelf_commit(struct shelf *s, struct shelf_change *changes, size_t n)
 	pthread_mutex_lock(&s->write_lock);
 	b.meta = s->meta;
 	rc = commit(&b, changes, n);
-	shelf_read_failed(s, rc);
+	if (rc < 0)
+		look_again(s, rc);
 	s->failed = rc;
 	if (rc == 0) {
 		pthread_mutex_lock(&s->lock);

@@ -4,6 +4,17 @@
 . "$(dirname "$0")/lib.sh"
 stranger=(timeout 60 python3 "$helpers/stranger.py")
 
+# ends_with STATUS N: by itself.
+ends_with() {
+	local pid=${daemon_pids[$2]} status
+	wait_until "$BOUND_S" process_ended "$pid" || return
+	unset "daemon_pids[$2]"
+	wait "$pid"
+	status=$?
+	[ "$status" = "$1" ] || echo "status $status"
+	[ "$status" = "$1" ]
+}
+
 ok 'a ring is made' ring_create
 for n in 1 2 3; do ok "node $n starts" node_start "$n" dhtd || bail_out 'no ring'; done
 ok 'a mount joins' node_start 4 dhtfs
@@ -53,8 +64,7 @@ ok 'it is a member' views 5 0 1 2 3 4 5
 [ "$(stat -c %s "$TEST_DIR/said")" -gt 200 ]
 tap $? 'what it said is known'
 ok 'it leaves' ctl 5 leave
-wait "${daemon_pids[5]}" 2>/dev/null
-unset 'daemon_pids[5]'
+ok 'it ends' ends_with 0 5
 kill "$recorder" 2>/dev/null
 wait "$recorder" 2>/dev/null
 ok 'all have one view' views 4 0 1 2 3 4
@@ -84,13 +94,25 @@ rm -f "$TEST_DIR/8/store/control"
 one_stops() { process_ended "${daemon_pids[8]}" || process_ended "${daemon_pids[3]}"; }
 ok 'a clone of node 3 starts' node_start 8 dhtd --join "$at"
 ok 'one of the two stops at least' wait_until 60 one_stops
+stopped=3
+process_ended "${daemon_pids[3]}" || stopped=8
+ok 'not to be started again' ends_with 3 "$stopped"
 grep -q 'this node stops: another process has this node.s key' "$TEST_DIR"/[38]/log
 tap $? 'and says why'
-node_kill 3
-node_kill 8
+for n in 3 8; do [ -z "${daemon_pids[$n]:-}" ] || node_kill "$n"; done
 ok 'one of them starts again' node_start 3 dhtd
 ok 'and is the member' views 4 0 1 2 3 4
 works 'after a clone'
+
+ok 'node 9 starts' node_start 9 dhtd
+ok 'it is a member' views 5 0 1 2 3 4 9
+ok 'and is evicted' ctl 1 evict "$(field 9 node)" --admin "$RING.admin"
+ok 'it ends, not to be started again' ends_with 3 9
+"$B/dhtd" -f --store "$TEST_DIR/9/store" --ring "$RING" --listen "$(address 9)" >>"$TEST_DIR/9/log" 2>&1 &
+daemon_pids[9]=$!
+ok 'though it is' ends_with 3 9
+ok 'and says why' said 9 'evicted from the ring'
+works 'after an eviction'
 
 ok 'what was there is read' load read "$TEST_DIR/4/mnt/by-hash" "$TEST_DIR/record"
 ok 'no sockets are left behind' wait_until 30 few_sockets 6

@@ -2,12 +2,17 @@
 #include "tests/lib/dhttest.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "dht/net/ringfile.h"
+#include "dht/peer/peer.h"
 #include "dht/peer/shelf.h"
 #include "dht/store.h"
 #include "tests/lib/suite.h"
@@ -144,6 +149,7 @@ static void a_full_disk_changes_nothing_and_is_got_over(void **state)
 			assert_int_equal(changes[n].result, -ENOSPC);
 		assert_before(k);
 	}
+	assert_int_equal(shelf_broken(k->shelf), 0);
 	assert_int_equal(change(k, changes), 0);
 	assert_after(k, STATE_OWNED);
 	assert_int_equal(shelf_close(k->shelf), 0);
@@ -158,9 +164,11 @@ static void a_last_page_that_fails_is_no_damage(void **state)
 	struct shelf_change changes[CHANGES];
 	struct kit *k = *state;
 
+	assert_int_equal(shelf_broken(k->shelf), 0);
 	atomic_store(&meta_error, EIO);
 	assert_int_equal(change(k, changes), -EIO);
 	atomic_store(&meta_error, 0);
+	assert_int_equal(shelf_broken(k->shelf), -EIO);
 	assert_int_equal(change(k, changes), -EIO);
 	assert_int_equal(shelf_close(k->shelf), -EIO);
 	assert_int_equal(store_close(k->store), 0);
@@ -171,11 +179,78 @@ static void a_last_page_that_fails_is_no_damage(void **state)
 	assert_after(k, STATE_OWNED | STATE_FOREIGN);
 }
 
+/* ---- a whole node ---- */
+
+struct ending {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	int result;
+	char why[200];
+};
+
+static void ended(void *arg, int result, const char *why)
+{
+	struct ending *e = arg;
+
+	pthread_mutex_lock(&e->lock);
+	e->result = result;
+	snprintf(e->why, sizeof(e->why), "%s", why);
+	pthread_cond_signal(&e->changed);
+	pthread_mutex_unlock(&e->lock);
+}
+
+static int ask(struct peer *p, struct command c)
+{
+	struct peer_ask a = { .command = c };
+	int rc;
+
+	a.command.timeout = 20 * UINT64_C(1000000);
+	rc = peer_ask_now(p, &a);
+	chunk_drop(a.chunk);
+	chunk_drop(a.blob);
+	return rc;
+}
+
+/* What can't be read is not "not there": it would be told to others, and be deleted for it. */
+static void a_node_whose_shelf_fails_says_so_and_stops(void **state)
+{
+	struct ending e = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 1, "" };
+	struct kit *k = *state;
+	struct ring_file ring;
+	struct ring_file_random random;
+	uint8_t admin[MEMBER_SECRET];
+	struct peer_options o = { .store = k->store, .dir = k->files.dir, .ring = &ring, .weight = 1, .stopped = ended, .arg = &e };
+	struct command fetch = { .kind = COMMAND_FETCH, .address = k->a };
+	struct peer *p;
+
+	assert_int_equal(shelf_close(k->shelf), 0);
+	memset(&random, 7, sizeof(random));
+	assert_int_equal(ring_file_create(&random, false, 3, 2, &ring, admin), 0);
+	assert_int_equal(peer_open(&o, &p, k->why, sizeof(k->why)), 0);
+	assert_int_equal(ask(p, fetch), 0);
+	atomic_store(&meta_error, EIO);
+	assert_true(ask(p, (struct command){ .kind = COMMAND_SET, .weight = 2 }) < 0);
+	pthread_mutex_lock(&e.lock);
+	while (e.result == 1)
+		pthread_cond_wait(&e.changed, &e.lock);
+	pthread_mutex_unlock(&e.lock);
+	atomic_store(&meta_error, 0);
+	assert_int_equal(e.result, -EIO);
+	assert_non_null(strstr(e.why, "shelf"));
+	assert_false(peer_over(e.result));
+	assert_int_equal(ask(p, fetch), -ESHUTDOWN);
+	memset(&fetch.address, 9, sizeof(fetch.address));
+	assert_int_equal(ask(p, fetch), -ESHUTDOWN);
+	assert_int_equal(peer_close(p), -EIO);
+	assert_int_equal(shelf_open(k->files.dir, k->store, &k->shelf, k->why, sizeof(k->why)), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_full_disk_changes_nothing_and_is_got_over, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_last_page_that_fails_is_no_damage, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_node_whose_shelf_fails_says_so_and_stops, setup, teardown),
 	};
 
 	return suite_run(tests);

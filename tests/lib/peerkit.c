@@ -126,8 +126,9 @@ void peerkit_end(struct peerkit *k)
 	pthread_mutex_destroy(&k->lock);
 }
 
-static void stopped(void *arg, const char *why)
+static void stopped(void *arg, int result, const char *why)
 {
+	((struct peerkit *)arg)->stop_result = result;
 	keep_line(arg, 0, why);
 	keep_line(arg, 0, "(stopped)");
 }

@@ -28,6 +28,7 @@ struct peerkit {
 	pthread_mutex_t lock;
 	char log[65536];		/* all that peers said; under the lock */
 	size_t log_len;
+	int stop_result;		/* of the last that has stopped by itself; from its loop */
 };
 
 /** peerkit_begin(k): no peer runs.  peerkit_end(k): all are closed, and their folders removed. */
