@@ -13,6 +13,8 @@
 
 #include "dht/lock.h"
 
+#define LOCK_QUIET_MS 1000u	/* before somebody is told that we wait */
+
 struct opening {
 	const struct dht_options *options;
 	bool rebuild;
@@ -80,11 +82,17 @@ static int open_folder(struct store *s, struct opening *o)
 	return s->dir ? 0 : explain_errno(o, -errno, "the store's folder can't be found");
 }
 
+/* One that just closes it is waited for in silence; else whoever waits is told for whom. */
 static int take_lock(struct store *s, struct opening *o)
 {
+	unsigned int wait_ms = o->options->lock_wait_ms, quiet_ms = wait_ms < LOCK_QUIET_MS ? wait_ms : LOCK_QUIET_MS;
 	pid_t holder;
 
-	s->lock_fd = lock_take(s->dirfd, o->options->lock_wait_ms, &holder);
+	s->lock_fd = lock_take(s->dirfd, quiet_ms, &holder);
+	if (s->lock_fd == -EBUSY && wait_ms > quiet_ms) {
+		store_say(s, LOG_NOTICE, "%s: in use by process %ld: waiting for up to %u s", s->dir, (long)holder, wait_ms / 1000);
+		s->lock_fd = lock_take(s->dirfd, wait_ms - quiet_ms, &holder);
+	}
 	if (s->lock_fd == -EBUSY)
 		return explain(o, -EBUSY, "in use by process %ld; stop it (fusermount3 -u its mount "
 		    "point), or choose another store", (long)holder);

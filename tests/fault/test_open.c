@@ -84,6 +84,11 @@ static void a_store_in_use_names_the_process(void **state)
 	refused(t, -EBUSY, word, "stop it");
 	t->options.lock_wait_ms = 60;
 	refused(t, -EBUSY, word, "stop it");
+	assert_null(strstr(t->log, word));
+	/* Who waits for long is told for whom. */
+	t->options.lock_wait_ms = 1100;
+	refused(t, -EBUSY, word, "stop it");
+	assert_non_null(strstr(t->log, word));
 	assert_int_equal(write(down[1], "x", 1), 1);
 	/* Whoever waits gets it as soon as the other is gone. */
 	t->options.lock_wait_ms = 30000;
