@@ -4,9 +4,6 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
-
-#define LOOK_EVERY_MS 20u
 
 #include "dht/net/ringfile.h"
 
@@ -54,18 +51,7 @@ int joining_init(struct joining *j, const struct settings *s, uint64_t bytes, ch
 
 bool joining_wait(const struct joining *j, struct peer *p)
 {
-	const struct timespec pause = { .tv_nsec = LOOK_EVERY_MS * 1000000L };
-	struct peer_status s;
-
-	if (!j->options.join[0])
-		return true;
-	for (unsigned int ms = 0; ms < JOINING_WAIT_MS; ms += LOOK_EVERY_MS) {
-		peer_status(p, &s);
-		if (s.node.members > 1)
-			return true;
-		nanosleep(&pause, NULL);
-	}
-	return false;
+	return !j->options.join[0] || peer_joined(p, JOINING_WAIT_MS);
 }
 
 void joining_wipe(struct joining *j)

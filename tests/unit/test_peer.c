@@ -59,6 +59,7 @@ static void one_alone_needs_nobody(void **state)
 	(void)state;
 	peerkit_must_open(&kit, 0);
 	assert_true(peer_alone(kit.peer[0].peer));
+	assert_false(peer_joined(kit.peer[0].peer, 1));
 	assert_int_equal(peerkit_insert(&kit, 0, c, 2, &a), 0);
 	fetch_and_compare(0, &a, c);
 	chunk_drop(c);
@@ -68,6 +69,8 @@ static void two_meet_and_share(void **state)
 {
 	(void)state;
 	peerkit_ring(&kit, 2);
+	assert_true(peer_joined(kit.peer[0].peer, 20000));
+	assert_true(peer_joined(kit.peer[1].peer, 20000));
 	assert_false(peer_alone(kit.peer[0].peer));
 	assert_false(peer_alone(kit.peer[1].peer));
 	insert_and_fetch(0, 1, 2);
