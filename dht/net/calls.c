@@ -282,7 +282,8 @@ bool calls_answer(struct node *n, struct peer *p, const struct link_message *m)
 		finish(n, c, -EBADMSG);
 		return false;
 	}
-	if (c->priority == LINK_READ)
+	/* Who could not serve a chunk is judged by who asked for it: peer_lacked(). */
+	if (c->priority == LINK_READ && (c->type != WIRE_GET || answer.status == WIRE_OK))
 		latency_sample(p, n->now - c->sent);
 	if (answer.status == WIRE_OTHER_PLACEMENT)
 		peer_differs(n, p);

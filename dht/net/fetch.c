@@ -149,6 +149,7 @@ static void keep(struct node *n, struct fetch *f, struct chunk *chunk, enum kind
 void fetch_deliver(struct node *n, struct fetch *f, struct chunk *chunk, enum kind kind)
 {
 	over(n, f);
+	fetch_lacked(n, f, true);
 	reply(n, f, 0, chunk, kind);
 	keep(n, f, chunk, kind);
 	fetch_settle(n, f);
@@ -275,6 +276,7 @@ void fetch_round_over(struct node *n, struct fetch *f)
 	bool moved = !address_equal(&f->placement, placement_hash(n));
 
 	timer_stop(n, &f->hedge);
+	fetch_lacked(n, f, false);
 	if (all_missed(n, f) && !moved) {
 		if (!again_for_late(n, f))
 			give_up(n, f, -ENOENT);

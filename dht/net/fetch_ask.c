@@ -112,6 +112,17 @@ static void checked(struct node *n, struct work *w, const struct event *e)
 	chunk_drop(chunk);
 }
 
+void fetch_lacked(struct node *n, struct fetch *f, bool found)
+{
+	for (unsigned int i = 0; i < f->tried_count; i++) {
+		struct tried *t = &f->tried[i];
+
+		if (t->lacked)
+			peer_lacked(n, &t->id, (found ? n->now : t->lacked) - t->sent);
+		t->lacked = 0;
+	}
+}
+
 static enum outcome judge(int result, const struct message *answer)
 {
 	if (result)
@@ -132,6 +143,12 @@ static void answered(struct node *n, struct call *c, int result, const struct me
 	struct ask *a = list_item(c, struct ask, call);
 	struct effect e = { .kind = EFFECT_CHECK, .address = a->fetch->address };
 
+	if (!result && answer->status != WIRE_OK && a->fetch->state == OVER) {
+		peer_lacked(n, &a->tried->id, n->now - c->sent);
+	} else if (!result && answer->status != WIRE_OK) {
+		a->tried->sent = c->sent;
+		a->tried->lacked = n->now;
+	}
 	/* Somebody else's answer was good already. */
 	if (a->fetch->state == OVER || result || answer->status != WIRE_OK) {
 		failed(n, a, judge(result, answer));

@@ -22,6 +22,7 @@ enum outcome {
 struct tried {
 	struct address id;
 	enum outcome outcome;
+	uint64_t sent, lacked;		/* it was asked, and said that it has not; 0: it did not */
 };
 
 struct ask {
@@ -57,6 +58,9 @@ void fetch_advance(struct node *n, struct fetch *f);
 void fetch_hedge(struct node *n, struct timer *t);
 unsigned int fetch_running(const struct fetch *f);
 struct tried *fetch_tried(struct fetch *f, const struct address *id);
+
+/** fetch_lacked(n, f, found): peer_lacked() of all who answered without the bytes; ${found}: another one has them. */
+void fetch_lacked(struct node *n, struct fetch *f, bool found);
 
 /** fetch_deliver(n, f, chunk, kind): these are its bytes.  fetch_settle(n, f): free it if it is OVER and nothing runs.
  * None of these leaves ${f} to the caller. */

@@ -77,6 +77,10 @@ uint64_t peer_cost(struct node *n, const struct peer *p);
 bool peer_reachable(struct node *n, const struct peer *p);
 void peer_wrong(struct node *n, struct peer *p, const char *what);
 
+/** peer_lacked(n, id, us): it did not have what it was asked to read; ${us} after it was asked another one's answer was here, or, where there was none,
+ * its own.  So long it seems to take: or who has nothing would be asked first, since he answers soonest. */
+void peer_lacked(struct node *n, const struct address *id, uint64_t us);
+
 /* For membership, which has no calls: */
 /** peer_tell(n, p, m): a control message that nobody answers by number.  Without a link it dials, and the message waits for
  * that: the oldest goes when more than HELD_MAX wait, all when no address answers. */

@@ -201,6 +201,14 @@ uint64_t peer_cost(struct node *n, const struct peer *p)
 	return cost << (p->wrong < WRONG_MAX ? p->wrong : WRONG_MAX);
 }
 
+void peer_lacked(struct node *n, const struct address *id, uint64_t us)
+{
+	struct peer *p = peer_find(n, id);
+
+	if (p)
+		latency_sample(p, us);
+}
+
 void peer_wrong(struct node *n, struct peer *p, const char *what)
 {
 	char id[ADDRESS_TEXT_LEN + 1];

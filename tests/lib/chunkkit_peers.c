@@ -33,6 +33,13 @@ bool peer_reachable(struct node *n, const struct peer *p)
 	return !(kit_of(p)->ways & (KIT_DOWN | KIT_UNREACHABLE));
 }
 
+void peer_lacked(struct node *n, const struct address *id, uint64_t us)
+{
+	struct peer *p = peer_find(n, id);
+
+	p->latency = p->latency_p95 = us;
+}
+
 void peer_wrong(struct node *n, struct peer *p, const char *what)
 {
 	(void)what;
@@ -284,7 +291,7 @@ static void deliver(struct node *n, struct flight *f)
 		answer_get(p, &m, &out, &body);
 	else
 		answer_audit(p, &m, &out);
-	if (!result && m.type == WIRE_GET)
+	if (!result && m.type == WIRE_GET && out.status == WIRE_OK)
 		p->peer.latency = p->peer.latency_p95 = n->now - c->sent;
 	landed(n, c);
 	c->done(n, c, result, result ? NULL : &out, body);

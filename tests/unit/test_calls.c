@@ -102,13 +102,33 @@ static void an_answer_ends_its_call(void **state)
 	assert_int_equal(p->calls, 1);
 	assert_int_equal(p->oldest, k->n->now);
 	core_run(k, 30 * MS);
-	core_answer(k, &e, WIRE_MISS);
+	core_answer(k, &e, WIRE_OK);
 	assert_int_equal(a.done, 1);
 	assert_int_equal(a.result, 0);
-	assert_int_equal(a.status, WIRE_MISS);
+	assert_int_equal(a.status, WIRE_OK);
 	assert_int_equal(p->latency, 30 * MS);
 	assert_int_equal(p->oldest, UINT64_MAX);
 	assert_int_equal(core_count(k, EFFECT_CONSUMED), 1);
+	effect_done(&e);
+	over(k);
+}
+
+/* Who has nothing answers soonest. */
+static void an_answer_without_a_chunk_is_no_measure_of_reads(void **state)
+{
+	struct core *k = core_new(NULL);
+	struct ask a = { .done = 0 };
+	uint32_t link;
+	struct peer *p = linked(k, 3, &link);
+	struct effect e;
+
+	(void)state;
+	start(k, &a, p, LINK_READ, TIMEOUT);
+	e = sent(k);
+	core_run(k, 30 * MS);
+	core_answer(k, &e, WIRE_MISS);
+	assert_int_equal(a.status, WIRE_MISS);
+	assert_int_equal(p->latency, 0);
 	effect_done(&e);
 	over(k);
 }
@@ -659,6 +679,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_answer_ends_its_call),
+		cmocka_unit_test(an_answer_without_a_chunk_is_no_measure_of_reads),
 		cmocka_unit_test(an_answer_that_comes_twice_or_late_or_to_nothing_is_ignored),
 		cmocka_unit_test(a_malformed_answer_ends_the_call_and_the_link),
 		cmocka_unit_test(the_wrong_priority_or_a_malformed_message_ends_the_link),

@@ -90,6 +90,34 @@ static void after_a_miss_the_next_owner_is_asked(void **state)
 	finish();
 }
 
+/* It would seem the fastest of all: it need not read anything. */
+static void one_that_has_nothing_is_not_asked_first_again(void **state)
+{
+	struct kit_peer *fast;
+	uint64_t t;
+
+	(void)state;
+	begin(3, false);		/* with three others each owns nearly all */
+	all_have_it();
+	fast = owner[0];
+	fast->latency = fast->peer.latency = 100;
+	kit_take(fast, &a);
+	t = fetch(1 * S);
+	kit_run(k, 50 * MS);
+	assert_bytes(t, c);
+	assert_int_equal(fast->gets, 1);
+	assert_int_equal(fast->peer.latency, 100 + 7 * MS);
+	another(false, 2);
+	for (unsigned int i = 0; i < 3; i++)
+		kit_give(owner[i], &a, c);
+	t = fetch(1 * S);
+	kit_run(k, 50 * MS);
+	assert_bytes(t, c);
+	assert_int_equal(fast->gets, 1);
+	assert_int_equal(gets(), 3);
+	finish();
+}
+
 static void those_behind_the_owners_are_asked_when_no_owner_has_it(void **state)
 {
 	(void)state;
@@ -341,6 +369,7 @@ int main(void)
 		cmocka_unit_test(one_whose_oldest_request_is_old_is_dear),
 		cmocka_unit_test(owners_that_are_down_are_not_asked),
 		cmocka_unit_test(after_a_miss_the_next_owner_is_asked),
+		cmocka_unit_test(one_that_has_nothing_is_not_asked_first_again),
 		cmocka_unit_test(those_behind_the_owners_are_asked_when_no_owner_has_it),
 		cmocka_unit_test(so_many_of_them_are_asked_at_a_time),
 		cmocka_unit_test(while_slots_move_the_owners_before_are_asked),
