@@ -123,12 +123,21 @@ static void note(struct batch *b, struct op *op)
 	b->of[b->change_count++] = op;
 }
 
+/* What wants more memory than there is fails alone: a lease of a million addresses is not everybody's end. */
+static void commit_changes(struct shelf *s, struct shelf_change *changes, size_t n)
+{
+	if (shelf_commit(s, changes, n) != -ENOMEM || n == 1)
+		return;
+	commit_changes(s, changes, n / 2);
+	commit_changes(s, changes + n / 2, n - n / 2);
+}
+
 static void commit(struct batch *b)
 {
 	for (size_t i = 0; i < b->count; i++)
 		note(b, b->ops[i]);
 	if (b->change_count > 0)
-		shelf_commit(b->d->o.shelf, b->changes, b->change_count);
+		commit_changes(b->d->o.shelf, b->changes, b->change_count);
 	for (size_t i = 0; i < b->change_count; i++) {
 		/* A record without a row is removed all the same. */
 		if (b->changes[i].kind == SHELF_FORGET && b->changes[i].result == -ENOENT)

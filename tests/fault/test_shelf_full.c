@@ -1,7 +1,9 @@
 /* A disk that fills, or fails, under the shelf's own commit: none of it was made, all of it is as before, and goes on when it can. */
 #include "tests/lib/dhttest.h"
 
+#include <dlfcn.h>
 #include <errno.h>
+#include <lmdb.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -12,6 +14,7 @@
 #include <unistd.h>
 
 #include "dht/net/ringfile.h"
+#include "dht/peer/disk.h"
 #include "dht/peer/peer.h"
 #include "dht/peer/shelf.h"
 #include "dht/store.h"
@@ -42,6 +45,19 @@ ssize_t lmdb_writev(int fd, const struct iovec *v, int n)
 		return syscall(SYS_writev, fd, v, n);
 	errno = atomic_load(&page_error);
 	return -1;
+}
+
+/* Of this row no memory is left for. */
+#define STARVED 0xee
+
+int mdb_put(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *value, unsigned int flags)
+{
+	static int (*put)(MDB_txn *, MDB_dbi, MDB_val *, MDB_val *, unsigned int);
+	const uint8_t *k = key->mv_data;
+
+	if (!put)
+		*(void **)&put = dlsym(RTLD_NEXT, "mdb_put");
+	return key->mv_size == 1 + ADDRESS_LEN && k[1] == STARVED ? ENOMEM : put(txn, dbi, key, value, flags);
 }
 
 struct kit {
@@ -179,6 +195,51 @@ static void a_last_page_that_fails_is_no_damage(void **state)
 	assert_after(k, STATE_OWNED | STATE_FOREIGN);
 }
 
+/* ---- a disk ---- */
+
+#define OPS 40u
+
+struct answers {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	unsigned int count;
+	int result[OPS];
+};
+
+static void answered(void *arg, struct event *e)
+{
+	struct answers *a = arg;
+
+	pthread_mutex_lock(&a->lock);
+	a->result[e->ticket] = e->result;
+	a->count++;
+	pthread_cond_signal(&a->changed);
+	pthread_mutex_unlock(&a->lock);
+}
+
+static void one_that_lacks_memory_fails_alone(void **state)
+{
+	struct answers a = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, { 0 } };
+	struct kit *k = *state;
+	const struct disk_options o = { .store = k->store, .shelf = k->shelf, .done = answered, .arg = &a };
+	struct disk *d;
+
+	assert_int_equal(disk_open(&o, &d), 0);
+	for (unsigned int i = 0; i < OPS; i++) {
+		struct effect e = { .kind = EFFECT_SAVE, .ticket = i, .row = { .table = ROW_HEAD }, .chunk = k->blob };
+
+		memset(&e.row.key, i == OPS / 3 ? STARVED : (int)i, sizeof(e.row.key));
+		disk_start(d, &e);
+	}
+	pthread_mutex_lock(&a.lock);
+	while (a.count < OPS)
+		pthread_cond_wait(&a.changed, &a.lock);
+	pthread_mutex_unlock(&a.lock);
+	for (unsigned int i = 0; i < OPS; i++)
+		assert_int_equal(a.result[i], i == OPS / 3 ? -ENOMEM : 0);
+	disk_close(d);
+}
+
 /* ---- a whole node ---- */
 
 struct ending {
@@ -250,6 +311,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_full_disk_changes_nothing_and_is_got_over, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_last_page_that_fails_is_no_damage, setup, teardown),
+		cmocka_unit_test_setup_teardown(one_that_lacks_memory_fails_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_node_whose_shelf_fails_says_so_and_stops, setup, teardown),
 	};
 
