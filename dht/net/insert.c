@@ -21,6 +21,7 @@
  *         | lacks it                               | touched_it() | PUT
  * PUT     | durable there                          | put_it()     | HAS
  * any     | busy, another placement, a cut link    | failed()     | AGAIN, at most INSERT_TRIES times
+ *         | ... busy for the BUSY_TIMESth time     | place()      | the same, and where W is short, the next on the walk is asked, too
  *         | anything else                          | failed()     | FAILED
  * AGAIN   | a while later, or a new table          | ask_again()  | TOUCHED, PUT
  */
@@ -32,6 +33,7 @@
 #include <string.h>
 
 #define INSERT_TRIES 8u		/* pauses doubled from AGAIN_MIN: about as long as a request may take */
+#define BUSY_TIMES   2u		/* who says so as often may be so for long: another is asked beside him */
 #define WALK_STEP    16u	/* members of the walk looked at in one go: most are reachable */
 
 enum ask_state { FREE, TOUCHED, PUT, AGAIN, HAS, FAILED };
@@ -41,7 +43,7 @@ struct ask {
 	struct address id;
 	enum ask_state state;
 	bool spare;			/* no owner under the present table */
-	unsigned int tries;
+	unsigned int tries, busy;	/* that failed; of these, how often it was too busy */
 	struct insert_touch touch;
 	struct call call;		/* the put */
 };
@@ -105,6 +107,29 @@ static unsigned int count_state(const struct insert *i, enum ask_state from, enu
 	return count;
 }
 
+/* Who has it, or will soon; of the others nobody knows. */
+static unsigned int count_sure(const struct insert *i)
+{
+	unsigned int count = 0;
+
+	for (unsigned int k = 0; k < INSERT_ASKS; k++) {
+		const struct ask *a = &i->ask[k];
+
+		count += a->state == HAS || (a->state >= TOUCHED && a->state <= AGAIN && a->busy < BUSY_TIMES);
+	}
+	return count;
+}
+
+/* That have it, or may yet: fewer than W, so that of the INSERT_ASKS all owners have one. */
+static unsigned int count_spares(const struct insert *i)
+{
+	unsigned int count = 0;
+
+	for (unsigned int k = 0; k < INSERT_ASKS; k++)
+		count += i->ask[k].spare && i->ask[k].state >= TOUCHED && i->ask[k].state <= HAS;
+	return count;
+}
+
 /* ---- one node that is asked ---- */
 
 /* May the same node do better in a moment?  A link that was cut may be there again at once; one that can't be had is
@@ -124,6 +149,7 @@ static void failed(struct node *n, struct ask *a, const struct peer *p, int resu
 	a->state = FAILED;
 	if (!result && answer->status == WIRE_FULL)
 		i->full = true;
+	a->busy += !result && answer->status == WIRE_BUSY;
 	/* What is answered is left to foreign.c, which has time. */
 	if (!i->replied && passes(n, p, result, answer) && ++a->tries < INSERT_TRIES) {
 		a->state = AGAIN;
@@ -267,7 +293,7 @@ static bool ask_spare(struct node *n, struct insert *i)
 			if (!p || ask_find(i, id) || !peer_reachable(n, p))
 				continue;
 			a = ask_new(i, id, true);
-			/* Of the INSERT_ASKS, R are owners, and fewer than W others run. */
+			/* Of the INSERT_ASKS, R are owners, and fewer than W others run (place). */
 			assert(a);
 			ask_put(n, a, p);
 			return true;
@@ -299,7 +325,7 @@ static void place(struct node *n, struct insert *i)
 	unsigned int need = acks_needed(n, i);
 
 	ask_owners(n, i);
-	while (!i->replied && count_state(i, TOUCHED, HAS) < need && ask_spare(n, i))
+	while (!i->replied && count_sure(i) < need && count_spares(i) < need && ask_spare(n, i))
 		;
 	if (!i->replied && count_state(i, HAS, HAS) >= need)
 		reply(n, i, 0);
