@@ -44,7 +44,7 @@ static bool must_sync(struct batch *b)
 		else
 			must |= writes(op) || (d->unsynced > 0 && op->effect.kind == EFFECT_STATES && !removes(op));
 	}
-	return must || d->unsynced > DISK_UNSYNCED;
+	return must || d->unsynced > DISK_UNSYNCED || (d->rests && d->unsynced > 0);
 }
 
 /* A sync that fails has written again elsewhere what it could: the next may succeed. */
@@ -224,8 +224,8 @@ static bool may_wait(const struct disk *d)
 static void await_some(struct disk *d)
 {
 	struct timespec until;
-	bool late = false;
 
+	d->rests = false;
 	while (list_empty(&d->commits) && !d->stopping && !d->adoption.begun)
 		pthread_cond_wait(&d->commit_wanted, &d->lock);
 	clock_gettime(CLOCK_MONOTONIC, &until);
@@ -234,8 +234,8 @@ static void await_some(struct disk *d)
 		until.tv_nsec -= 1000000000;
 		until.tv_sec++;
 	}
-	while (!late && !list_empty(&d->commits) && may_wait(d))
-		late = pthread_cond_timedwait(&d->commit_wanted, &d->lock, &until) == ETIMEDOUT;
+	while (!d->rests && !list_empty(&d->commits) && may_wait(d))
+		d->rests = pthread_cond_timedwait(&d->commit_wanted, &d->lock, &until) == ETIMEDOUT;
 	d->commit_now = false;
 }
 

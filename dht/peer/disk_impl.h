@@ -24,7 +24,7 @@
 #define DISK_BATCH   1024u	/* operations of one commit: beyond, waiting costs more than is saved */
 #define DISK_CACHED  256u	/* cached records, for which nobody waits: so many make a commit of their own, or fewer after ... */
 #define DISK_CACHED_MS 100	/* ... that long */
-#define DISK_UNSYNCED ((uint64_t)1 << 20)	/* bytes of them that may not be durable yet: what a crash loses is fetched again */
+#define DISK_UNSYNCED ((uint64_t)8 << 20)	/* bytes of them that may not be durable yet, and are in memory: what a crash loses is fetched again */
 #define DISK_LEASES  64u	/* of them leases, of up to 64 addresses each, or fewer longer ones: some ms, for which chunks wait */
 #define DISK_WORKERS 64u
 #define DISK_CHECKED 64u		/* chunks that were checked, held until they are written: 16 MiB */
@@ -59,7 +59,8 @@ struct disk {
 	struct disk_options o;		/* constant */
 	struct batch *batch;		/* the committer's */
 	struct shelf_adoption adoption;	/* likewise, under way where it has begun ... */
-	uint64_t unsynced;		/* likewise: see DISK_UNSYNCED */
+	uint64_t unsynced;		/* likewise: see DISK_UNSYNCED ... */
+	bool rests;			/* ... and no more of them came in time */
 	uint64_t adopt_at_ms, adopted_end;	/* ... the next, and the store's end at the last one */
 	unsigned int workers;
 	pthread_t worker[DISK_WORKERS], committer, keeper;
