@@ -58,7 +58,6 @@ lies() {
 	where=$((where + 1))
 	ok "$1: it becomes a member" liar_start "$1" || { kill "$liar_pid"; return; }
 	mkdir "$TEST_DIR/5/mnt/$1"
-	# One that is always busy is asked for seconds before another takes its place.
 	ok "$1: files are written and acknowledged" timeout 60 python3 "$helpers/load.py" write "$TEST_DIR/5/mnt/$1" "$record" 4 50000
 	is "$1: all of them" "$(wc -l <"$record")" 4
 	ok "$1: and read elsewhere" timeout 60 python3 "$helpers/load.py" read "$TEST_DIR/6/mnt/by-hash" "$record" 20
