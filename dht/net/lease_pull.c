@@ -4,7 +4,7 @@
  *	state	  event					function	next state
  *	LISTING	  a page of the peer's leases			listed		WALKING
  *	WALKING	  a volume that only we have, or have newer	step		PUSHING
- *	WALKING	  one that only the peer has, or has newer	step		FETCHING
+ *	WALKING	  one that only the peer has, or has newer	step		FETCHING; STORING where its addresses came along
  *	WALKING	  one of a volume of which one is on its way	take		WAITING: two pulls of one slot meet the same
  *		  to the disk already
  *	WALKING	  ... or while LEASES_PULLED_MAX are fetched	take		WAITING
@@ -36,6 +36,8 @@ struct lease_pull_private {
 	/* the peer's list */
 	struct chunk *body;		/* of the page: holds the blobs */
 	struct wire_slice page;
+	const struct address *along;	/* in ${body}: addresses of the only lease of the page */
+	uint32_t along_count;
 	uint32_t at, before;		/* where it goes on; where the blob that is being looked at begins */
 	bool more;
 	unsigned int volumes;
@@ -182,6 +184,8 @@ static void listed(struct node *n, struct call *c, int result, const struct mess
 	p->page = answer->blobs;
 	p->at = 0;
 	p->more = answer->more;
+	p->along = answer->addresses;
+	p->along_count = answer->address_count;
 	p->of->complete &= answer->complete;
 	if (p->more && p->page.len == 0)
 		wrong(n, p, "a page of leases without any");
@@ -350,8 +354,15 @@ static int fetch(struct node *n, struct lease_pull_private *p, const struct wire
 	p->counted = p->lease.count;
 	n->leases->pulled += p->counted;
 	/* Never NULL: a lease may be empty. */
-	p->addresses = malloc(sizeof(*p->addresses));
-	return p->addresses ? fetch_part(n, p) : -ENOMEM;
+	p->addresses = malloc((p->along_count + 1) * sizeof(*p->addresses));
+	if (!p->addresses)
+		return -ENOMEM;
+	if (p->along_count == 0 || lease_check(&p->lease, p->along, p->along_count))
+		return fetch_part(n, p);
+	memcpy(p->addresses, p->along, p->along_count * sizeof(*p->addresses));
+	p->count = p->along_count;
+	store(n, p);
+	return 0;
 }
 
 /* ---- WALKING ---- */

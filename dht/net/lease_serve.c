@@ -309,6 +309,18 @@ static void serve_retire(struct node *n, struct served *s, const struct message 
 		refuse(n, s, NULL, err);
 }
 
+/* Of the only lease of a slot few addresses go along: who lacks it need not ask again. */
+static uint32_t along(struct node *n, const struct address *volume, unsigned int slot, struct address *out)
+{
+	struct address part[WIRE_ADDRESSES_MAX];
+	uint32_t count = lease_part(n, volume, slot, NULL, part);
+
+	if (count > LEASE_ALONG)
+		return 0;
+	memcpy(out, part, count * sizeof(*out));
+	return count;
+}
+
 /* The leases of a slot, by volume, as many as a message takes. */
 static void serve_leases(struct node *n, struct served *s, const struct message *m)
 {
@@ -317,7 +329,8 @@ static void serve_leases(struct node *n, struct served *s, const struct message 
 	const struct address *after = NULL;
 	struct message out = { .status = WIRE_OK, .has = WIRE_HAS(FIELD_BLOBS) };
 	uint8_t *blobs = malloc(WIRE_BLOBS_MAX);
-	uint32_t len = 0;
+	struct address few[LEASE_ALONG];
+	uint32_t len = 0, leases = 0;
 
 	if (!blobs) {
 		serve_status(n, s, WIRE_BUSY);
@@ -337,11 +350,18 @@ static void serve_leases(struct node *n, struct served *s, const struct message 
 			break;
 		}
 		len += (uint32_t)put;
+		leases++;
 		at = volume;
 		after = &at;
 	}
 	out.blobs = (struct wire_slice){ blobs, len };
 	out.complete = placement_mine(n, m->slot) && placement_complete(n, m->slot);
+	if (leases == 1)
+		out.address_count = along(n, &at, m->slot, few);
+	if (out.address_count > 0) {
+		out.has |= WIRE_HAS(FIELD_ADDRESSES);
+		out.addresses = few;
+	}
 	serve_answer(n, s, &out, NULL);
 	free(blobs);
 }

@@ -146,6 +146,7 @@
 #define LEASES_COLLECTED_MAX 8u		/* leases of more than one part that come in at a time: 16 MiB */
 #define LEASES_HELD_MAX	     (1u << 20)	/* addresses of leases on their way to the disk: 32 MiB */
 #define LEASES_PULLED_MAX    (1u << 18)	/* addresses of leases that are fetched from other owners: 8 MiB; others wait, but for the first */
+#define LEASE_ALONG	     16u	/* addresses that go along with the list of a slot's only lease: 512 bytes; the blob has 230 */
 #define LEASES_SENT_MAX	     256u	/* leases on their way to owners, for commands ... */
 #define LEASES_RESENT_MAX    8u		/* ... and those that some owner still lacks */
 #define LEASES_AGAIN_MIN     (5 * S)	/* what an owner lacks is sent again; doubled while nothing moves ... */

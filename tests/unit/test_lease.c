@@ -685,6 +685,47 @@ static void so_many_addresses_are_pulled_at_a_time(void **state)
 	netkit_free(k);
 }
 
+static unsigned int addresses_asked_for;
+
+static bool count_questions(struct netkit *k, unsigned int from, unsigned int to, struct link_message *m)
+{
+	(void)k;
+	(void)from;
+	(void)to;
+	addresses_asked_for += m->type == WIRE_LEASED;
+	return true;
+}
+
+static void few_addresses_go_along_with_the_list(void **state)
+{
+	struct netkit *k = netkit_ring(3, 28);
+	unsigned int first, count;
+	struct volumekit v[2];
+
+	(void)state;
+	for (unsigned int i = 0; i < 2; i++)
+		volumekit_make(k, 80 + i, &v[i]);
+	k->filter = count_questions;
+	addresses_asked_for = 0;
+	put_lease(k, 1, &v[0], 1, 100, LEASE_ALONG);
+	assert_int_equal(pull(k, 0, 1).result, 0);
+	assert_int_equal(addresses_asked_for, 0);
+	put_lease(k, 1, &v[0], 2, 200, LEASE_ALONG + 1);
+	assert_int_equal(pull(k, 0, 1).result, 0);
+	assert_int_equal(addresses_asked_for, 1);
+	assert_int_equal(stored(k, 0, &v[0], &first, &count), 2);
+	assert_int_equal(first, 200);
+	assert_int_equal(count, LEASE_ALONG + 1);
+	/* Of two one could not tell whose they are. */
+	put_lease(k, 1, &v[0], 3, 300, 1);
+	put_lease(k, 1, &v[1], 3, 400, 1);
+	assert_int_equal(pull(k, 0, 1).result, 0);
+	assert_int_equal(addresses_asked_for, 3);
+	for (unsigned int i = 0; i < 2; i++)
+		assert_int_equal(stored(k, 0, &v[i], &first, NULL), 3);
+	netkit_free(k);
+}
+
 static struct volumekit *renewed;
 
 /* The peer gets a newer lease just before its addresses are asked for. */
@@ -706,7 +747,7 @@ static void a_lease_that_is_renewed_while_it_is_pulled_comes_all_the_same(void *
 
 	(void)state;
 	volumekit_make(k, 60, &v);
-	put_lease(k, 1, &v, 3, 100, 3);
+	put_lease(k, 1, &v, 3, 100, LEASE_ALONG + 1);
 	renewed = &v;
 	k->filter = renew;
 	assert_int_equal(pull(k, 0, 1).result, 0);
@@ -865,6 +906,7 @@ int main(void)
 		cmocka_unit_test(a_pull_tells_of_two_with_one_number),
 		cmocka_unit_test(two_pulls_of_one_slot_at_a_time_are_both_done),
 		cmocka_unit_test(so_many_addresses_are_pulled_at_a_time),
+		cmocka_unit_test(few_addresses_go_along_with_the_list),
 		cmocka_unit_test(a_lease_that_is_renewed_while_it_is_pulled_comes_all_the_same),
 		cmocka_unit_test(a_pull_of_many_volumes_takes_several_pages),
 		cmocka_unit_test(leases_follow_their_slots_and_leave_nothing_behind),

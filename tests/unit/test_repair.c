@@ -327,7 +327,7 @@ static void chunks_do_not_wait_for_the_leases_of_all_slots(void **state)
 		came += (repairkit_state(k, 1, i) & STATE_OWNED) != 0;
 	}
 	assert_in_range(below, 150, 250);
-	assert_in_range(came, below - WIRE_PATHS_MAX, below);
+	assert_in_range(came, below / 2, below);	/* then the calls that are not answered take all places */
 	k->meddle = NULL;
 	assert_true(repairkit_place(k, 300 * S));
 	assert_true(netkit_settle(k->net));
