@@ -16,6 +16,8 @@
 
 #include "chunker/bytes.h"
 
+#define GATHER (50 * MS)	/* nodes that tell within this are judged together: a look at all slots */
+
 static void ask_more(struct node *n);
 
 /* ---- a round ---- */
@@ -145,7 +147,7 @@ static void page_over(struct node *n, struct pull *q)
 			q->of = NULL;
 			/* A round ends only when the slowest has answered, or has not. */
 			if (!timer_busy(&n->heads->pull->judge_timer))
-				timer_set(n, &n->heads->pull->judge_timer, n->now + HEADS_GATHER);
+				timer_set(n, &n->heads->pull->judge_timer, n->now + GATHER);
 		}
 	}
 	if (!q->of)

@@ -165,7 +165,6 @@
 #define HEAD_PULLED_MAX	     1024u	/* nodes whose answers are remembered meanwhile: 6 KB each */
 #define HEAD_WINDOW	     1024u	/* slots a message: their bits fit FIELD_HAVE */
 #define HEAD_WALK	     16u	/* members on the walk that may have been owners, when we know of nobody better */
-#define HEADS_GATHER	     (50 * MS)	/* nodes that tell within this are judged together: a look at all slots */
 #define HEADS_AGAIN_MAX	     (30u * S)	/* between two rounds of questions, while some owner of before is missed; sooner when one comes */
 #define HEDGE_SHARE	     5u		/* per cent of reads that may ask a second owner early ... */
 #define HEDGE_FREE	     4u		/* ... but this many in any case: a node that has just started knows no latency */

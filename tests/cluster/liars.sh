@@ -16,14 +16,23 @@ trap 'status=$?; kill "$liar_pid" 2>/dev/null; cluster_cleanup "$status"' EXIT
 
 resident_kib() { awk '/^VmRSS/ { print $2 }' "/proc/$(node_pid "$1")/status"; }
 sockets() { find "/proc/$(node_pid "$1")/fd" -mindepth 1 | wc -l; }
-# costs N: memory and sockets of all that are honest.
-# Who is asked is whoever answers soonest: where that was never the liar, more is read.
+# Who is asked is whoever answers soonest: where that was never the liar, it is when all others have been slow for a while.
 is_said() {
-	wait_until 10 somebody_said "$1" && return
-	timeout 60 python3 "$helpers/load.py" read "$TEST_DIR/6/mnt/by-hash" "$TEST_DIR/before" 30
+	local n
+	wait_until 5 somebody_said "$1" && return
+	for n in 1 2 3 4; do
+		mkdir "$TEST_DIR/5/mnt/$where.$n"
+		load write "$TEST_DIR/5/mnt/$where.$n" "$TEST_DIR/more" 15 50000
+		kill -STOP "$(node_pid "$n")"
+		timeout 60 python3 "$helpers/load.py" read "$TEST_DIR/6/mnt/by-hash" "$TEST_DIR/more" 30
+		kill -CONT "$(node_pid "$n")"
+		somebody_said "$1" && return
+		rm "$TEST_DIR/more"
+	done
 	wait_until 20 somebody_said "$1"
 }
 
+# costs: memory and sockets of all that are honest.
 costs() {
 	local n
 	for n in 1 2 3 4 5 6; do
