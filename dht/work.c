@@ -249,8 +249,10 @@ static void carry_out(struct worker *me, struct dht_op *ops[], unsigned int n, b
 		w->run(w->arg, &job[i]);
 		pthread_mutex_lock(&w->lock);
 		/* Only lookups are given back meanwhile, and they come alone. */
-		finish(w, i == 0 ? me->op : ops[i], &job[i], resumed);
+		if (i == 0)
+			ops[0] = me->op;
 		me->op = NULL;
+		finish(w, ops[i], &job[i], resumed);
 		if (i + 1 < n)
 			pthread_mutex_unlock(&w->lock);
 	}

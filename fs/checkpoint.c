@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "chunker/deadline.h"
 #include "dht/program/log.h"
 #include "fs/buffers.h"
 
@@ -32,20 +33,6 @@ struct checkpoint {
 	void (*on_commit)(void *arg);
 	void *on_commit_arg;
 };
-
-static struct timespec after_ms(unsigned int ms)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	t.tv_sec += ms / 1000;
-	t.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (t.tv_nsec >= 1000000000) {
-		t.tv_sec++;
-		t.tv_nsec -= 1000000000;
-	}
-	return t;
-}
 
 static bool reached(const struct timespec *t)
 {
@@ -352,7 +339,7 @@ void checkpoint_due(void *arg)
 		return;
 	pthread_mutex_lock(&c->lock);
 	if (!atomic_load(&c->due)) {
-		c->due_at = after_ms(c->last_result < 0 ? RETRY_MS : DELAY_MS);
+		c->due_at = deadline_in(CLOCK_MONOTONIC, c->last_result < 0 ? RETRY_MS : DELAY_MS);
 		atomic_store(&c->due, true);
 		pthread_cond_broadcast(&c->wake);
 	}

@@ -20,6 +20,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "chunker/deadline.h"
 #include "chunker/snapshot.h"
 #include "dht/program/log.h"
 #include "fs/byhash.h"
@@ -143,16 +144,9 @@ static int look(struct follow *f, unsigned int timeout_ms)
 /* True: it is to stop. */
 static bool rest(struct follow *f, unsigned int ms)
 {
-	struct timespec until;
+	struct timespec until = deadline_in(CLOCK_MONOTONIC, ms);
 	bool stop;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += ms / 1000;
-	until.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
 	pthread_mutex_lock(&f->lock);
 	while (!f->stopping && pthread_cond_timedwait(&f->changed, &f->lock, &until) != ETIMEDOUT)
 		continue;

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "chunker/deadline.h"
+
 #define EARLY 64u
 
 struct gate {
@@ -177,12 +179,7 @@ static void wait_for_news(struct gate *g)
 		pthread_cond_wait(&g->wake, &g->lock);
 		return;
 	}
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += (long)SIGNALS_LOOK_MS * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
+	until = deadline_in(CLOCK_MONOTONIC, SIGNALS_LOOK_MS);
 	pthread_cond_timedwait(&g->wake, &g->lock, &until);
 }
 

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <time.h>
 
+#include "chunker/deadline.h"
+
 #define ASK_MS 100
 
 void grace_init(struct grace *g)
@@ -54,12 +56,7 @@ static int wait_for(struct grace *g, unsigned int parity, bool (*go_on)(void *ar
 
 		if (!go_on(arg))
 			return -ECANCELED;
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_nsec += ASK_MS * 1000000;
-		if (until.tv_nsec >= 1000000000) {
-			until.tv_sec++;
-			until.tv_nsec -= 1000000000;
-		}
+		until = deadline_in(CLOCK_MONOTONIC, ASK_MS);
 		pthread_cond_timedwait(&g->left, &g->lock, &until);
 	}
 	return 0;

@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "chunker/deadline.h"
 #include "dht/program/log.h"
 #include "fs/buffers.h"
 #include "fs/gate.h"
@@ -299,12 +300,7 @@ static void end_threads(struct loop *l, pthread_t *threads, unsigned int n)
 			struct timespec until;
 
 			pthread_kill(threads[i], SIGUSR2);
-			clock_gettime(CLOCK_REALTIME, &until);
-			until.tv_nsec += 10 * 1000 * 1000;
-			if (until.tv_nsec >= 1000000000) {
-				until.tv_sec++;
-				until.tv_nsec -= 1000000000;
-			}
+			until = deadline_in(CLOCK_REALTIME, 10);
 			if (pthread_timedjoin_np(threads[i], NULL, &until) == 0)
 				break;
 		}

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "chunker/deadline.h"
+
 struct parking {
 	pthread_t thread;		/* carries out interrupts */
 	pthread_mutex_t lock;		/* protects what follows */
@@ -48,12 +50,7 @@ static void wait_for_news(struct parking *k)
 		pthread_cond_wait(&k->wake, &k->lock);
 		return;
 	}
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += (long)SIGNALS_LOOK_MS * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
+	until = deadline_in(CLOCK_MONOTONIC, SIGNALS_LOOK_MS);
 	pthread_cond_timedwait(&k->wake, &k->lock, &until);
 }
 

@@ -5,9 +5,10 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "chunker/deadline.h"
 #include "chunker/index.h"
 
-#define LOOK_NS 50000000	/* whether it is to stop */
+#define LOOK_MS 50	/* whether it is to stop */
 
 struct counting;
 
@@ -75,14 +76,7 @@ static void answered(struct dht_op *op)
 /* With the lock: until a question is answered, or for a moment.  When it is to stop, who asks is called back. */
 static void wait_answer(struct counting *c)
 {
-	struct timespec until;
-
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += LOOK_NS;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
+	struct timespec until = deadline_in(CLOCK_MONOTONIC, LOOK_MS);
 	pthread_cond_timedwait(&c->free, &c->lock, &until);
 	if (!atomic_load(c->stop))
 		return;

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "chunker/deadline.h"
+
 struct batch {
 	struct disk *d;
 	struct op *ops[DISK_BATCH];
@@ -228,12 +230,7 @@ static void await_some(struct disk *d)
 	d->rests = false;
 	while (list_empty(&d->commits) && !d->stopping && !d->adoption.begun)
 		pthread_cond_wait(&d->commit_wanted, &d->lock);
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += DISK_CACHED_MS * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_nsec -= 1000000000;
-		until.tv_sec++;
-	}
+	until = deadline_in(CLOCK_MONOTONIC, DISK_CACHED_MS);
 	while (!d->rests && !list_empty(&d->commits) && may_wait(d))
 		d->rests = pthread_cond_timedwait(&d->commit_wanted, &d->lock, &until) == ETIMEDOUT;
 	d->commit_now = false;

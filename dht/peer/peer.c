@@ -14,6 +14,7 @@
 
 #include <sodium.h>
 
+#include "chunker/deadline.h"
 #include "dht/net/ringfile.h"
 #include "dht/peer/endpoint.h"
 #include "dht/peer/peer_impl.h"
@@ -56,16 +57,9 @@ bool peer_over(int result)
 
 bool peer_joined(struct peer *p, unsigned int ms)
 {
-	struct timespec until;
+	struct timespec until = deadline_in(CLOCK_MONOTONIC, ms);
 	bool joined;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += ms / 1000;
-	until.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
 	pthread_mutex_lock(&p->joined_lock);
 	while (!p->joined && pthread_cond_timedwait(&p->joined_cond, &p->joined_lock, &until) != ETIMEDOUT)
 		continue;

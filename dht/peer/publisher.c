@@ -27,6 +27,7 @@
 #include <syslog.h>
 #include <time.h>
 
+#include "chunker/deadline.h"
 #include "dht/peer/errand.h"
 
 #define PAUSE_MIN_MS 500u
@@ -191,15 +192,7 @@ static int swap(struct publisher *p)
 /* With the lock: until ${ms} are over, somebody asks, or it is to stop. */
 static void pause_for(struct publisher *p, uint32_t ms)
 {
-	struct timespec until;
-
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += ms / 1000;
-	until.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
+	struct timespec until = deadline_in(CLOCK_MONOTONIC, ms);
 	while (!p->stopping && !p->asked && pthread_cond_timedwait(&p->changed, &p->lock, &until) != ETIMEDOUT)
 		continue;
 }
