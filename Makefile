@@ -38,7 +38,7 @@ PEER := \
 	identity keyfile bridge endpoint resolve conn dial listen tables ask loop peer \
 	settings joining shelf shelf_read shelf_write shelf_lease shelf_fresh shelf_sum shelf_compare \
 	packed disk disk_work disk_commit disk_keep \
-	volume errand outgoing leasing publisher
+	volume errand line outgoing outgoing_pass leasing publisher
 UNIT_CHUNKER := \
 	test_address test_cut test_codec test_xattrs test_snapshot test_entry test_directory test_directory_update \
 	test_directory_diff test_node test_index test_splice

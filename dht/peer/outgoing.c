@@ -10,112 +10,19 @@
  *   SENT  | the core has too many commands              | answered      | LATE, after a pause
  *   SENT  | W can't be had, or not in time              | answered      | UNSAFE: the store has it, as FOREIGN
  *   UNSAFE| a ticket is taken                           | take_unsafe   | LATE
- *
- * An epoch is what was added between two tickets.  Its ticket is good when it, and all before it, have nothing LATE or SENT; it has failed
- * as soon as one of these is UNSAFE, though others go on.
- *
- * The pass goes over what an earlier run left, or what was forgotten: what the shelf has as FOREIGN, and at the start what no lease holds.
- * It holds the epoch that it began in open, and is fed in when nothing newer waits.
  */
-#include "dht/peer/outgoing.h"
+#include "dht/peer/outgoing_impl.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
+#include "chunker/deadline.h"
 #include "dht/peer/packed.h"
 
 #define WINDOW_STEP   64u	/* what waits goes on when so many have room: not one wake-up each */
 #define BUSY_PAUSE_NS 5000000	/* the core has too many commands of ours */
-#define PASS_STEP     256u	/* addresses that the pass reads at a time */
-#define PASS_LOOK_S   1u	/* while it goes on, those who wait for it are looked at that often */
-
-struct epoch {
-	struct list link;
-	uint64_t ticket;
-	uint64_t undecided;		/* LATE or SENT; and the pass, while it goes on */
-	uint64_t until_ms;		/* who waits for the pass waits until then */
-	int result;
-	bool told;
-};
-
-enum pass { PASS_NONE, PASS_FOREIGN, PASS_FRESH };
-
-struct waiting {
-	struct address address;
-	struct epoch *epoch;		/* NULL: UNSAFE */
-	uint8_t kind;
-};
-
-/* First in, first out; grows by doubling, up to OUTGOING_LATE and what comes back from SENT. */
-struct line {
-	struct waiting *item;
-	size_t first, count, size;
-};
-
-struct sent {
-	struct list link;
-	struct outgoing *o;
-	struct peer_ask ask;
-	struct waiting what;
-};
-
-struct outgoing {
-	struct outgoing_options o;
-	pthread_t thread;
-	pthread_mutex_t lock;		/* covers all that follows */
-	pthread_cond_t wanted;
-	struct line late, unsafe;
-	struct list sent;
-	unsigned int chunks;		/* sent, or about to be */
-	size_t bytes;
-	struct list epochs;		/* oldest first; the last is open */
-	struct epoch *untold;		/* the oldest that was not told */
-	enum pass pass;
-	bool first_pass;		/* it is the one of the start */
-	struct address pass_at;
-	struct epoch *pass_epoch;
-	uint64_t tickets;
-	uint64_t safe, forgotten;
-	int error;
-	bool starved;			/* room() is owed */
-	bool busy;			/* the core refused one just now */
-	bool telling;			/* a thread does, and will see what has changed */
-	bool stopping;
-};
-
-static int line_push(struct line *l, const struct waiting *w)
-{
-	if (l->count == l->size) {
-		size_t size = l->size ? 2 * l->size : 256;
-		struct waiting *item = malloc(size * sizeof(*item));
-
-		if (!item)
-			return -ENOMEM;
-		for (size_t i = 0; i < l->count; i++)
-			item[i] = l->item[(l->first + i) % l->size];
-		free(l->item);
-		*l = (struct line){ .item = item, .count = l->count, .size = size };
-	}
-	l->item[(l->first + l->count++) % l->size] = *w;
-	return 0;
-}
-
-static bool line_pop(struct line *l, struct waiting *out)
-{
-	if (l->count == 0)
-		return false;
-	*out = l->item[l->first];
-	l->first = (l->first + 1) % l->size;
-	if (--l->count == 0) {
-		free(l->item);
-		*l = (struct line){ .item = NULL };
-	}
-	return true;
-}
+#define PASS_LOOK_S   1u	/* while a pass goes on, those who wait for it are looked at that often */
 
 static struct epoch *open_epoch(struct outgoing *o)
 {
@@ -129,11 +36,6 @@ static struct epoch *epoch_new(void)
 	if (e)
 		list_init(&e->link);
 	return e;
-}
-
-static struct epoch *next_of(struct epoch *e)
-{
-	return list_item(e->link.next, struct epoch, link);
 }
 
 /* Under the lock: those at the front whose chunks are all decided, but for who was not told yet. */
@@ -159,7 +61,7 @@ static bool next_told(struct outgoing *o, uint64_t *ticket, int *result)
 	*ticket = e->ticket;
 	*result = e->result;
 	e->told = true;
-	o->untold = next_of(e);
+	o->untold = next_epoch(e);
 	return true;
 }
 
@@ -190,12 +92,11 @@ static void tell(struct outgoing *o)
 		pthread_cond_broadcast(&o->wanted);
 }
 
-/* Under the lock: who was not told yet, and took a ticket behind ${e}, is not safe either. */
-static void fail(struct outgoing *o, struct epoch *e, int result)
+void outgoing_fail(struct outgoing *o, struct epoch *e, int result)
 {
 	if (e->told)
 		e = o->untold;
-	for (; e->ticket > 0; e = next_of(e))
+	for (; e->ticket > 0; e = next_epoch(e))
 		if (e->result == 0)
 			e->result = result;
 }
@@ -212,7 +113,7 @@ static void decide(struct outgoing *o, const struct waiting *w, int result)
 	}
 	o->error = result;
 	/* Tickets that were taken later cover it, too; the open epoch's will try it anew. */
-	fail(o, w->epoch, result);
+	outgoing_fail(o, w->epoch, result);
 	unsafe.epoch = NULL;
 	if (o->unsafe.count >= OUTGOING_LATE || line_push(&o->unsafe, &unsafe) < 0)
 		o->forgotten++;
@@ -323,117 +224,55 @@ void outgoing_wait(struct outgoing *o)
 	pthread_mutex_unlock(&o->lock);
 }
 
-/* With the lock, which is given up for the reading. */
-static void send_late(struct outgoing *o)
+/* Of the store.  Who is sent it hashes it before he says that he has it. */
+static void read_late(struct outgoing *o, struct packed_item *items, unsigned int n)
 {
-	struct chunk *packed = NULL;
-	struct waiting w;
-	enum kind kind;
-	int rc;
+	packed_get_some(o->o.store, o->codec, items, n);
+	for (unsigned int i = 0; i < n; i++)
+		while (items[i].result == -EINPROGRESS) {
+			store_mend_wait(o->o.store);
+			items[i].result = packed_get(o->o.store, STORE_HASH_OLD, &items[i].kind, &items[i].address, &items[i].packed);
+		}
+}
 
-	if (!line_pop(&o->late, &w))
-		return;
-	if (o->late.count == OUTGOING_LATE - 1)
-		pthread_cond_broadcast(&o->wanted);
-	o->chunks++;
-	pthread_mutex_unlock(&o->lock);
-	kind = (enum kind)w.kind;
-	/* Who is sent it hashes it before he says that he has it. */
-	while ((rc = packed_get(o->o.store, STORE_HASH_OLD, &kind, &w.address, &packed)) == -EINPROGRESS)
-		store_mend_wait(o->o.store);
-	pthread_mutex_lock(&o->lock);
+/* With the lock: ${item} was read for ${w}. */
+static void send_read(struct outgoing *o, const struct waiting *w, struct packed_item *item)
+{
+	int rc = item->result;
+
 	if (rc == 0 && o->stopping) {
-		chunk_drop(packed);
+		chunk_drop(item->packed);
 		rc = -ECANCELED;
 	}
 	if (rc < 0)
 		o->chunks--;
 	else
-		rc = ask(o, &w, packed);
+		rc = ask(o, w, item->packed);
 	if (rc < 0)
-		decide(o, &w, rc == -ENOENT || rc == -EBADMSG ? -EIO : rc);
-	tell(o);
+		decide(o, w, rc == -ENOENT || rc == -EBADMSG ? -EIO : rc);
 }
 
-/* ---- the pass ---- */
-
-static uint64_t now_ms(void)
+/* With the lock, which is given up for the reading: some, together, so that they are hashed side by side. */
+static void send_late(struct outgoing *o)
 {
-	struct timespec t;
+	struct packed_item items[PACKED_SOME];
+	struct waiting w[PACKED_SOME];
+	bool full = o->late.count >= OUTGOING_LATE;
+	unsigned int n = 0;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
-/* Under the lock. */
-static void pass_start(struct outgoing *o, struct epoch *e, bool first)
-{
-	o->pass = PASS_FOREIGN;
-	o->first_pass = first;
-	o->pass_at = (struct address){ .b = { 0 } };
-	o->pass_epoch = e;
-	e->undecided++;
-}
-
-/* Under the lock: ${result}: of the reading. */
-static void pass_end(struct outgoing *o, int result)
-{
-	if (result < 0) {
-		fail(o, o->pass_epoch, result);
-		o->forgotten++;
+	while (n < PACKED_SOME && has_room(o) && line_pop(&o->late, &w[n])) {
+		items[n] = (struct packed_item){ .kind = (enum kind)w[n].kind, .address = w[n].address };
+		o->chunks++;
+		n++;
 	}
-	o->pass_epoch->undecided--;
-	o->pass = PASS_NONE;
-}
-
-/* Under the lock. */
-static void pass_take(struct outgoing *o, const struct address *a)
-{
-	struct waiting w = { .address = *a, .epoch = o->pass_epoch };
-	struct catalogue *c = shelf_catalogue(peer_shelf(o->o.peer));
-	enum kind kind;
-
-	if (!store_has(o->o.store, a, &kind, NULL) || (o->pass == PASS_FRESH && c->state(c, a) & STATE_FOREIGN))
-		return;
-	w.kind = (uint8_t)kind;
-	if (line_push(&o->late, &w) < 0) {
-		fail(o, w.epoch, -ENOMEM);
-		o->forgotten++;
-		return;
-	}
-	w.epoch->undecided++;
-}
-
-/* With the lock, which is given up for the reading: the next addresses of the pass. */
-static void pass_step(struct outgoing *o)
-{
-	struct shelf *shelf = peer_shelf(o->o.peer);
-	struct address some[PASS_STEP], at = o->pass_at;
-	enum pass pass = o->pass;
-	int n;
-
+	if (full && o->late.count < OUTGOING_LATE)
+		pthread_cond_broadcast(&o->wanted);
 	pthread_mutex_unlock(&o->lock);
-	n = pass == PASS_FOREIGN ? shelf_unconfirmed(shelf, &at, PASS_STEP, some) : shelf_fresh(shelf, &at, PASS_STEP, some);
+	read_late(o, items, n);
 	pthread_mutex_lock(&o->lock);
-	for (int i = 0; i < n; i++)
-		pass_take(o, &some[i]);
-	o->pass_at = at;
-	if (n == 0 && pass == PASS_FOREIGN && o->first_pass) {
-		o->pass = PASS_FRESH;
-		o->pass_at = (struct address){ .b = { 0 } };
-	} else if (n <= 0) {
-		pass_end(o, n);
-	}
-}
-
-/* Under the lock: what the pass has to do may take hours; who waits for it need not. */
-static void pass_expire(struct outgoing *o)
-{
-	uint64_t now = now_ms();
-
-	for (struct epoch *e = o->untold; e->ticket > 0 && e->until_ms <= now; e = next_of(e))
-		if (e->result == 0)
-			e->result = -ETIMEDOUT;
+	for (unsigned int i = 0; i < n; i++)
+		send_read(o, &w[i], &items[i]);
+	tell(o);
 }
 
 /* With the lock. */
@@ -445,8 +284,7 @@ static void rest(struct outgoing *o)
 		pthread_cond_wait(&o->wanted, &o->lock);
 		return;
 	}
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += PASS_LOOK_S;
+	until = deadline_in(CLOCK_MONOTONIC, PASS_LOOK_S * 1000);
 	pthread_cond_timedwait(&o->wanted, &o->lock, &until);
 }
 
@@ -512,7 +350,7 @@ uint64_t outgoing_ticket(struct outgoing *o)
 		e = open_epoch(o);
 		take_unsafe(o, e);
 		ticket = e->ticket = ++o->tickets;
-		e->until_ms = now_ms() + o->o.timeout_ms;
+		e->until_ms = outgoing_now_ms() + o->o.timeout_ms;
 		list_append(&o->epochs, &next->link);
 		next = NULL;
 		pthread_cond_broadcast(&o->wanted);
@@ -536,6 +374,7 @@ int outgoing_open(const struct outgoing_options *options, struct outgoing **out)
 		return -ENOMEM;
 	}
 	o->o = *options;
+	o->codec = codec_new();
 	pthread_mutex_init(&o->lock, NULL);
 	pthread_condattr_init(&clock);
 	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
@@ -546,7 +385,7 @@ int outgoing_open(const struct outgoing_options *options, struct outgoing **out)
 	list_append(&o->epochs, &first->link);
 	o->untold = first;
 	pass_start(o, first, true);
-	rc = pthread_create(&o->thread, NULL, outgoing_main, o);
+	rc = o->codec ? pthread_create(&o->thread, NULL, outgoing_main, o) : ENOMEM;
 	if (rc) {
 		outgoing_close(o);
 		return -rc;
@@ -591,8 +430,9 @@ void outgoing_close(struct outgoing *o)
 		list_remove(&e->link);
 		free(e);
 	}
-	free(o->late.item);
-	free(o->unsafe.item);
+	line_free(&o->late);
+	line_free(&o->unsafe);
+	codec_free(o->codec);
 	pthread_cond_destroy(&o->wanted);
 	pthread_mutex_destroy(&o->lock);
 	free(o);

@@ -26,6 +26,52 @@ int packed_get(struct store *s, enum store_hashing how, enum kind *kind, const s
 	return rc;
 }
 
+/* The store finds out what is wrong: it may just have been moved. */
+static void get_again(struct store *s, struct packed_item *item)
+{
+	chunk_drop(item->packed);
+	item->result = packed_get(s, STORE_HASH, &item->kind, &item->address, &item->packed);
+}
+
+/* To be hashed: false where it can't be opened. */
+static bool want(struct codec *codec, struct packed_item *item, struct chunk **raw, struct address_job *job)
+{
+	if (packed_open(codec, item->packed, raw) < 0)
+		return false;
+	*job = (struct address_job){ .kind = item->kind, .data = (*raw)->data, .len = (*raw)->len };
+	return true;
+}
+
+void packed_get_some(struct store *s, struct codec *codec, struct packed_item *items, unsigned int n)
+{
+	struct address_job job[PACKED_SOME];
+	struct packed_item *of[PACKED_SOME];
+	struct chunk *raw[PACKED_SOME];
+	unsigned int jobs = 0;
+
+	assert(n <= PACKED_SOME);
+	for (unsigned int i = 0; i < n; i++) {
+		struct packed_item *item = &items[i];
+		struct store_packed p;
+
+		item->result = store_get_packed(s, STORE_HASH_NONE, &item->kind, &item->address, WIRE_CHUNK_HEAD, &p);
+		item->packed = item->result == 0 ? packed_head(&p) : NULL;
+		if (item->result < 0 || p.verified)
+			continue;
+		of[jobs] = item;
+		if (want(codec, item, &raw[jobs], &job[jobs]))
+			jobs++;
+		else
+			get_again(s, item);
+	}
+	address_of_many(job, jobs);
+	for (unsigned int j = 0; j < jobs; j++) {
+		chunk_drop(raw[j]);
+		if (!address_equal(&job[j].address, &of[j]->address))
+			get_again(s, of[j]);
+	}
+}
+
 int packed_put(struct store *s, enum kind kind, const struct address *a, struct chunk *c, bool verified, uint32_t *stored, bool *known)
 {
 	struct store_packed p;

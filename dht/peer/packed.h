@@ -9,6 +9,17 @@
 /** packed_get(s, how, kind, a, out): as store_get_packed(): neither inflated nor compressed for it. */
 int packed_get(struct store *s, enum store_hashing how, enum kind *kind, const struct address *a, struct chunk **out);
 
+struct packed_item {
+	enum kind kind;
+	struct address address;
+	struct chunk *packed;		/* the result */
+	int result;
+};
+#define PACKED_SOME 16u
+
+/** packed_get_some(s, codec, items, n): as packed_get() with STORE_HASH_OLD, of up to PACKED_SOME, hashed side by side. */
+void packed_get_some(struct store *s, struct codec *codec, struct packed_item *items, unsigned int n);
+
 /** packed_put(s, kind, a, c, verified, stored, known): as store_put_packed(); -EBADMSG also where ${c} has another form.  ${verified}: the caller has
  * hashed it.  *${stored}: its bytes without the head. */
 int packed_put(struct store *s, enum kind kind, const struct address *a, struct chunk *c, bool verified, uint32_t *stored, bool *known);
