@@ -48,7 +48,7 @@ UNIT_MEMBERS := \
 	test_membership test_membership_lies test_limits_membership test_limits_rhythm test_suspicion test_placement \
 	test_swarm
 UNIT_WHOLE := \
-	test_report test_netnode test_hung test_heads test_head_owners test_head_row test_head_lost test_lease test_volume_limits test_touches test_deletion test_tail \
+	test_report test_netnode test_hung test_heads test_head_owners test_head_row test_head_lost test_lease test_lease_pull test_lease_end test_volume_limits test_touches test_deletion test_tail \
 	test_ring_of_chunks test_complete test_repair test_rebalance test_leave test_limits_repair test_limits_rounds \
 	test_limits_slots
 UNIT_NET := \
@@ -76,7 +76,7 @@ FUZZ         := \
 EXERCISE     := plan make model model_names model_data real real_data scan common crash worker run shrink main
 KITS := \
 	address_catalogue change_list chunkkit chunkkit_peers chunkset crash crash_check dhttest disk faultio filekit \
-	golden memory_catalogue netkit powercut repairkit ringkit suite volumekit wire_golden wire_sample
+	golden leasekit memory_catalogue netkit powercut repairkit ringkit suite volumekit wire_golden wire_sample
 MOUNT_HELPERS := exercise/exercise helpers/stall.so helpers/powerlog.so helpers/nomem.so
 CLUSTER_HELPERS := faultproxy liar
 POSIX := \
@@ -164,7 +164,7 @@ $(PROGRAMS) $(BENCHES) $(B)/ringstat $(addprefix $(B)/tests/mount/,exercise/exer
 $(B)/libtest.a: $(call objs,tests/lib,$(KITS))
 $(addprefix $(B)/tests/unit/,$(UNIT_FAKE)): $(B)/tests/lib/fakedht.o
 $(addprefix $(B)/tests/unit/,$(UNIT_CORE)): $(B)/tests/lib/corekit.o $(B)/libnet.a
-$(addprefix $(B)/tests/unit/,$(UNIT_WHOLE)): $(call objs,tests/lib,netkit volumekit memory_catalogue repairkit) $(B)/libnet.a
+$(addprefix $(B)/tests/unit/,$(UNIT_WHOLE)): $(call objs,tests/lib,netkit leasekit volumekit memory_catalogue repairkit) $(B)/libnet.a
 $(addprefix $(B)/tests/unit/,$(UNIT_MEMBERS)): $(call objs,tests/lib,no_machines swarm netkit memory_catalogue) $(B)/libnet.a
 $(addprefix $(B)/tests/unit/,$(UNIT_FAKED) test_replicas): $(call objs,tests/lib,fakepeer)
 $(TESTS): $(B)/libtest.a

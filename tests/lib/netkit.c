@@ -480,6 +480,31 @@ void netkit_crash(struct netkit *k, unsigned int i)
 	table_back(k, i, NULL);
 }
 
+void netkit_restart(struct netkit *k, unsigned int i)
+{
+	netkit_crash(k, i);
+	netkit_start(k, i);
+}
+
+void netkit_lose_disk(struct netkit *k)
+{
+	netkit_crash(k, 0);
+	netkit_wipe(k, 0);
+	k->node[0].seeds[0] = k->node[1].address;
+	netkit_start(k, 0);
+}
+
+unsigned int netkit_rows(const struct netkit *k, unsigned int i, enum catalogue_table table)
+{
+	struct catalogue *c = &k->node[i].disk.catalogue;
+	unsigned int count = 0;
+	struct address at;
+
+	for (bool more = c->rows(c, (uint8_t)table, NULL, &at); more; more = c->rows(c, (uint8_t)table, &at, &at))
+		count++;
+	return count;
+}
+
 void netkit_cut(struct netkit *k, unsigned int a, unsigned int b, bool cut)
 {
 	k->cut[a * k->count + b] = k->cut[b * k->count + a] = cut;

@@ -60,11 +60,17 @@ void netkit_free(struct netkit *k);
 
 /** netkit_start(k, i), netkit_start_all(k): each time a new process with the disk that is there.
  * netkit_crash(k, i): the process is gone, and its links; what was on its way to the disk is lost.
- * netkit_wipe(k, i): while it does not run: a new disk, of another generation; the key stays. */
+ * netkit_restart(k, i): both.
+ * netkit_wipe(k, i): while it does not run: a new disk, of another generation; the key stays.
+ * netkit_lose_disk(k): the first node starts again with a new disk, and finds the ring by the second.
+ * netkit_rows(k, i, table): how many rows of it its disk has. */
 void netkit_start(struct netkit *k, unsigned int i);
 void netkit_start_all(struct netkit *k);
 void netkit_crash(struct netkit *k, unsigned int i);
+void netkit_restart(struct netkit *k, unsigned int i);
 void netkit_wipe(struct netkit *k, unsigned int i);
+void netkit_lose_disk(struct netkit *k);
+unsigned int netkit_rows(const struct netkit *k, unsigned int i, enum catalogue_table table);
 
 /** netkit_cut(k, a, b, cut): links between the two are reset, and dials fail, until it is false again. */
 void netkit_cut(struct netkit *k, unsigned int a, unsigned int b, bool cut);

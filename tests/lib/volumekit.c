@@ -14,6 +14,7 @@ void volumekit_make(const struct netkit *k, uint64_t number, struct volumekit *o
 	crypto_sign_seed_keypair(out->key, out->secret, seed);
 	volume_id(out->key, &out->id);
 	out->ring = k->file.id;
+	out->slot = VOLUMEKIT_SLOT;
 }
 
 static struct chunk *chunk_of(const uint8_t *blob, size_t len)
@@ -117,4 +118,13 @@ int volumekit_ask(struct netkit *k, unsigned int at, const struct volumekit *v, 
 		assert(e->blob->len != e->chunk->len || memcmp(e->blob->data, e->chunk->data, e->blob->len) != 0);
 	}
 	return e->result;
+}
+
+int volumekit_retire(struct netkit *k, unsigned int at, const struct volumekit *v)
+{
+	struct command c = { .kind = COMMAND_RETIRE, .blob = volumekit_end(v) };
+	int result = netkit_ask(k, at, &c)->result;
+
+	chunk_drop(c.blob);
+	return result;
 }

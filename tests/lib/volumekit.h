@@ -5,8 +5,11 @@
 #include "dht/net/signed.h"
 #include "tests/lib/netkit.h"
 
+#define VOLUMEKIT_SLOT 4321u
+
 struct volumekit {
 	struct address ring, id;
+	unsigned int slot;		/* of its leases (leasekit.h): VOLUMEKIT_SLOT, unless a test says otherwise */
 	uint8_t key[MEMBER_KEY], secret[MEMBER_SECRET];
 };
 
@@ -35,6 +38,9 @@ struct chunk *volumekit_end(const struct volumekit *v);
 int volumekit_swap(struct netkit *k, unsigned int at, const struct volumekit *v, struct chunk *head, const struct chunk *previous,
     uint64_t timeout);
 int volumekit_ask(struct netkit *k, unsigned int at, const struct volumekit *v, const struct chunk *expected);
+
+/** volumekit_retire(k, at, v): COMMAND_RETIRE, and its result. */
+int volumekit_retire(struct netkit *k, unsigned int at, const struct volumekit *v);
 
 /** volumekit_addresses(slot, first, count, out): the first-th and following of the made-up addresses in ${slot}, in order. */
 void volumekit_addresses(unsigned int slot, unsigned int first, unsigned int count, struct address *out);

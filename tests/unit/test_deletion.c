@@ -2,15 +2,13 @@
  * The numbered rules of deletion.h.  Days pass by leaps, as at a machine that is often suspended: three hours at once, then
  * some seconds in which all that is due is done.
  */
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "dht/net/deletion.h"
 #include "dht/net/lease.h"
+#include "tests/lib/leasekit.h"
 #include "tests/lib/suite.h"
-#include "tests/lib/volumekit.h"
 
 #define HOUR (3600 * (uint64_t)S)
 /* Of uptime, within which what nobody wants is gone: deletion.h, with few records. */
@@ -37,24 +35,11 @@ static int insert(struct netkit *k, unsigned int at, const char *text, struct ad
 	return result;
 }
 
-static int lease(struct netkit *k, unsigned int at, const struct volumekit *v, uint64_t seq, const struct address *a, bool holds)
+/* Of ${a}, or of nothing. */
+static int lease(struct netkit *k, unsigned int at, struct volumekit *v, uint64_t seq, const struct address *a, bool holds)
 {
-	struct command c = { .kind = COMMAND_LEASE, .addresses = a, .count = holds };
-	int result;
-
-	c.blob = volumekit_lease(v, ring_slot(a), seq, a, holds);
-	result = netkit_ask(k, at, &c)->result;
-	chunk_drop(c.blob);
-	return result;
-}
-
-static int end_volume(struct netkit *k, unsigned int at, const struct volumekit *v)
-{
-	struct command c = { .kind = COMMAND_RETIRE, .blob = volumekit_end(v) };
-	int result = netkit_ask(k, at, &c)->result;
-
-	chunk_drop(c.blob);
-	return result;
+	v->slot = ring_slot(a);
+	return leasekit_result(k, leasekit_start(k, at, v, seq, a, holds, 0), 31 * S);
 }
 
 static unsigned int states(struct netkit *k, unsigned int i, const struct address *a)
@@ -229,7 +214,7 @@ static void the_leased_stays_and_all_else_goes_for_ever(void **state)
 	k->user = &asked;
 	k->effect = counts_deletions_of;
 	assert_int_equal(lease(k, writer, &v, 2, &a[ONCE], false), 0);
-	assert_int_equal(end_volume(k, writer, &w), 0);
+	assert_int_equal(volumekit_retire(k, writer, &w), 0);
 	netkit_run(k, 60 * S);
 	netkit_crash(k, writer);		/* and stays away */
 	for (unsigned int i = 0; i < 6; i++) {
@@ -339,17 +324,10 @@ static void an_owner_asks_before_it_deletes(void **state)
 	netkit_run(k, 60 * S);
 	without = nth(k, &a, true, 0);
 	k->filter = no_repair;
-	for (unsigned int i = 0; i < 4; i++) {
-		struct catalogue_lease l = { .volume = v.id, .slot = (uint16_t)ring_slot(&a), .seq = 1, .addresses = &a, .count = 1 };
-		struct effect e = { .kind = EFFECT_LEASE, .lease = &l };
-		struct event done;
-
-		if (i == without || !owns(k, i, &a))
-			continue;
-		l.blob = volumekit_lease(&v, l.slot, 1, &a, 1);
-		memory_catalogue_apply(&k->node[i].disk, &e, &done);
-		chunk_drop(l.blob);
-	}
+	v.slot = ring_slot(&a);
+	for (unsigned int i = 0; i < 4; i++)
+		if (i != without && owns(k, i, &a))
+			leasekit_put(k, i, &v, 1, &a, 1);
 	pass(k, GONE);
 	assert_int_equal(states(k, without, &a), STATE_OWNED);
 	assert_true(k->node[without].disk.catalogue.leased(&k->node[without].disk.catalogue, &a));
@@ -369,15 +347,9 @@ static void an_owner_that_fewer_others_are_left_to_asks_all_of_them(void **state
 	assert_int_equal(insert(k, 0, "leased elsewhere", &a), 0);
 	netkit_run(k, 60 * S);
 	k->filter = no_repair;
-	for (unsigned int i = 0; i < 2; i++) {
-		struct catalogue_lease l = { .volume = v.id, .slot = (uint16_t)ring_slot(&a), .seq = 1, .addresses = &a, .count = 1 };
-		struct effect e = { .kind = EFFECT_LEASE, .lease = &l };
-		struct event done;
-
-		l.blob = volumekit_lease(&v, l.slot, 1, &a, 1);
-		memory_catalogue_apply(&k->node[i].disk, &e, &done);
-		chunk_drop(l.blob);
-	}
+	v.slot = ring_slot(&a);
+	for (unsigned int i = 0; i < 2; i++)
+		leasekit_put(k, i, &v, 1, &a, 1);
 	assert_int_equal(netkit_ask(k, 1, &drain)->result, 0);
 	netkit_run(k, 2 * S);
 	assert_int_equal(placement(k->node[2].node)->replicas, 2);
@@ -398,21 +370,15 @@ static void a_lease_of_what_is_not_here_touches_nothing(void **state)
 {
 	struct netkit *k = netkit_ring(1, 9);
 	size_t before = deletion_machine.memory(k->node[0].node);
-	struct command c = { .kind = COMMAND_LEASE, .count = 1000 };
-	struct address *a = malloc(c.count * sizeof(*a));
 	struct volumekit v;
+	struct address a;
 
 	(void)state;
 	volumekit_make(k, 1, &v);
-	volumekit_addresses(7, 1, c.count, a);
-	c.blob = volumekit_lease(&v, 7, 1, a, c.count);
-	c.addresses = a;
-	assert_int_equal(netkit_ask(k, 0, &c)->result, 0);
+	assert_int_equal(leasekit_make(k, 0, &v, 1, 1, 1000), 0);
 	assert_int_equal(deletion_machine.memory(k->node[0].node), before);
-	assert_int_equal(insert(k, 0, "a chunk", a), 0);
+	assert_int_equal(insert(k, 0, "a chunk", &a), 0);
 	assert_true(deletion_machine.memory(k->node[0].node) > before);
-	chunk_drop(c.blob);
-	free(a);
 	netkit_free(k);
 }
 

@@ -410,7 +410,6 @@ static void heads_outlive_a_restart_of_all(void **state)
 static void an_ended_volume_has_no_heads(void **state)
 {
 	struct netkit *k = netkit_ring(4, 15);
-	struct command end = { .kind = COMMAND_RETIRE };
 	struct volumekit v;
 	struct chunk *a[2];
 
@@ -418,11 +417,9 @@ static void an_ended_volume_has_no_heads(void **state)
 	volumekit_make(k, 15, &v);
 	volumekit_chain(&v, a, 2, NULL, 1);
 	assert_int_equal(swap(k, 0, &v, a[0], NULL), 0);
-	end.blob = volumekit_end(&v);
-	assert_int_equal(netkit_ask(k, 1, &end)->result, 0);
+	assert_int_equal(volumekit_retire(k, 1, &v), 0);
 	assert_int_equal(swap(k, 0, &v, a[1], a[0]), -EKEYREVOKED);
 	assert_int_equal(volumekit_ask(k, 2, &v, NULL), -EKEYREVOKED);
-	chunk_drop(end.blob);
 	volumekit_drop(a, 2);
 	netkit_free(k);
 }

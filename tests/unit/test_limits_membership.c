@@ -41,21 +41,10 @@ static bool rows_hang(struct netkit *k, unsigned int at, const struct effect *e)
 	return false;
 }
 
-static unsigned int rows(struct netkit *k, unsigned int at)
-{
-	struct catalogue *c = &k->node[at].disk.catalogue;
-	unsigned int count = 0;
-	struct address id;
-
-	for (bool more = c->rows(c, ROW_MEMBER, NULL, &id); more; more = c->rows(c, ROW_MEMBER, &id, &id))
-		count++;
-	return count;
-}
-
 static void few_rows_are_written_at_a_time(void **state)
 {
 	struct netkit *k = running(2);
-	unsigned int before = rows(k, 0);
+	unsigned int before = netkit_rows(k, 0, ROW_MEMBER);
 
 	(void)state;
 	hang_count = 0;
@@ -67,9 +56,9 @@ static void few_rows_are_written_at_a_time(void **state)
 	for (unsigned int i = 0; i < SAVES_MAX; i++)
 		node_input(node(k, 0), &(struct event){ .kind = EVENT_DONE, .ticket = hangs[i], .result = -ENOSPC }, k->now);
 	netkit_run(k, SAVE_AGAIN - S);
-	assert_int_equal(rows(k, 0), before);
+	assert_int_equal(netkit_rows(k, 0, ROW_MEMBER), before);
 	netkit_run(k, 2 * S);
-	assert_int_equal(rows(k, 0), before + SAVES_MAX + 5);
+	assert_int_equal(netkit_rows(k, 0, ROW_MEMBER), before + SAVES_MAX + 5);
 	netkit_free(k);
 }
 

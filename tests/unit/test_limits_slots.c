@@ -3,16 +3,14 @@
  * whom they ask.  More of them are in test_volume_limits.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "dht/net/heads_slots.h"
 #include "dht/net/lease_send.h"
 #include "dht/net/membership.h"
+#include "tests/lib/leasekit.h"
 #include "tests/lib/suite.h"
-#include "tests/lib/volumekit.h"
 
-#define SLOT 4321u
 
 /* What ${from} says of ${type}, and when; it is lost on its way to anyone, or to ${deaf} alone. */
 struct said {
@@ -41,17 +39,6 @@ static bool listen(struct netkit *k, unsigned int from, unsigned int to, struct 
 
 /* ---- heads ---- */
 
-/* The first node comes back with an empty disk: it asks all others what heads they have. */
-static void lose_disk(struct netkit *k)
-{
-	netkit_crash(k, 0);
-	memory_catalogue_free(&k->node[0].disk);
-	memory_catalogue_init(&k->node[0].disk, UINT64_C(1) << 40);
-	k->node[0].generation += 1000;
-	k->node[0].seeds[0] = k->node[1].address;
-	netkit_start(k, 0);
-}
-
 static void a_question_for_heads_covers_so_many_slots(void **state)
 {
 	enum { QUESTIONS = RING_SLOTS / HEAD_WINDOW };
@@ -61,7 +48,7 @@ static void a_question_for_heads_covers_so_many_slots(void **state)
 	(void)state;
 	k->user = &s;
 	k->filter = listen;
-	lose_disk(k);
+	netkit_lose_disk(k);
 	netkit_run(k, 60 * S);
 	assert_int_equal(k->node[0].node->heads->pull->waiting, 0);
 	assert_int_equal(s.count, QUESTIONS);
@@ -93,7 +80,7 @@ static void so_many_on_the_walk_are_asked_for_the_heads_of_a_slot(void **state)
 
 	(void)state;
 	k->filter = nobody_tells;
-	lose_disk(k);
+	netkit_lose_disk(k);
 	assert_true(netkit_settle(k) || true);	/* it can't be complete */
 	assert_true(netkit_until(k, asks_wide, 300 * S));
 	p = k->node[0].node->heads->pull;
@@ -151,57 +138,22 @@ static void so_many_nodes_answers_on_heads_are_remembered(void **state)
 
 /* ---- leases ---- */
 
-/* A lease of ${count} addresses, straight to a node's disk. */
-static void put_lease(struct netkit *k, unsigned int i, const struct volumekit *v, unsigned int slot, unsigned int count)
-{
-	struct address *a = malloc((count + 1) * sizeof(*a));
-	struct catalogue_lease l = { .volume = v->id, .slot = (uint16_t)slot, .seq = 1, .addresses = a, .count = count };
-	struct effect e = { .kind = EFFECT_LEASE, .lease = &l };
-	struct event done;
-
-	volumekit_addresses(slot, 0, count, a);
-	l.blob = volumekit_lease(v, slot, 1, a, count);
-	memory_catalogue_apply(&k->node[i].disk, &e, &done);
-	assert_int_equal(done.result, 0);
-	chunk_drop(l.blob);
-	free(a);
-}
-
-struct pulled {
-	struct lease_pull pull;
-	bool over;
-	int result;
-};
-
-static void pulled(struct node *n, struct lease_pull *p, int result)
-{
-	struct pulled *x = (struct pulled *)p;
-
-	(void)n;
-	x->over = true;
-	x->result = result;
-}
-
 /* Each answer comes just in time, so that two of the greatest leases take longer than one peer may have. */
 static void a_peer_has_so_long_for_the_leases_of_a_slot(void **state)
 {
 	struct netkit *k = netkit_ring(3, 4);
-	struct node *n = k->node[0].node;
-	struct pulled x = { .over = false };
+	struct leasekit_pull x;
 	unsigned int got = 0;
-	uint64_t began;
 
 	(void)state;
 	for (unsigned int i = 0; i < 3; i++) {
 		struct volumekit v;
 
 		volumekit_make(k, 1 + i, &v);
-		put_lease(k, 1, &v, SLOT, LEASE_ADDRESSES_MAX);
+		leasekit_put_some(k, 1, &v, 1, 0, LEASE_ADDRESSES_MAX);
 	}
-	x.pull = (struct lease_pull){ .peer = peer_find(n, &k->node[1].id), .slot = SLOT, .done = pulled };
 	k->delay = 900 * MS;
-	n->now = began = k->now;
-	leases_pull(n, &x.pull);
+	leasekit_pull_start(k, 0, 1, VOLUMEKIT_SLOT, &x);
 	netkit_run(k, LEASES_PULL_MAX - 1);
 	assert_false(x.over);
 	netkit_run(k, 1);
@@ -211,14 +163,10 @@ static void a_peer_has_so_long_for_the_leases_of_a_slot(void **state)
 	netkit_run(k, 5 * S);
 	/* What came by then stays. */
 	for (unsigned int i = 0; i < 3; i++) {
-		struct catalogue *c = &k->node[0].disk.catalogue;
 		struct volumekit v;
-		struct chunk *blob;
 
 		volumekit_make(k, 1 + i, &v);
-		blob = c->lease(c, &v.id, SLOT);
-		got += blob != NULL;
-		chunk_drop(blob);
+		got += leasekit_seq(k, 0, &v) > 0;
 	}
 	assert_in_range(got, 1, 2);
 	netkit_free(k);
@@ -228,22 +176,16 @@ static void what_an_owner_lacks_is_sent_again_soon_at_first(void **state)
 {
 	struct netkit *k = netkit_ring(3, 5);
 	struct said s = { .from = 0, .type = WIRE_LEASE, .lost = true, .deaf = 2 };
-	struct command c = { .kind = COMMAND_LEASE, .count = 1 };
 	const struct lease_send *send = k->node[0].node->leases->send;
 	uint64_t wait;
 	unsigned int rounds = 0;
 	struct volumekit v;
-	struct address a;
 
 	(void)state;
 	volumekit_make(k, 1, &v);
-	volumekit_addresses(SLOT, 7, 1, &a);
-	c.addresses = &a;
-	c.blob = volumekit_lease(&v, SLOT, 1, &a, 1);
 	k->user = &s;
 	k->filter = listen;
-	assert_int_equal(netkit_ask(k, 0, &c)->result, 0);
-	chunk_drop(c.blob);
+	assert_int_equal(leasekit_result(k, leasekit_start_some(k, 0, &v, 1, 7, 1, 30 * S), 31 * S), 0);
 	wait = send->wait;
 	for (unsigned int second = 0; second < 1200; second++) {
 		netkit_run(k, S);
@@ -285,21 +227,18 @@ static void a_step_of_the_walk_over_leases_is_so_many_slots(void **state)
 {
 	struct netkit *k = netkit_ring(1, 6);
 	struct catalogue *c = &k->node[0].disk.catalogue;
-	struct command end = { .kind = COMMAND_RETIRE };
 	struct volumekit v;
 
 	(void)state;
 	volumekit_make(k, 1, &v);
-	end.blob = volumekit_end(&v);
 	lease_next = c->lease_next;
 	c->lease_next = counts_slots;
 	looked_at = &k->now;
 	looked = looked_most = looked_all = 0;
-	assert_int_equal(netkit_ask(k, 0, &end)->result, 0);
+	assert_int_equal(volumekit_retire(k, 0, &v), 0);
 	netkit_run(k, RING_SLOTS / LEASES_SWEPT * MS + 10 * MS);
 	assert_int_equal(looked_all, RING_SLOTS);
 	assert_int_equal(looked_most, LEASES_SWEPT);
-	chunk_drop(end.blob);
 	netkit_free(k);
 }
 
@@ -374,8 +313,9 @@ static bool tell_slowly(struct netkit *k, unsigned int from, unsigned int to, st
 		return result;
 	assert_int_equal(s->slot[0], record_slot);
 	volumekit_make(k, 9, &v);
+	v.slot = record_slot;
 	for (unsigned int i = 1; i < k->count; i++)
-		put_lease(k, i, &v, record_slot, 0);
+		leasekit_put_some(k, i, &v, 1, 0, 0);
 	k->delay = 4 * S;
 	return result;
 }

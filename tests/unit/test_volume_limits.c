@@ -5,10 +5,8 @@
 
 #include "dht/net/heads_slots.h"
 #include "dht/net/lease_send.h"
+#include "tests/lib/leasekit.h"
 #include "tests/lib/suite.h"
-#include "tests/lib/volumekit.h"
-
-#define SLOT 4321u
 
 static int result_of(struct netkit *k, uint64_t ticket)
 {
@@ -31,7 +29,7 @@ static int store(struct netkit *k, uint64_t number, const struct address *list, 
 
 	memcpy(own, list, count * sizeof(*own));
 	volumekit_make(k, number, &v);
-	blob = volumekit_lease(&v, SLOT, 1, own, count);
+	blob = volumekit_lease(&v, VOLUMEKIT_SLOT, 1, own, count);
 	assert_int_equal(lease_read(blob->data, blob->len, &v.ring, &l), 0);
 	k->node[0].node->now = k->now;
 	result = lease_store(k->node[0].node, &l, &(struct wire_slice){ blob->data, blob->len }, &own, NULL, NULL, NULL);
@@ -56,7 +54,7 @@ static void so_many_addresses_are_on_their_way_to_the_disk(void **state)
 	struct leases *l = k->node[0].node->leases;
 
 	(void)state;
-	volumekit_addresses(SLOT, 0, LEASE_ADDRESSES_MAX, list);
+	volumekit_addresses(VOLUMEKIT_SLOT, 0, LEASE_ADDRESSES_MAX, list);
 	for (unsigned int i = 0; i < GREATEST; i++)
 		assert_int_equal(store(k, 100 + i, list, LEASE_ADDRESSES_MAX), 0);
 	assert_int_equal(l->held, LEASES_HELD_MAX);
@@ -70,18 +68,10 @@ static void so_many_addresses_are_on_their_way_to_the_disk(void **state)
 
 static uint64_t start_lease(struct netkit *k, uint64_t number)
 {
-	struct command c = { .kind = COMMAND_LEASE, .count = 1 };
 	struct volumekit v;
-	struct address a;
-	uint64_t ticket;
 
 	volumekit_make(k, number, &v);
-	volumekit_addresses(SLOT, (unsigned int)number, 1, &a);
-	c.addresses = &a;
-	c.blob = volumekit_lease(&v, SLOT, 1, &a, 1);
-	ticket = netkit_command(k, 0, &c);
-	chunk_drop(c.blob);
-	return ticket;
+	return leasekit_start_some(k, 0, &v, 1, (unsigned int)number, 1, 0);
 }
 
 static void so_many_leases_are_on_their_way_to_owners(void **state)
@@ -109,15 +99,10 @@ static void so_many_leases_are_on_their_way_to_owners(void **state)
 
 static int end_volume(struct netkit *k, unsigned int at, uint64_t number)
 {
-	struct command c = { .kind = COMMAND_RETIRE };
 	struct volumekit v;
-	int result;
 
 	volumekit_make(k, number, &v);
-	c.blob = volumekit_end(&v);
-	result = netkit_ask(k, at, &c)->result;
-	chunk_drop(c.blob);
-	return result;
+	return volumekit_retire(k, at, &v);
 }
 
 static void so_many_ends_are_kept(void **state)
@@ -167,24 +152,16 @@ static void one_peer_does_not_bring_all_ends(void **state)
 
 static int lease_from(struct netkit *k, unsigned int at, uint64_t number)
 {
-	struct command c = { .kind = COMMAND_LEASE, .count = 1 };
 	struct volumekit v;
-	struct address a;
-	int result;
 
 	volumekit_make(k, number, &v);
-	volumekit_addresses(SLOT, 0, 1, &a);
-	c.addresses = &a;
-	c.blob = volumekit_lease(&v, SLOT, 1, &a, 1);
-	result = netkit_ask(k, at, &c)->result;
-	chunk_drop(c.blob);
-	return result;
+	return leasekit_make(k, at, &v, 1, 0, 1);
 }
 
 static void one_peer_does_not_fill_a_slot(void **state)
 {
 	struct netkit *k = netkit_ring(5, 13);
-	unsigned int greedy = netkit_nth(k, SLOT, false, 0), other = netkit_nth(k, SLOT, false, 1);
+	unsigned int greedy = netkit_nth(k, VOLUMEKIT_SLOT, false, 0), other = netkit_nth(k, VOLUMEKIT_SLOT, false, 1);
 	uint64_t number = 1;
 
 	(void)state;
@@ -194,7 +171,7 @@ static void one_peer_does_not_fill_a_slot(void **state)
 	/* What it brought may change. */
 	assert_int_equal(lease_from(k, greedy, 1), 0);
 	assert_int_equal(lease_from(k, other, number++), 0);
-	assert_int_equal(lease_from(k, netkit_nth(k, SLOT, true, 0), number++), 0);
+	assert_int_equal(lease_from(k, netkit_nth(k, VOLUMEKIT_SLOT, true, 0), number++), 0);
 	netkit_free(k);
 }
 
@@ -279,7 +256,7 @@ static void so_many_volumes_have_leases_in_a_slot(void **state)
 	struct address a;
 
 	(void)state;
-	volumekit_addresses(SLOT, 0, 1, &a);
+	volumekit_addresses(VOLUMEKIT_SLOT, 0, 1, &a);
 	for (unsigned int i = 1; i < LEASE_VOLUMES_MAX; i++)
 		assert_int_equal(store(k, i, &a, 1), 0);
 	/* Those on their way to the disk are counted, too. */
@@ -464,17 +441,6 @@ static void so_many_rows_of_heads_wait_for_the_disk(void **state)
 	netkit_free(k);
 }
 
-/* The first node comes back with an empty disk: it asks all others what heads they have. */
-static void lose_disk(struct netkit *k)
-{
-	netkit_crash(k, 0);
-	memory_catalogue_free(&k->node[0].disk);
-	memory_catalogue_init(&k->node[0].disk, UINT64_C(1) << 40);
-	k->node[0].generation += 1000;
-	k->node[0].seeds[0] = k->node[1].address;
-	netkit_start(k, 0);
-}
-
 static void so_many_are_asked_for_their_heads_at_a_time(void **state)
 {
 	struct netkit *k = netkit_ring(HEAD_PULLS_MAX + 6, 7);
@@ -485,7 +451,7 @@ static void so_many_are_asked_for_their_heads_at_a_time(void **state)
 	(void)state;
 	k->user = &l;
 	k->filter = loses;
-	lose_disk(k);
+	netkit_lose_disk(k);
 	p = k->node[0].node->heads->pull;
 	for (uint64_t ms = 0; ms < 60 * 1000; ms += 10) {
 		unsigned int busy = 0;
@@ -515,7 +481,7 @@ static void rounds_of_questions_come_ever_less_often_but_come(void **state)
 	(void)state;
 	k->user = &l;
 	k->filter = loses;
-	lose_disk(k);
+	netkit_lose_disk(k);
 	p = k->node[0].node->heads->pull;
 	last = k->now;
 	for (unsigned int second = 0; second < 600; second++) {
