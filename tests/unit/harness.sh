@@ -1,7 +1,7 @@
 #!/bin/bash
 # What runs the tests is tested: each thing that it must catch is planted, in a project of its own.
 . "$(dirname "$0")/../lib/mount.sh"
-plan 12
+plan 14
 
 mkdir -p "$TEST_DIR"/{tests/unit,tests/mount,build}
 cp -r tests/run tests/lib "$TEST_DIR/tests/"
@@ -34,6 +34,10 @@ ends 'a program that hangs is stopped' '0 passed, 1 failed status 1'
 harness 'echo 1..1; echo ok 1; setsid -f sleep 1000 >/dev/null 2>&1; echo "$TEST_DIR" >dir'
 ends 'a process left behind counts' '1 passed, 1 failed status 1'
 ok 'and is gone' bash -c '! grep -qsz "^TEST_DIR=$(<dir)" /proc/[0-9]*/environ'
+# shellcheck disable=SC2016
+harness 'echo 1..1; echo ok 1; path=${TSAN_OPTIONS##*log_path=}; (echo WARNING: a race >"${path%%:*}.1") 2>/dev/null'
+ends "a sanitizer's report counts, of a process that nobody looks at" '1 passed, 1 failed status 1'
+ok 'and is shown' grep -q 'a race' report
 rm tests/unit/planted.sh
 B=build tests/run unit mount >report 2>&1
 echo "status $?" >>report
