@@ -179,7 +179,7 @@ static int explain_errno(struct opening *o, int rc)
 	return explain(o, rc, "can't be opened: %s", strerror(-rc));
 }
 
-static int load_meta(struct opening *o, MDB_txn *txn, uint64_t store_id)
+static int load_meta(struct opening *o, MDB_txn *txn)
 {
 	struct shelf *s = o->s;
 	MDB_val key = shelf_value(META_KEY, sizeof(META_KEY) - 1), value;
@@ -187,7 +187,7 @@ static int load_meta(struct opening *o, MDB_txn *txn, uint64_t store_id)
 	int rc = mdb_get(txn, s->table[SHELF_META], &key, &value);
 
 	if (rc == MDB_NOTFOUND) {
-		s->meta = (struct shelf_meta){ .mark.id = store_id };
+		s->meta = (struct shelf_meta){ .mark.id = s->store_id };
 		return shelf_put_meta(s, txn, &s->meta);
 	}
 	if (rc)
@@ -199,10 +199,10 @@ static int load_meta(struct opening *o, MDB_txn *txn, uint64_t store_id)
 		return explain(o, -EPROTO, "of format %u, and this version reads %d; use the one that made it", get_le32(in + AT_FORMAT), FORMAT);
 	if (value.mv_size != META_LEN)
 		return -EUCLEAN;
-	if (get_le64(in + AT_ID) != store_id)
+	if (get_le64(in + AT_ID) != s->store_id)
 		return explain(o, -EPROTO, "it belongs to another store; bring back the one that was here, or move it away");
 	s->meta.closed = get_le32(in + AT_CLOSED) == 1;
-	s->meta.mark = (struct store_mark){ store_id, get_le64(in + AT_MARK), get_le64(in + AT_MARK + 8), get_le64(in + AT_MARK + 16) };
+	s->meta.mark = (struct store_mark){ s->store_id, get_le64(in + AT_MARK), get_le64(in + AT_MARK + 8), get_le64(in + AT_MARK + 16) };
 	for (unsigned int i = 1; i < SHELF_RECORDS; i++)
 		s->meta.bytes[i] = get_le64(in + AT_BYTES + 8 * (i - 1));
 	s->meta.numbers = get_le32(in + AT_NUMBERS);
@@ -271,6 +271,7 @@ static int open_tables(struct opening *o, struct store_mark *then, bool *closed)
 	int rc;
 
 	store_mark(s->store, &now);
+	s->store_id = now.id;
 	rc = shelf_grow(s, 64);
 	if (rc == 0)
 		rc = shelf_error(mdb_txn_begin(s->env, NULL, 0, &txn));
@@ -279,7 +280,7 @@ static int open_tables(struct opening *o, struct store_mark *then, bool *closed)
 	for (int i = 0; i < SHELF_TABLES && rc == 0; i++)
 		rc = shelf_error(mdb_dbi_open(txn, names[i], MDB_CREATE, &s->table[i]));
 	if (rc == 0)
-		rc = load_meta(o, txn, now.id);
+		rc = load_meta(o, txn);
 	if (rc == 0)
 		rc = shelf_load_own(s, txn);
 	if (rc == 0)

@@ -57,6 +57,7 @@ struct shelf_meta {
 struct shelf {
 	struct catalogue catalogue;	/* first */
 	struct store *store;
+	uint64_t store_id;		/* its mark's; it never changes */
 	MDB_env *env;
 	MDB_dbi table[SHELF_TABLES];
 	char *mark;			/* path of the file that says: not to be used again */

@@ -14,7 +14,7 @@ uint64_t shelf_sum(const struct shelf *s, enum shelf_table table, MDB_val key, c
 	uint8_t k[crypto_shorthash_KEYBYTES] = { 0 }, both[SHELF_SUM + SHELF_PAGE_KEY], sum[SHELF_SUM];
 
 	_Static_assert(SHELF_SUM == crypto_shorthash_BYTES && sizeof(k) == 16, "as SipHash-2-4 has it");
-	put_le64(k, s->meta.mark.id);
+	put_le64(k, s->store_id);
 	put_le32(k + 8, table);
 	crypto_shorthash(both, bytes, len, k);
 	memcpy(both + SHELF_SUM, key.mv_data, key.mv_size);

@@ -2,6 +2,8 @@
 #include "tests/lib/dhttest.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -552,6 +554,48 @@ static void what_the_shelf_has_not_heard_of_is_compared(void **state)
 	assert_true(address_equal(&out[0], &a));
 }
 
+struct saver {
+	struct kit *kit;
+	atomic_bool ended;
+};
+
+static void *save(void *arg)
+{
+	struct saver *s = arg;
+	struct address addresses[3];
+
+	for (unsigned int i = 0; i < 50; i++)
+		save_row_and_lease(s->kit, addresses, 3);
+	s->ended = true;
+	return NULL;
+}
+
+/* As the loop reads while the disk's thread saves: for ThreadSanitizer, above all. */
+static void what_is_read_while_it_is_saved_is_whole(void **state)
+{
+	struct kit *k = *state;
+	struct saver s = { .kit = k };
+	struct catalogue_row_key key = { .table = ROW_HEAD };
+	struct address addresses[3], volume;
+	struct shelf_totals totals;
+	pthread_t thread;
+
+	memset(&volume, 5, sizeof(volume));
+	save_row_and_lease(k, addresses, 3);
+	assert_int_equal(pthread_create(&thread, NULL, save, &s), 0);
+	while (!s.ended) {
+		struct chunk *head = k->c->row(k->c, &key), *lease = k->c->lease(k->c, &volume, 0);
+
+		assert_true(head && head->len == sizeof(head_bytes));
+		assert_true(lease && lease->len == sizeof(lease_bytes));
+		shelf_totals(k->shelf, &totals);
+		assert_int_equal(totals.leased, 3);
+		chunk_drop(head);
+		chunk_drop(lease);
+	}
+	pthread_join(thread, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -562,6 +606,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(random_changes_give_the_answers_of_a_catalogue_in_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_the_store_got_without_the_shelf_is_foreign_from_the_next_open_on, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_shelf_that_is_damaged_or_of_another_store_says_so, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_read_while_it_is_saved_is_whole, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_row_with_a_flipped_bit_is_found_when_it_is_opened, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_lease_with_a_flipped_bit_is_found_when_it_is_opened, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_address_of_a_lease_with_a_flipped_bit_is_found_when_it_is_read, setup, teardown),
