@@ -8,10 +8,12 @@
 #include "dht/control/ring_impl.h"
 #include "dht/net/limits.h"
 #include "dht/net/where.h"
+#include "dht/peer/endpoint.h"
 
 #define QUICK_US	(30 * S)	/* for what the node does by itself, or with one round of questions */
 #define LEAVE_US	(600 * S)	/* and then it is asked again */
 #define LOOK_MS		500		/* how often progress is told */
+#define TABLE_LOOKS	6u		/* for the first table */
 #define QUIET_LOOKS	4u		/* nothing to do so often in a row: it is over */
 
 struct peer *ring_peer(struct call *c)
@@ -84,7 +86,7 @@ static int explain(struct call *c, int r)
 	if (r == -ETIMEDOUT)
 		return call_fail(c, r, "the ring did not answer in time");
 	if (r == -ESHUTDOWN)
-		return call_fail(c, r, "this node takes no part in the ring any more: see the log");
+		return call_fail(c, r, "this node takes no part in the ring any more: 'dhtctl status' says why");
 	return r;
 }
 
@@ -99,6 +101,7 @@ static int ask_simply(struct call *c, const struct command *command)
 
 struct search {
 	const char *text;
+	char endpoint[ENDPOINT_TEXT];	/* the same, taken for an address, with its port */
 	struct address id;
 	unsigned int found;
 };
@@ -114,7 +117,7 @@ static int match_member(void *arg, const struct report_member *m)
 	address_format(&m->id, text);
 	match = strncmp(text, s->text, strlen(s->text)) == 0;
 	for (unsigned int i = 0; i < MEMBER_ADDRESSES && m->address[i][0]; i++)
-		match |= strcmp(m->address[i], s->text) == 0;
+		match |= strcmp(m->address[i], s->endpoint) == 0;
 	if (match) {
 		s->id = m->id;
 		s->found++;
@@ -125,8 +128,12 @@ static int match_member(void *arg, const struct report_member *m)
 static int find_node(struct call *c, struct peer *p, const char *text, struct address *out)
 {
 	struct search s = { .text = text };
-	int r = ring_each_member(p, match_member, &s);
+	struct endpoint e;
+	int r;
 
+	if (endpoint_parse(text, PEER_PORT, &e) == 0)
+		endpoint_format(&e, s.endpoint);
+	r = ring_each_member(p, match_member, &s);
 	if (r < 0)
 		return r;
 	if (s.found == 0)
@@ -195,6 +202,19 @@ static int tell_where(struct call *c, struct peer *p, const struct where_line *l
 	return call_answer(c, FRAME_RECORD);
 }
 
+/* The first table comes a moment after the node has begun, or after it has found the ring. */
+static int ask_where(struct call *c, struct peer *p, const struct command *command, struct peer_ask *answer)
+{
+	int r = ring_ask(c, p, command, answer);
+
+	for (unsigned int i = 0; r == -EAGAIN && i < TABLE_LOOKS; i++) {
+		r = call_pause(c, LOOK_MS);
+		if (r == 0)
+			r = ring_ask(c, p, command, answer);
+	}
+	return r == -EAGAIN ? call_fail(c, r, "no member of the ring has answered yet, so its owners are not known") : r;
+}
+
 static int command_where(struct call *c)
 {
 	struct command command = { .kind = COMMAND_WHERE, .timeout = QUICK_US };
@@ -205,7 +225,7 @@ static int command_where(struct call *c)
 
 	if (r < 0)
 		return r;
-	r = ring_ask(c, p, &command, &answer);
+	r = ask_where(c, p, &command, &answer);
 	if (r < 0)
 		return explain(c, r);
 	for (unsigned int i = 0; r == 0 && where_read(answer.blob, i, &line); i++)

@@ -90,7 +90,7 @@ enum command_kind {
 	COMMAND_SET,		/* ${weight}, ${zone} */
 	COMMAND_MAINTENANCE,	/* ${address}: a member (or zeros: anyone); for ${timeout}: no spares for those that are down */
 	/* Who of those that are to have ${address} has it, now.  Reply's ${blob}: a line (where.h) for each owner and for the next ones on
-	 * the walk; ${count}: those that have it. */
+	 * the walk; ${count}: those that have it.  -EAGAIN: there is no table yet. */
 	COMMAND_WHERE,
 	COMMAND_REPAIR,		/* compare with all peers now, try again what waits; replies at once */
 };

@@ -4,7 +4,7 @@
  * state   | event                                    | function        | next
  * -       | COMMAND_WHERE, and a copy is here        | where_command() | PROVING: our own answer to a fresh nonce
  *         | ... and none is here                     | where_command() | ASKING: what others answer is their word
- *         | ... and there is no table yet            | where_command() | -: -EHOSTUNREACH
+ *         | ... and there is no table yet            | where_command() | -: -EAGAIN
  * PROVING | there it is, or our copy is bad          | proving()       | ASKING: all at once that can be reached
  * ASKING  | the last of them is in                   | proved()        | over: 0, and a line for each
  * any     | its time is up                           | expired()       | over: -ETIMEDOUT
@@ -161,7 +161,7 @@ void where_command(struct node *n, const struct command *c)
 	struct where *w = calloc(1, sizeof(*w));
 
 	if (!w || !placement(n)) {
-		command_result(n, c->ticket, w ? -EHOSTUNREACH : -ENOMEM);
+		command_result(n, c->ticket, w ? -EAGAIN : -ENOMEM);
 		free(w);
 		return;
 	}
