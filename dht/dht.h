@@ -293,6 +293,7 @@ struct dht_waiting {
 	uint64_t unleased;	/* that no lease holds yet */
 	uint64_t head;		/* seq of the newest head that counts */
 	bool head_waits;	/* a newer one does not count yet */
+	bool alone;		/* there is no other node: nothing waits for any, and nothing is safe */
 	int error, head_error;	/* why the last one did not get there; 0 */
 };
 /** dht_waiting(d, out): what would be lost with this node, now.  All zeros without a ring. */

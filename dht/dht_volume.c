@@ -173,6 +173,6 @@ void dht_waiting(struct dht *d, struct dht_waiting *out)
 		publisher_status(d->publisher, &p);
 	*out = (struct dht_waiting){
 		.out = o.waiting + o.sent + o.unsafe + o.forgotten, .foreign = s.shelf.foreign, .foreign_bytes = s.shelf.foreign_bytes,
-		.unleased = s.shelf.fresh, .head = p.seq, .head_waits = p.pending, .error = o.error, .head_error = p.error,
+		.unleased = s.shelf.fresh, .head = p.seq, .head_waits = p.pending, .alone = peer_alone(d->peer), .error = o.error, .head_error = p.error,
 	};
 }

@@ -48,6 +48,7 @@ void record_volume(struct call *c)
 	dht_waiting(fs->dht, &w);
 	record_key(r, fs->volume);
 	record_truth(r, "followed", false);
+	record_truth(r, "alone", w.alone);
 	record_number(r, "head", w.head);
 	record_truth(r, "head_waits", w.head_waits);
 	record_text(r, "head_error", w.head_error ? settle_explain(w.head_error) : "");
@@ -147,5 +148,5 @@ int command_wait(struct call *c)
 			break;
 		r = call_pause(c, AGAIN_MS);
 	}
-	return r;
+	return r == 0 && w.alone ? call_fail(c, -EHOSTUNREACH, SETTLE_ALONE) : r;
 }

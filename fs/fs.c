@@ -53,8 +53,9 @@ static void set_is_full(void *arg)
 /* Its part of the ring is over; what is here can still be read and written, as without one. */
 static void left_ring(void *arg, int result, const char *why)
 {
-	(void)arg, (void)result;
-	log_line(LOG_CRIT, "this node takes no part in the ring any more: %s", why);
+	(void)arg;
+	log_line(result == 0 ? LOG_NOTICE : LOG_CRIT, "this node takes no part in the ring any more, so what is written from now on is on this machine "
+	    "only, and fsync fails: %s", why);
 }
 
 static int open_dht(const struct options *o, struct dht **out, char *why, size_t why_size)

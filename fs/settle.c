@@ -22,7 +22,7 @@ uint64_t settle_left(const struct dht_waiting *w)
 
 bool settle_over(int error)
 {
-	return error == -EUCLEAN || error == -EKEYREVOKED;
+	return error == -EUCLEAN || error == -EKEYREVOKED || error == -ESHUTDOWN;
 }
 
 const char *settle_explain(int error)
@@ -33,6 +33,8 @@ const char *settle_explain(int error)
 		    "copy it to a volume of another store";
 	case -EKEYREVOKED:
 		return "the volume was retired";
+	case -ESHUTDOWN:
+		return "this node takes no part in the ring any more: 'dhtctl status' says why";
 	case -EHOSTUNREACH:
 		return "too few other nodes can be reached";
 	case -ETIMEDOUT:
@@ -184,7 +186,7 @@ static void wait_all(struct fs *fs, struct dht_waiting *w)
 		dht_waiting(fs->dht, w);
 		left = settle_left(w);
 		most = left > most ? left : most;
-		if (left == 0 || settle_over(w->head_error) || (!forever && (nudge_failed(&n) || ms_since(&start) >= SETTLE_MS)))
+		if (left == 0 || settle_over(error_of(w)) || (!forever && (nudge_failed(&n) || ms_since(&start) >= SETTLE_MS)))
 			break;
 		if (forever)
 			progress_update(&progress, most - left, most);
@@ -216,6 +218,8 @@ void settle(struct fs *fs)
 	wait_all(fs, &w);
 	if (settle_left(&w) > 0)
 		say(&w, true);
+	else if (w.alone)
+		log_line(LOG_WARNING, "what was written is on this machine only: " SETTLE_ALONE);
 	else if (fs->options->settings.wait)
 		log_line(LOG_NOTICE, "all that was written is safe from the loss of this machine");
 }

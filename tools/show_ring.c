@@ -49,6 +49,8 @@ static void show_safety(const uint8_t *b, size_t len)
 	else if (reduced > 0)
 		printf("all can be read; %.1f %% of the ring has fewer than %llu owners that answer\n",
 		    100.0 * (double)reduced / (double)all, replicas);
+	else if (number(b, len, "slots_incomplete") + number(b, len, "slots_held") > 0)
+		printf("all owners answer; everything has %llu %s when repair is done\n", replicas, replicas == 1 ? "copy" : "copies");
 	else
 		printf("all owners answer: everything has %llu %s%s\n", replicas, replicas == 1 ? "copy" : "copies",
 		    replicas < number(b, len, "ring_replicas") ? "; more machines are needed for more" : "");
@@ -75,24 +77,29 @@ static void show_volume_safety(const uint8_t *b, size_t len)
 {
 	unsigned long long unsafe = number(b, len, "unsafe"), unleased = number(b, len, "unleased");
 	const char *why = *text_of(b, len, "head_error") ? text_of(b, len, "head_error") : text_of(b, len, "unsafe_error");
+	bool waits = show_number(b, len, "head_waits");
 
 	printf("  volume     %.*s, head %llu\n", ID_SHOWN, text_of(b, len, "volume"), number(b, len, "head"));
 	fputs("  safe       ", stdout);
-	if (number(b, len, "head") == 0 && !show_number(b, len, "head_waits")) {
+	if (show_number(b, len, "alone")) {
+		puts("NO: there is no other machine in the ring yet");
+		return;
+	}
+	if (number(b, len, "head") == 0 && !waits) {
 		puts("NO: no snapshot of it has been taken yet");
 		return;
 	}
-	if (unsafe + unleased == 0 && !show_number(b, len, "head_waits")) {
+	if (unsafe + unleased == 0 && !waits) {
 		puts("yes: without this machine all could be restored as of its newest snapshot");
 		return;
 	}
-	printf("%s: ", unsafe > 0 ? "NO" : "nearly");
+	printf("%s: ", unsafe > 0 || (waits && *why) ? "NO" : "nearly");
 	if (unsafe > 0)
 		printf("%llu chunks are on too few other machines; ", unsafe);
 	if (unleased > 0)
 		printf("%llu chunks are in no lease yet; ", unleased);
-	printf("the newest snapshot is %s\n", show_number(b, len, "head_waits") ? "not published yet" : "published");
-	if (*why && (unsafe > 0 || show_number(b, len, "head_waits")))
+	printf("the newest snapshot is %s\n", !waits ? "published" : *why ? "not published" : "not published yet");
+	if (*why && (unsafe > 0 || waits))
 		printf("             %s\n", why);
 }
 
@@ -186,12 +193,19 @@ static void show_network(const uint8_t *b, size_t len)
 
 void show_ring_status(const uint8_t *b, size_t len)
 {
+	const char *over = text_of(b, len, "ring_over");
+
 	if (!has(b, len, "node"))
 		return;
 	printf("  node       %.*s of ring %.*s: %s%s\n", ID_SHOWN, text_of(b, len, "node"), ID_SHOWN,
-	    text_of(b, len, "ring"), text_of(b, len, "ring_state"),
+	    text_of(b, len, "ring"), *over ? "OUT OF THE RING" : text_of(b, len, "ring_state"),
 	    show_number(b, len, "ring_open") ? "; the ring is OPEN" : "");
+	if (*over)
+		printf("             %s\n", over);
 	show_volume_status(b, len);
+	/* All else is what it knew when that happened. */
+	if (*over)
+		return;
 	show_safety(b, len);
 	show_going_out(b, len);
 	show_repair(b, len);

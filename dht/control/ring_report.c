@@ -155,6 +155,7 @@ int ring_record(struct call *c, struct peer *p)
 	call_record_address(c, "node", &ring.id);
 	call_record_address(c, "ring", &file->id);
 	record_text(r, "ring_state", states[ring.state]);
+	record_text(r, "ring_over", status.stopped);
 	record_truth(r, "ring_open", ring_file_open(file));
 	record_number(r, "replicas", ring.replicas);
 	record_number(r, "ring_replicas", file->replicas);

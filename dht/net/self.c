@@ -278,7 +278,7 @@ static void stop(struct node *n)
 		command_result(n, s->ending, 0);
 	s->ending = 0;
 	node_stop_for(n, s->fields.state == MEMBER_LEFT && !s->left_before ? 0 : -EKEYREVOKED,
-	    s->fields.state == MEMBER_LEFT ? "it has left the ring, for ever: begin with a new key" : "it was evicted from the ring");
+	    s->fields.state == MEMBER_LEFT ? "it has left the ring, for ever: begin with a new key (move node.key in its store away)" : "it was evicted from the ring: begin with a new key (move node.key in its store away)");
 }
 
 static void timer_due(struct node *n, struct timer *t)
@@ -330,13 +330,13 @@ void self_met(struct node *n, struct member *m)
 	if (m->state != MEMBER_EVICTED && m->generation != s->fields.generation)
 		placement_store_lost(n);
 	if (m->state == MEMBER_EVICTED)
-		node_stop_for(n, -EKEYREVOKED, "it was evicted from the ring");
+		node_stop_for(n, -EKEYREVOKED, "it was evicted from the ring: begin with a new key (move node.key in its store away)");
 	else if (m->state == MEMBER_LEFT && s->fields.state == MEMBER_LEFT)
 		stop(n);	/* they know: it was told before the crash */
 	else if (!member_newer(m, n->self) || m->instance == s->fields.instance)
 		return;
 	else if (m->state == MEMBER_LEFT)
-		node_stop_for(n, -EKEYREVOKED, "it has left the ring, for ever: begin with a new key");
+		node_stop_for(n, -EKEYREVOKED, "it has left the ring, for ever: begin with a new key (move node.key in its store away)");
 	else if (m->incarnation >= s->fields.incarnation)	/* we may be about to say more than we have said */
 		beaten(n, m);
 }

@@ -14,6 +14,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <string.h>
 
 #include "dht/peer/peer_impl.h"
 
@@ -183,6 +184,7 @@ static void look_status(void *arg, struct node *n)
 	s->out->refused = p->refused;
 	s->out->bytes_in = p->bytes_in;
 	s->out->bytes_out = p->bytes_out;
+	memcpy(s->out->stopped, p->stop_text, sizeof(s->out->stopped));
 }
 
 void peer_status(struct peer *p, struct peer_status *out)

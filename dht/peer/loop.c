@@ -137,7 +137,6 @@ static void stop(struct peer *p, int result, const char *why)
 		return;
 	p->halted = true;
 	snprintf(p->stop_text, sizeof(p->stop_text), "%s", why);
-	peer_log(p, LOG_CRIT, "this node stops: %s", why);
 	/* Nobody is to find it any more; whoever has it is told by the core's closing. */
 	listen_close(p);
 	dials_close(p);

@@ -20,6 +20,7 @@
 #include "dht/store.h"
 
 #define PEER_PORT 4377		/* TCP, where none is named */
+#define PEER_WHY  160u		/* bytes of a reason, for a person */
 
 struct peer;
 
@@ -96,6 +97,7 @@ struct peer_status {
 	unsigned int sockets, handshakes;	/* open; not proved yet */
 	uint64_t refused;			/* strangers and liars, since start */
 	uint64_t bytes_in, bytes_out;
+	char stopped[PEER_WHY];			/* why the core must not go on; "": it does */
 };
 void peer_status(struct peer *p, struct peer_status *out);
 

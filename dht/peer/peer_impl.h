@@ -85,7 +85,7 @@ struct peer {
 
 	uint64_t refused, refused_told, refused_next, accept_next;
 	uint64_t bytes_in, bytes_out;
-	char stop_text[160];
+	char stop_text[PEER_WHY];
 };
 
 /** part_taken(p): the node takes its part again, durably: what kept it out is forgotten. */

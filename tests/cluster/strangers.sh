@@ -97,7 +97,7 @@ ok 'one of the two stops at least' wait_until 60 one_stops
 stopped=3
 process_ended "${daemon_pids[3]}" || stopped=8
 ok 'not to be started again' ends_with 3 "$stopped"
-grep -q 'this node stops: another process has this node.s key' "$TEST_DIR"/[38]/log
+grep -q 'this node ends: another process has this node.s key' "$TEST_DIR"/[38]/log
 tap $? 'and says why'
 for n in 3 8; do [ -z "${daemon_pids[$n]:-}" ] || node_kill "$n"; done
 ok 'one of them starts again' node_start 3 dhtd
