@@ -262,6 +262,14 @@ static bool moved(struct store *s, const struct record *r)
 	return !now.record.bad && (now.astray || !record_same_place(&now.record, r));
 }
 
+/* A chunk of another kind than was asked for is not the one that was asked for. */
+static int keep_back(struct chunk **out)
+{
+	chunk_drop(*out);
+	*out = NULL;
+	return -ENOENT;
+}
+
 /*
  * ${r}, as the ledger says, did not verify.  The header on the disk is the better witness:
  * where it names the chunk, either the bytes are rotten or the ledger was wrong about them;
@@ -303,10 +311,8 @@ static int doubt(struct store *s, const struct record *r, enum kind *kind, const
 	if (!recents_find(&s->recents, &r->address) && store_leads(s, r))
 		store_enter(s, &really);
 	pthread_mutex_unlock(&s->lock);
-	if (*kind != KIND_ANY && *kind != really.kind) {
-		chunk_drop(*out);
-		return -ENOENT;
-	}
+	if (*kind != KIND_ANY && *kind != really.kind)
+		return keep_back(out);
 	*kind = really.kind;
 	return 0;
 }
@@ -337,7 +343,6 @@ static int get_held(struct chunk *held, const struct packing *p, struct chunk **
 	return 0;
 }
 
-/* A chunk of another kind than was asked for is not the one that was asked for. */
 static int get_found(struct store *s, const struct found *f, enum kind *kind, const struct packing *p, struct chunk **out)
 {
 	bool as_is = p && !f->astray && p->how != STORE_HASH && (f->recent || p->how == STORE_HASH_NONE);
@@ -355,10 +360,8 @@ static int get_found(struct store *s, const struct found *f, enum kind *kind, co
 	rc = as_is ? read_as_is(s, &f->record, f->recent, p, out) : read_any(s, &f->record, f->record.kind, p, out);
 	if (rc < 0)
 		return rc;
-	if (asked != KIND_ANY && asked != f->record.kind) {
-		chunk_drop(*out);
-		return -ENOENT;
-	}
+	if (asked != KIND_ANY && asked != f->record.kind)
+		return keep_back(out);
 	*kind = f->record.kind;
 	if (!as_is || f->recent)
 		verified_set(s, &f->record.address, true);

@@ -31,7 +31,7 @@ int store_put(struct store *s, enum kind kind, const struct address *a, struct c
     bool deflate);
 
 /**
- * store_get(s, kind, a, out): the verified chunk ${a} of *${kind} (KIND_ANY: *${kind} is set).
+ * store_get(s, kind, a, out): the verified chunk ${a} of *${kind} (KIND_ANY: *${kind} is set); NULL where it fails.
  * 0, -ENOENT, -EBADMSG, -EIO, -ENOMEM; -EINPROGRESS: the ledger is being mended, ask again
  * when the listener's mended() is called.
  */

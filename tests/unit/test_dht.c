@@ -259,6 +259,32 @@ static void a_cancelled_lookup_is_given_back_though_the_disk_hangs(void **state)
 	assert_int_equal(dhttest_get(&f->t, 3, 1000), 0);
 }
 
+/* Of a chunk of another kind nothing is handed out: not to who waits, and not to the worker that goes on for nobody. */
+static void a_lookup_of_another_kind_leaves_nothing_behind(void **state)
+{
+	struct fixture *f = *state;
+	struct dht_op stays, goes;
+
+	put_durably(f, 2);
+	stays = lookup_op(f, 0, 1000);
+	goes = lookup_op(f, 1, 1000);
+	stays.kind = goes.kind = KIND_INDEX;
+	set_gate(f, &f->shut, true);
+	dht_lookup(f->t.dht, &stays);
+	dht_lookup(f->t.dht, &goes);
+	await(f, &f->waiting, 2);
+	dht_cancel(&goes);
+	await(f, &f->done, 1);
+	assert_int_equal(goes.result, -ECANCELED);
+	set_gate(f, &f->shut, false);
+	await(f, &f->done, 2);
+	assert_int_equal(stays.result, -ENOENT);
+	assert_null(stays.chunk);
+	/* The worker that was left alone ends, too, before this does. */
+	assert_int_equal(dht_close(f->t.dht), 0);
+	f->t.dht = NULL;
+}
+
 static void a_cancelled_insert_is_done_or_not_but_never_half(void **state)
 {
 	struct fixture *f = *state;
@@ -349,6 +375,7 @@ int main(void)
 		TEST(lookups_ahead_of_time_come_after_all_others),
 		TEST(lookups_and_inserts_take_turns),
 		TEST(a_cancelled_lookup_is_given_back_though_the_disk_hangs),
+		TEST(a_lookup_of_another_kind_leaves_nothing_behind),
 		TEST(a_cancelled_insert_is_done_or_not_but_never_half),
 		TEST(syncs_share_an_fdatasync_and_can_be_cancelled),
 		TEST(an_insert_does_not_wait_for_an_fdatasync),
