@@ -32,19 +32,24 @@ static bool removes(const struct op *op)
 	return op->effect.kind == EFFECT_STATES && !(op->effect.states & STATE_ANY);
 }
 
-/* Must what has been written be durable before this batch is noted?  A cached copy need not, as long as it is no more than that. */
+/* Does ${op} say that a record is durable?  A cached copy need not be, as long as it is no more than that. */
+static bool relies(const struct disk *d, const struct op *op)
+{
+	if (writes(op))
+		return !op_cached(op);
+	return d->unsynced > 0 && op->effect.kind == EFFECT_STATES && !removes(op);
+}
+
+/* Must what has been written be durable before this batch is noted? */
 static bool must_sync(struct batch *b)
 {
 	struct disk *d = b->d;
 	bool must = false;
 
 	for (size_t i = 0; i < b->count; i++) {
-		const struct op *op = b->ops[i];
-
-		if (op_cached(op))
-			d->unsynced += op->bytes;
-		else
-			must |= writes(op) || (d->unsynced > 0 && op->effect.kind == EFFECT_STATES && !removes(op));
+		if (op_cached(b->ops[i]))
+			d->unsynced += b->ops[i]->bytes;
+		must |= relies(d, b->ops[i]);
 	}
 	return must || d->unsynced > DISK_UNSYNCED || (d->rests && d->unsynced > 0);
 }
@@ -57,12 +62,13 @@ static void sync_writes(struct batch *b)
 
 	if (!must_sync(b))
 		return;
-	b->d->unsynced = 0;
 	rc = store_sync_wait(s, store_sync_start(s));
 	if (rc < 0)
 		rc = store_sync_wait(s, store_sync_start(s));
+	if (rc == 0)
+		b->d->unsynced = 0;
 	for (size_t i = 0; i < b->count && rc < 0; i++)
-		if (writes(b->ops[i]))
+		if (writes(b->ops[i]) || relies(b->d, b->ops[i]))
 			b->ops[i]->done.result = rc;
 }
 

@@ -4,6 +4,7 @@
  */
 #include "tests/lib/dhttest.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,6 +44,7 @@ struct life {
 	struct known known[KEYS];
 	struct effect effects[EFFECTS + 1];	/* by ticket */
 	unsigned int of[EFFECTS + 1];		/* whose */
+	int results[EFFECTS + 1];
 };
 
 static void done(void *arg, struct event *e)
@@ -53,6 +55,7 @@ static void done(void *arg, struct event *e)
 
 	chunk_drop(e->chunk);
 	pthread_mutex_lock(&l->lock);
+	l->results[e->ticket] = e->result;
 	if (!l->off) {
 		k->under_way--;
 		if (e->result == 0 && was->kind == EFFECT_WRITE) {
@@ -208,6 +211,66 @@ static unsigned int live(uint64_t seed, unsigned int off_at)
 	return changes;
 }
 
+/* Of known[0]; ${ticket} rises. */
+static void start_one(struct life *l, uint64_t ticket, enum effect_kind kind, unsigned int states)
+{
+	struct effect *e = &l->effects[ticket];
+	struct chunk *raw = dhttest_chunk(0, LEN);
+
+	*e = (struct effect){ .kind = kind, .ticket = ticket, .address = l->known[0].address, .chunk_kind = KIND_DATA, .states = states };
+	if (kind == EFFECT_WRITE)
+		e->chunk = packed_make(NULL, raw);
+	chunk_drop(raw);
+	pthread_mutex_lock(&l->lock);
+	l->known[0].under_way++;
+	l->left++;
+	pthread_mutex_unlock(&l->lock);
+	disk_start(l->disk, e);
+	chunk_drop(e->chunk);
+}
+
+static int await(struct life *l, uint64_t ticket)
+{
+	int result;
+
+	pthread_mutex_lock(&l->lock);
+	while (l->left > 0)
+		pthread_cond_wait(&l->told, &l->lock);
+	result = l->results[ticket];
+	pthread_mutex_unlock(&l->lock);
+	return result;
+}
+
+/* Since a cached copy is not waited for, it is not durable when it becomes more than that. */
+static void what_can_not_be_made_durable_stays_cached(void **state)
+{
+	struct catalogue *c;
+	struct life l;
+
+	(void)state;
+	begin(&l);
+	open_all(&l);
+	c = shelf_catalogue(l.shelf);
+	faultio_fail(l.files, FAULT_SYNC, 0, 1000000, -EIO);
+	start_one(&l, 1, EFFECT_WRITE, STATE_CACHED);
+	/* Who waits behind it has it noted at once. */
+	start_one(&l, 2, EFFECT_READ, 0);
+	assert_int_equal(await(&l, 2), 0);
+	assert_int_equal(l.results[1], 0);
+	start_one(&l, 3, EFFECT_STATES, STATE_OWNED);
+	assert_int_equal(await(&l, 3), -EIO);
+	/* As long as it is not durable, nobody hears that it is owned. */
+	start_one(&l, 4, EFFECT_STATES, STATE_OWNED);
+	assert_int_equal(await(&l, 4), -EIO);
+	assert_int_equal(c->state(c, &l.known[0].address), STATE_CACHED);
+	faultio_fail(l.files, FAULT_SYNC, 0, 0, 0);
+	start_one(&l, 5, EFFECT_STATES, STATE_OWNED);
+	assert_int_equal(await(&l, 5), 0);
+	assert_true(store_durable(l.store, &l.known[0].address));
+	close_all(&l);
+	end(&l);
+}
+
 static void after_a_power_cut_what_was_done_is_there(void **state)
 {
 	unsigned int rounds = getenv("SOAK") ? 40 : 3;
@@ -227,6 +290,7 @@ static void after_a_power_cut_what_was_done_is_there(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_can_not_be_made_durable_stays_cached),
 		cmocka_unit_test(after_a_power_cut_what_was_done_is_there),
 	};
 
