@@ -120,7 +120,8 @@ static void evict_some(struct disk *d, bool leased, uint64_t from, uint64_t byte
 		n = shelf_evict(d->o.shelf, &cursor, leased, EVICT_STEP, some);
 		pthread_mutex_lock(&d->lock);
 		more = n == EVICT_STEP;
-		for (size_t i = 0; i < n; i++)
+		/* After the end has begun, who carries it out may have gone. */
+		for (size_t i = 0; i < n && !d->closing; i++)
 			if (evict(d, &some[i]) < 0)
 				more = false;
 		while (d->evictions > 0)

@@ -2,13 +2,19 @@
  * is there. */
 #include "tests/lib/dhttest.h"
 
+#include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
+#include <lmdb.h>
+#include <sched.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "chunker/codec.h"
+#include "chunker/deadline.h"
 #include "dht/net/wire.h"
 #include "dht/peer/disk.h"
 #include "dht/peer/packed.h"
@@ -16,6 +22,7 @@
 #include "tests/lib/suite.h"
 
 #define TICKETS 65536
+#define WORKERS 2
 
 struct kit {
 	struct dhttest files;
@@ -32,6 +39,7 @@ struct kit {
 	uint64_t order[TICKETS], told_count;	/* in which they were told */
 	uint64_t next;			/* ticket */
 	uint64_t held;			/* under lock: who tells of this one is kept waiting */
+	unsigned int adopt_s;
 };
 
 static void done(void *arg, struct event *e)
@@ -50,7 +58,7 @@ static void done(void *arg, struct event *e)
 
 static void open_all(struct kit *k)
 {
-	struct disk_options o = { .done = done, .arg = k, .adopt_s = 1 };
+	struct disk_options o = { .done = done, .arg = k, .adopt_s = k->adopt_s, .workers = WORKERS };
 
 	assert_int_equal(store_open(&k->files.options, false, NULL, NULL, NULL, &k->store, k->why, sizeof(k->why)), 0);
 	assert_int_equal(shelf_open(k->files.dir, k->store, &k->shelf, k->why, sizeof(k->why)), 0);
@@ -67,7 +75,7 @@ static void close_all(struct kit *k)
 	store_close(k->store);
 }
 
-static struct kit *kit_new(uint64_t size_max)
+static struct kit *kit_with(uint64_t size_max, unsigned int adopt_s)
 {
 	struct kit *k = calloc(1, sizeof(*k));
 
@@ -77,8 +85,14 @@ static struct kit *kit_new(uint64_t size_max)
 	pthread_cond_init(&k->told, NULL);
 	k->codec = codec_new();
 	k->next = 1;
+	k->adopt_s = adopt_s;
 	open_all(k);
 	return k;
+}
+
+static struct kit *kit_new(uint64_t size_max)
+{
+	return kit_with(size_max, 1);
 }
 
 static int setup(void **state)
@@ -377,8 +391,8 @@ static void what_reads_as_bad_is_not_there_any_more(void **state)
 #define BIG	(200u * 1024)
 #define AT_ONCE	32u	/* cached copies: for each commit of nothing else the committer waits a while */
 
-/* Cached copies of ${n} chunks; returns the seed of the next one. */
-static uint64_t write_cached(struct kit *k, uint64_t seed, unsigned int n)
+/* ${n} chunks; returns the seed of the next one. */
+static uint64_t write_some(struct kit *k, uint64_t seed, unsigned int n, unsigned int states)
 {
 	uint64_t tickets[AT_ONCE];
 
@@ -386,7 +400,7 @@ static uint64_t write_cached(struct kit *k, uint64_t seed, unsigned int n)
 		unsigned int some = left < AT_ONCE ? left : AT_ONCE;
 
 		for (unsigned int i = 0; i < some; i++)
-			tickets[i] = start_write(k, 2 * seed++, BIG, STATE_CACHED);
+			tickets[i] = start_write(k, 2 * seed++, BIG, states);
 		for (unsigned int i = 0; i < some; i++)
 			assert_int_equal(await(k, tickets[i])->result, 0);
 		left -= some;
@@ -403,7 +417,7 @@ static void what_is_cached_makes_room_for_what_is_owned(void **state)
 
 	*state = k;
 	/* Twice as much as there is room for, cached: some of it goes. */
-	seed = write_cached(k, 0, 2 * (SMALL / BIG));
+	seed = write_some(k, 0, 2 * (SMALL / BIG), STATE_CACHED);
 	shelf_totals(k->shelf, &t);
 	assert_true(t.cached_bytes < SMALL);
 	assert_true(t.cached_bytes > SMALL / 3);
@@ -436,7 +450,7 @@ static void who_waits_for_room_keeps_nobody_from_reading(void **state)
 
 	*state = k;
 	assert_int_equal(write_one(k, 2 * seed++, BIG, STATE_OWNED), 0);
-	seed = write_cached(k, seed, SMALL / BIG / 2 - 1);
+	seed = write_some(k, seed, SMALL / BIG / 2 - 1, STATE_CACHED);
 	k->held = k->next;
 	await(k, start(k, save));
 	while (n < 300)
@@ -454,6 +468,94 @@ static void who_waits_for_room_keeps_nobody_from_reading(void **state)
 	for (unsigned int i = 0; i < n; i++)
 		assert_true(await(k, tickets[i])->result == 0 || await(k, tickets[i])->result == -ENOSPC);
 	assert_int_equal(k->done[tickets[200]].result, 0);
+}
+
+/* Walks over the shelf wait at this gate, as on a disk that is slow. */
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool shut;
+	unsigned int waiting;
+} gate = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+
+/* In place of LMDB's own. */
+int mdb_cursor_open(MDB_txn *txn, MDB_dbi dbi, MDB_cursor **cursor)
+{
+	union {
+		void *symbol;
+		int (*open)(MDB_txn *txn, MDB_dbi dbi, MDB_cursor **cursor);
+	} real = { .symbol = dlsym(RTLD_NEXT, "mdb_cursor_open") };
+
+	pthread_mutex_lock(&gate.lock);
+	gate.waiting++;
+	while (gate.shut)
+		pthread_cond_wait(&gate.changed, &gate.lock);
+	gate.waiting--;
+	pthread_mutex_unlock(&gate.lock);
+	return real.open(txn, dbi, cursor);
+}
+
+static void set_gate(bool shut)
+{
+	pthread_mutex_lock(&gate.lock);
+	gate.shut = shut;
+	pthread_cond_broadcast(&gate.changed);
+	pthread_mutex_unlock(&gate.lock);
+}
+
+static unsigned int at_the_gate(void)
+{
+	unsigned int n;
+
+	pthread_mutex_lock(&gate.lock);
+	n = gate.waiting;
+	pthread_mutex_unlock(&gate.lock);
+	return n;
+}
+
+static unsigned int threads(void)
+{
+	DIR *all = opendir("/proc/self/task");
+	unsigned int n = 0;
+
+	assert_non_null(all);
+	while (readdir(all))
+		n++;
+	closedir(all);
+	return n - 2;
+}
+
+static void *close_disk(void *disk)
+{
+	disk_close(disk);
+	return NULL;
+}
+
+/* All other threads have gone when the keeper comes to what may go. */
+static void the_end_does_not_wait_for_room(void **state)
+{
+	struct kit *k = kit_with(SMALL, 600);
+	struct timespec until;
+	unsigned int before;
+	pthread_t closer;
+	uint64_t seed;
+
+	*state = k;
+	set_gate(true);
+	seed = write_some(k, 0, SMALL / BIG / 4 * 3, STATE_OWNED);
+	while (at_the_gate() == 0)
+		seed = write_some(k, seed, 8, STATE_CACHED);
+	before = threads();
+	assert_int_equal(pthread_create(&closer, NULL, close_disk, k->disk), 0);
+	while (threads() > before + 1 - WORKERS - 1)
+		sched_yield();
+	set_gate(false);
+	until = deadline_in(CLOCK_REALTIME, 20000);
+	if (pthread_timedjoin_np(closer, NULL, &until) != 0) {
+		print_error("the disk is not closed\n");
+		abort();
+	}
+	k->disk = NULL;
 }
 
 static void what_is_deleted_gives_its_room_back(void **state)
@@ -597,6 +699,7 @@ int main(void)
 		TEST(many_leases_do_not_stand_before_all_others),
 		cmocka_unit_test_teardown(what_is_cached_makes_room_for_what_is_owned, teardown),
 		cmocka_unit_test_teardown(who_waits_for_room_keeps_nobody_from_reading, teardown),
+		cmocka_unit_test_teardown(the_end_does_not_wait_for_room, teardown),
 		cmocka_unit_test_teardown(what_is_deleted_gives_its_room_back, teardown),
 	};
 
