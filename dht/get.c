@@ -349,6 +349,9 @@ static int get_found(struct store *s, const struct found *f, enum kind *kind, co
 	enum kind asked = *kind;
 	int rc;
 
+	/* That it is another one is said only after a look at its bytes: the ledger may be wrong. */
+	if (asked != KIND_ANY && asked != f->record.kind)
+		as_is = false;
 	if (f->record.bad)
 		return -EBADMSG;
 	if (f->held) {

@@ -27,9 +27,10 @@ int packed_get(struct store *s, enum store_hashing how, enum kind *kind, const s
 }
 
 /* The store finds out what is wrong: it may just have been moved. */
-static void get_again(struct store *s, struct packed_item *item)
+static void get_again(struct store *s, enum kind asked, struct packed_item *item)
 {
 	chunk_drop(item->packed);
+	item->kind = asked;
 	item->result = packed_get(s, STORE_HASH, &item->kind, &item->address, &item->packed);
 }
 
@@ -46,6 +47,7 @@ void packed_get_some(struct store *s, struct codec *codec, struct packed_item *i
 {
 	struct address_job job[PACKED_SOME];
 	struct packed_item *of[PACKED_SOME];
+	enum kind asked[PACKED_SOME];
 	struct chunk *raw[PACKED_SOME];
 	unsigned int jobs = 0;
 
@@ -54,6 +56,7 @@ void packed_get_some(struct store *s, struct codec *codec, struct packed_item *i
 		struct packed_item *item = &items[i];
 		struct store_packed p;
 
+		asked[jobs] = item->kind;
 		item->result = store_get_packed(s, STORE_HASH_NONE, &item->kind, &item->address, WIRE_CHUNK_HEAD, &p);
 		item->packed = item->result == 0 ? packed_head(&p) : NULL;
 		if (item->result < 0 || p.verified)
@@ -62,13 +65,13 @@ void packed_get_some(struct store *s, struct codec *codec, struct packed_item *i
 		if (want(codec, item, &raw[jobs], &job[jobs]))
 			jobs++;
 		else
-			get_again(s, item);
+			get_again(s, asked[jobs], item);
 	}
 	address_of_many(job, jobs);
 	for (unsigned int j = 0; j < jobs; j++) {
 		chunk_drop(raw[j]);
 		if (!address_equal(&job[j].address, &of[j]->address))
-			get_again(s, of[j]);
+			get_again(s, asked[j], of[j]);
 	}
 }
 
