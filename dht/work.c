@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #define WORK_BATCH 16u	/* inserts that a worker takes at a time: address_of_many() gains three quarters of what it can */
-#define WORK_EACH  4u	/* inserts that wait for each worker that is awake, before another is woken: together they are quicker, and waking costs */
+#define WORK_EACH  4u	/* inserts that wait for each worker that has some, before another is woken: together they are quicker, and waking costs */
 
 enum queue { QUEUE_LOOKUP, QUEUE_INSERT, QUEUE_AHEAD, QUEUES };
 
@@ -37,7 +37,7 @@ struct work {
 	unsigned int asked;	/* away, those that were cancelled since among them */
 	unsigned int queued[QUEUES];
 	unsigned int pending;	/* operations that are not done */
-	unsigned int idle;	/* workers that wait for work */
+	unsigned int inserting;	/* workers that run inserts: one that runs a lookup may wait for the disk for long */
 	unsigned int running;	/* ... that run one, or what is left of one given back */
 	enum queue turn;	/* lookups or inserts: whose turn it is */
 	uint64_t resumed;	/* calls of work_resume() */
@@ -67,7 +67,7 @@ static void enqueue(struct work *w, struct dht_op *op)
 	op->state = OP_QUEUED;
 	list_append(&w->queue[q], &op->link);
 	w->queued[q]++;
-	if (q != QUEUE_INSERT || w->queued[q] > (w->count - w->idle) * WORK_EACH)
+	if (q != QUEUE_INSERT || w->queued[q] > w->inserting * WORK_EACH)
 		pthread_cond_signal(&w->wanted);
 }
 
@@ -237,12 +237,14 @@ static void carry_out(struct worker *me, struct dht_op *ops[], unsigned int n, b
 {
 	struct work *w = me->work;
 	struct work_job job[WORK_BATCH];
+	bool inserts = ops[0]->verb == WORK_INSERT;
 	uint64_t resumed = w->resumed;
 
 	for (unsigned int i = 0; i < n; i++)
 		job_init(&job[i], ops[i], hurry);
 	me->op = ops[0];
 	w->running++;
+	w->inserting += inserts;
 	pthread_mutex_unlock(&w->lock);
 	hash(job, n);
 	for (unsigned int i = 0; i < n; i++) {
@@ -257,15 +259,8 @@ static void carry_out(struct worker *me, struct dht_op *ops[], unsigned int n, b
 			pthread_mutex_unlock(&w->lock);
 	}
 	w->running--;
+	w->inserting -= inserts;
 	tell_drained(w);
-}
-
-/* Under the lock: until it is woken. */
-static void rest(struct work *w)
-{
-	w->idle++;
-	pthread_cond_wait(&w->wanted, &w->lock);
-	w->idle--;
 }
 
 static void *worker_main(void *arg)
@@ -284,7 +279,7 @@ static void *worker_main(void *arg)
 		else if (w->stopping)
 			break;
 		else
-			rest(w);
+			pthread_cond_wait(&w->wanted, &w->lock);
 	}
 	pthread_mutex_unlock(&w->lock);
 	return NULL;

@@ -285,6 +285,26 @@ static void a_lookup_of_another_kind_leaves_nothing_behind(void **state)
 	f->t.dht = NULL;
 }
 
+static void an_insert_does_not_wait_for_a_read_that_hangs(void **state)
+{
+	struct fixture *f = *state;
+	struct dht_op lookup, insert = insert_op(f, 100, 1000);
+
+	put_durably(f, 1);
+	lookup = lookup_op(f, 0, 1000);
+	set_gate(f, &f->shut, true);
+	dht_lookup(f->t.dht, &lookup);
+	await(f, &f->waiting, 1);
+	/* The other worker sleeps. */
+	dht_insert(f->t.dht, &insert);
+	await(f, &f->done, 1);
+	assert_ptr_equal(f->order[0], &insert);
+	set_gate(f, &f->shut, false);
+	await(f, &f->done, 2);
+	chunk_drop(lookup.chunk);
+	chunk_drop(insert.chunk);
+}
+
 static void a_cancelled_insert_is_done_or_not_but_never_half(void **state)
 {
 	struct fixture *f = *state;
@@ -376,6 +396,7 @@ int main(void)
 		TEST(lookups_and_inserts_take_turns),
 		TEST(a_cancelled_lookup_is_given_back_though_the_disk_hangs),
 		TEST(a_lookup_of_another_kind_leaves_nothing_behind),
+		TEST(an_insert_does_not_wait_for_a_read_that_hangs),
 		TEST(a_cancelled_insert_is_done_or_not_but_never_half),
 		TEST(syncs_share_an_fdatasync_and_can_be_cancelled),
 		TEST(an_insert_does_not_wait_for_an_fdatasync),
