@@ -10,7 +10,7 @@
 
 #include "chunker/bytes.h"
 
-#define EACH 4u	/* operations that wait for each worker that is awake, before another is woken */
+#define EACH 4u	/* operations that wait for each worker that only hashes, before another is woken */
 #define ADOPT_SECONDS 600u	/* a second of work for 10,000,000 records */
 
 enum { KEY_NONE, KEY_ADDRESS, KEY_ROW, KEY_LEASE };
@@ -84,26 +84,26 @@ void op_commit(struct disk *d, struct op *op)
 	d->cached_count += cached;
 }
 
-static bool is_read(const struct op *op)
+bool op_reads(const struct op *op)
 {
 	return op->effect.kind == EFFECT_READ || op->effect.kind == EFFECT_PROVE;
 }
 
 void op_queue(struct disk *d, struct op *op, bool first)
 {
-	struct list *q = &d->queue[is_read(op) ? QUEUE_READ : QUEUE_WRITE];
+	struct list *q = &d->queue[op_reads(op) ? QUEUE_READ : QUEUE_WRITE];
 
 	list_append(first ? q->next : q, &op->link);
 	d->queued++;
 	/* Who reads may wait for the disk; the others only hash, and are quicker together, and waking costs. */
-	if (is_read(op) || d->queued > (d->workers - d->idle) * EACH)
+	if (op_reads(op) || d->queued > d->hashing * EACH)
 		pthread_cond_signal(&d->work_wanted);
 }
 
 /* Under the lock: nothing of the same thing is before it. */
 static void go(struct disk *d, struct op *op)
 {
-	if (is_read(op) || op->effect.kind == EFFECT_WRITE || op->effect.kind == EFFECT_CHECK)
+	if (op_reads(op) || op->effect.kind == EFFECT_WRITE || op->effect.kind == EFFECT_CHECK)
 		op_queue(d, op, false);
 	else
 		op_commit(d, op);

@@ -70,7 +70,7 @@ struct disk {
 	pthread_cond_t changed;		/* all operations, or all evictions, have ended */
 	struct list queue[QUEUES];
 	unsigned int queued;		/* in both */
-	unsigned int idle;		/* workers that wait for work */
+	unsigned int hashing;		/* workers that have some of them, and none of which the disk is asked */
 	unsigned int turn;
 	struct list commits;
 	unsigned int commit_count, cached_count;	/* in it, and of these: cached records */
@@ -105,6 +105,9 @@ void op_commit(struct disk *d, struct op *op);
 
 /** op_cached(op): it writes a copy that may go at any time: nobody relies on it. */
 bool op_cached(const struct op *op);
+
+/** op_reads(op): it may wait for the disk; the other operations of workers only hash. */
+bool op_reads(const struct op *op);
 
 /** op_end(d, op): its result is told, and it is gone. */
 void op_end(struct disk *d, struct op *op);

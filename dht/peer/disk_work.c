@@ -240,6 +240,14 @@ static unsigned int take_some(struct disk *d, struct op *ops[TOGETHER])
 	return n;
 }
 
+static bool only_hash(struct op *const ops[], unsigned int n)
+{
+	while (n > 0)
+		if (op_reads(ops[--n]))
+			return false;
+	return true;
+}
+
 void *disk_work_main(void *disk)
 {
 	struct codec *codec = codec_new();
@@ -249,17 +257,19 @@ void *disk_work_main(void *disk)
 	pthread_mutex_lock(&d->lock);
 	for (;;) {
 		unsigned int n;
+		bool hash;
 
-		d->idle++;
 		while (d->queued == 0 && !d->stopping)
 			pthread_cond_wait(&d->work_wanted, &d->lock);
-		d->idle--;
 		if (d->queued == 0)
 			break;
 		n = take_some(d, ops);
+		hash = only_hash(ops, n);
+		d->hashing += hash;
 		pthread_mutex_unlock(&d->lock);
 		work_some(d, ops, n, codec);
 		pthread_mutex_lock(&d->lock);
+		d->hashing -= hash;
 	}
 	pthread_mutex_unlock(&d->lock);
 	codec_free(codec);

@@ -26,6 +26,7 @@
 
 struct kit {
 	struct dhttest files;
+	struct io io;
 	struct store *store;
 	struct shelf *shelf;
 	struct disk *disk;
@@ -56,6 +57,60 @@ static void done(void *arg, struct event *e)
 	pthread_mutex_unlock(&k->lock);
 }
 
+/* Who walks over the shelf, or reads chunks, waits at this gate, as on a disk that is slow. */
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	enum { AT_NONE, AT_WALKS, AT_READS } shut;
+	unsigned int waiting;		/* since then */
+} gate = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+
+static void pass(unsigned int what)
+{
+	pthread_mutex_lock(&gate.lock);
+	gate.waiting += gate.shut == what;
+	while (gate.shut == what)
+		pthread_cond_wait(&gate.changed, &gate.lock);
+	pthread_mutex_unlock(&gate.lock);
+}
+
+/* In place of LMDB's own. */
+int mdb_cursor_open(MDB_txn *txn, MDB_dbi dbi, MDB_cursor **cursor)
+{
+	union {
+		void *symbol;
+		int (*open)(MDB_txn *txn, MDB_dbi dbi, MDB_cursor **cursor);
+	} real = { .symbol = dlsym(RTLD_NEXT, "mdb_cursor_open") };
+
+	pass(AT_WALKS);
+	return real.open(txn, dbi, cursor);
+}
+
+static ssize_t gated_pread(void *ctx, int fd, void *buf, size_t len, uint64_t off)
+{
+	pass(AT_READS);
+	return io_system.pread(ctx, fd, buf, len, off);
+}
+
+static void set_gate(unsigned int what)
+{
+	pthread_mutex_lock(&gate.lock);
+	gate.shut = what;
+	gate.waiting = 0;
+	pthread_cond_broadcast(&gate.changed);
+	pthread_mutex_unlock(&gate.lock);
+}
+
+static unsigned int at_the_gate(void)
+{
+	unsigned int n;
+
+	pthread_mutex_lock(&gate.lock);
+	n = gate.waiting;
+	pthread_mutex_unlock(&gate.lock);
+	return n;
+}
+
 static void open_all(struct kit *k)
 {
 	struct disk_options o = { .done = done, .arg = k, .adopt_s = k->adopt_s, .workers = WORKERS };
@@ -81,6 +136,9 @@ static struct kit *kit_with(uint64_t size_max, unsigned int adopt_s)
 
 	dhttest_begin(&k->files);
 	k->files.options.size_max = size_max;
+	k->io = io_system;
+	k->io.pread = gated_pread;
+	k->files.options.io = &k->io;
 	pthread_mutex_init(&k->lock, NULL);
 	pthread_cond_init(&k->told, NULL);
 	k->codec = codec_new();
@@ -385,6 +443,26 @@ static void what_reads_as_bad_is_not_there_any_more(void **state)
 	assert_read(k, 2, 60000);
 }
 
+/* One worker stands before the disk, the other sleeps. */
+static void who_only_hashes_does_not_wait_for_who_reads(void **state)
+{
+	struct kit *k = *state;
+	struct effect check = write_of(k, 3, 5000, 0);
+	uint64_t read, checked;
+
+	check.kind = EFFECT_CHECK;
+	assert_int_equal(write_one(k, 2, 5000, STATE_OWNED), 0);
+	set_gate(AT_READS);
+	read = start(k, (struct effect){ .kind = EFFECT_READ, .address = address(2, 5000) });
+	while (at_the_gate() == 0)
+		sched_yield();
+	checked = start(k, check);
+	assert_int_equal(await(k, checked)->result, 0);
+	set_gate(AT_NONE);
+	assert_int_equal(await(k, read)->result, 0);
+	chunk_drop(check.chunk);
+}
+
 /* ---- room ---- */
 
 #define SMALL	(64u << 20)
@@ -470,49 +548,6 @@ static void who_waits_for_room_keeps_nobody_from_reading(void **state)
 	assert_int_equal(k->done[tickets[200]].result, 0);
 }
 
-/* Walks over the shelf wait at this gate, as on a disk that is slow. */
-static struct {
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	bool shut;
-	unsigned int waiting;
-} gate = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
-
-/* In place of LMDB's own. */
-int mdb_cursor_open(MDB_txn *txn, MDB_dbi dbi, MDB_cursor **cursor)
-{
-	union {
-		void *symbol;
-		int (*open)(MDB_txn *txn, MDB_dbi dbi, MDB_cursor **cursor);
-	} real = { .symbol = dlsym(RTLD_NEXT, "mdb_cursor_open") };
-
-	pthread_mutex_lock(&gate.lock);
-	gate.waiting++;
-	while (gate.shut)
-		pthread_cond_wait(&gate.changed, &gate.lock);
-	gate.waiting--;
-	pthread_mutex_unlock(&gate.lock);
-	return real.open(txn, dbi, cursor);
-}
-
-static void set_gate(bool shut)
-{
-	pthread_mutex_lock(&gate.lock);
-	gate.shut = shut;
-	pthread_cond_broadcast(&gate.changed);
-	pthread_mutex_unlock(&gate.lock);
-}
-
-static unsigned int at_the_gate(void)
-{
-	unsigned int n;
-
-	pthread_mutex_lock(&gate.lock);
-	n = gate.waiting;
-	pthread_mutex_unlock(&gate.lock);
-	return n;
-}
-
 static unsigned int threads(void)
 {
 	DIR *all = opendir("/proc/self/task");
@@ -541,7 +576,7 @@ static void the_end_does_not_wait_for_room(void **state)
 	uint64_t seed;
 
 	*state = k;
-	set_gate(true);
+	set_gate(AT_WALKS);
 	seed = write_some(k, 0, SMALL / BIG / 4 * 3, STATE_OWNED);
 	while (at_the_gate() == 0)
 		seed = write_some(k, seed, 8, STATE_CACHED);
@@ -549,7 +584,7 @@ static void the_end_does_not_wait_for_room(void **state)
 	assert_int_equal(pthread_create(&closer, NULL, close_disk, k->disk), 0);
 	while (threads() > before + 1 - WORKERS - 1)
 		sched_yield();
-	set_gate(false);
+	set_gate(AT_NONE);
 	until = deadline_in(CLOCK_REALTIME, 20000);
 	if (pthread_timedjoin_np(closer, NULL, &until) != 0) {
 		print_error("the disk is not closed\n");
@@ -694,6 +729,7 @@ int main(void)
 		TEST(what_concerns_one_address_happens_in_the_order_in_which_it_came),
 		TEST(a_copy_that_has_rotted_is_replaced),
 		TEST(what_reads_as_bad_is_not_there_any_more),
+		TEST(who_only_hashes_does_not_wait_for_who_reads),
 		TEST(what_the_store_got_past_the_disk_is_found),
 		TEST(random_effects_end_as_on_a_disk_in_memory),
 		TEST(many_leases_do_not_stand_before_all_others),
