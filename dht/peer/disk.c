@@ -76,8 +76,11 @@ void op_commit(struct disk *d, struct op *op)
 {
 	bool cached = op_cached(op);
 
+	/* Who came behind it before now was counted for a batch that it is not part of. */
+	if (op->behind)
+		d->commit_now = true;
 	/* The first one of all, the first that is waited for, and enough of the others. */
-	if (d->commit_count == 0 || (!cached && d->commit_count == d->cached_count) || d->commit_count == DISK_CACHED - 1)
+	if (d->commit_count == 0 || op->behind || (!cached && d->commit_count == d->cached_count) || d->commit_count == DISK_CACHED - 1)
 		pthread_cond_signal(&d->commit_wanted);
 	list_append(&d->commits, &op->link);
 	d->commit_count++;

@@ -463,6 +463,39 @@ static void who_only_hashes_does_not_wait_for_who_reads(void **state)
 	chunk_drop(check.chunk);
 }
 
+/* It is noted at once, without the rest at whose end it would have been synced, also where what was to be noted at once came before it. */
+static void a_cached_copy_that_somebody_waits_behind_does_not_rest(void **state)
+{
+	struct effect save = { .kind = EFFECT_SAVE, .row = { ROW_HEAD, { { 7 } } } };
+	struct kit *k = *state;
+	bool rested = true;
+
+	save.chunk = dhttest_chunk(1, 20);
+	for (uint64_t seed = 0; seed < 2; seed++)
+		assert_int_equal(write_one(k, seed, 5000, STATE_OWNED), 0);
+	/* Now and then the store syncs by itself. */
+	for (uint64_t seed = 10; rested && seed < 14; seed++) {
+		struct address a = address(seed, 5000);
+		uint64_t read[2], behind;
+
+		set_gate(AT_READS);
+		for (uint64_t i = 0; i < WORKERS; i++)
+			read[i] = start(k, (struct effect){ .kind = EFFECT_READ, .address = address(i, 5000) });
+		while (at_the_gate() < WORKERS)
+			sched_yield();
+		start_write(k, seed, 5000, STATE_CACHED);
+		behind = start(k, (struct effect){ .kind = EFFECT_READ, .address = a });
+		assert_int_equal(run(k, save), 0);
+		set_gate(AT_NONE);
+		assert_int_equal(await(k, behind)->result, 0);
+		rested = store_durable(k->store, &a);
+		await(k, read[0]);
+		await(k, read[1]);
+	}
+	assert_false(rested);
+	chunk_drop(save.chunk);
+}
+
 /* ---- room ---- */
 
 #define SMALL	(64u << 20)
@@ -730,6 +763,7 @@ int main(void)
 		TEST(a_copy_that_has_rotted_is_replaced),
 		TEST(what_reads_as_bad_is_not_there_any_more),
 		TEST(who_only_hashes_does_not_wait_for_who_reads),
+		TEST(a_cached_copy_that_somebody_waits_behind_does_not_rest),
 		TEST(what_the_store_got_past_the_disk_is_found),
 		TEST(random_effects_end_as_on_a_disk_in_memory),
 		TEST(many_leases_do_not_stand_before_all_others),
