@@ -110,7 +110,7 @@ static void tell_claimed(void *arg, uint64_t addresses)
 	progress_update(arg, addresses, addresses);
 }
 
-/* What was written while there was no ring is the volume's too, before it is published. */
+/* What was written while there was no ring, or lost its leases with the shelf, is the volume's too, before it is published. */
 static int claim_old(struct fs *fs, char *why, size_t why_size)
 {
 	const char *store = fs->options->store;
@@ -124,7 +124,7 @@ static int claim_old(struct fs *fs, char *why, size_t why_size)
 		return 0;
 	tree_count(fs->tree, &inodes);
 	if (inodes > 1)
-		log_line(LOG_NOTICE, "what was written without a ring goes to the ring now");
+		log_line(LOG_NOTICE, "what the ring was not told of yet goes there now");
 	progress_start(&progress, "claimed");
 	progress.counts = true;
 	waiting_source_init(&source, fs->dht, NULL);
@@ -135,7 +135,7 @@ static int claim_old(struct fs *fs, char *why, size_t why_size)
 		r = claim_done(store);
 	dht_hold_leases(fs->dht, r < 0);
 	if (r < 0)
-		snprintf(why, why_size, "what was written without a ring could not be looked through: %s", strerror(-r));
+		snprintf(why, why_size, "what the ring was not told of yet could not be looked through: %s", strerror(-r));
 	return r;
 }
 

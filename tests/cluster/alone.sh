@@ -20,7 +20,7 @@ ok 'with B' node_start 1 dhtd
 ok 'and C' node_start 2 dhtd
 ok 'the store joins it' node_start 4 dhtfs --join "$(address 1)"
 ok 'they are three' views 3 0 1 2 4
-is 'the log says what that means' "$(grep -c 'without a ring goes to the ring' "$LOG")" 1
+is 'the log says what that means' "$(grep -c 'was not told of yet goes there' "$LOG")" 1
 ok 'dhtctl wait ends' timeout 60 "$B/dhtctl" --store "$STORE" wait
 ok 'then all is safe' all_leased 4
 ok 'it has all its copies' replicas "$A/film" 3/3
