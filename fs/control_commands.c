@@ -73,7 +73,7 @@ int command_status(struct call *c)
 	record_volume(c);
 	result = record_newest(c);
 	if (result == 0 && call_fs(c)->ring.peer)
-		result = ring_record(c, call_fs(c)->ring.peer);
+		ring_record(c, call_fs(c)->ring.peer);
 	return result < 0 ? result : call_answer(c, FRAME_RECORD);
 }
 

@@ -13,10 +13,10 @@ struct ring_control {
 	struct peer *peer;		/* NULL: this program is no node of a ring: all but status say so */
 };
 
-/** ring_record(c, peer): what status tells of a node of a ring, into c->record.  -EPIPE, -ECANCELED: nobody waits any more. */
-int ring_record(struct call *c, struct peer *peer);
+/** ring_record(c, peer): what status tells of a node of a ring, into c->record. */
+void ring_record(struct call *c, struct peer *peer);
 
-/** ring_ask(c, peer, command, out): have it carried out, and wait.  Its result; -EPIPE, -ECANCELED as above: then nothing is held.
+/** ring_ask(c, peer, command, out): have it carried out, and wait.  Its result; -EPIPE, -ECANCELED: nobody waits any more, and nothing is held.
  * out->blob is the caller's to drop; NULL: no blob is wanted. */
 struct command;
 struct peer_ask;

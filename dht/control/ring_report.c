@@ -9,7 +9,6 @@
 #include "dht/net/report.h"
 
 #define MEMBERS_AT_ONCE 64u
-#define RATE_MS		1000u	/* how long the pace of a repair is watched */
 
 static const char *const states[] = {
 	[REPORT_BEGINS] = "looking for the ring",
@@ -125,25 +124,7 @@ static void record_slowest(struct record *r, struct peer *p)
 	record_number(r, "slowest_us", slowest.latency_us);
 }
 
-/* How long the repair under way will still take, by what it did in a second; nothing is told where it did nothing. */
-static int record_estimate(struct call *c, struct peer *p, const struct report_ring *before)
-{
-	struct report_ring now;
-	int r;
-
-	if (before->incomplete == 0)
-		return 0;
-	r = call_pause(c, RATE_MS);
-	if (r < 0)
-		return r;
-	ring_look(p, &now);
-	if (now.incomplete < before->incomplete)
-		record_number(&c->record, "repair_left_s",
-		    (uint64_t)now.incomplete * RATE_MS / 1000 / (before->incomplete - now.incomplete) + 1);
-	return 0;
-}
-
-int ring_record(struct call *c, struct peer *p)
+void ring_record(struct call *c, struct peer *p)
 {
 	const struct ring_file *file = peer_ring(p);
 	struct record *r = &c->record;
@@ -172,7 +153,8 @@ int ring_record(struct call *c, struct peer *p)
 	record_disk(r, &status);
 	record_net(r, &status);
 	record_slowest(r, p);
-	return record_estimate(c, p, &ring);
+	if (ring.left_us > 0)
+		record_number(r, "repair_left_s", ring.left_us / S + 1);
 }
 
 /* ---- peers, ring ---- */

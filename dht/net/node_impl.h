@@ -210,6 +210,8 @@ bool placement_was_complete(struct node *n, unsigned int slot);
 void placement_given_up(struct node *n, unsigned int slot);
 /** placement_set_complete(n, slot): repair found it so.  Durable in time; when all are, there is no table before. */
 void placement_set_complete(struct node *n, unsigned int slot);
+/** placement_left(n): microseconds until all are, by the pace of the last minute or two; 0: there is none yet. */
+uint64_t placement_left(struct node *n);
 /** placement_owners(n, slot, out): the other owners, as peers, by rank; their number (at most RING_REPLICAS_MAX). */
 unsigned int placement_owners(struct node *n, unsigned int slot, struct peer **out);
 /** placement_walk(n, slot, out, max): the other members in the order of the walk. */

@@ -44,6 +44,7 @@
 #define ROW_HEAD   9u			/* format, generation */
 #define BITS_LEN   (RING_SLOTS / 8)
 #define NOT_THERE  (-1)
+#define PACE_LONG  (120 * S)		/* over which the pace of repair is taken */
 
 struct placement {
 	struct ring *table;
@@ -63,6 +64,8 @@ struct placement {
 	uint8_t complete[BITS_LEN];
 	uint8_t was_complete[BITS_LEN];	/* when a table took it away, last or before; not given up since */
 	unsigned int incomplete;	/* slots of ours */
+	unsigned int completed;		/* that were it, since ${paced} */
+	uint64_t paced;
 	bool founder;			/* could be */
 	struct work saving;
 	struct timer save_timer;
@@ -189,6 +192,32 @@ bool placement_all_complete(struct node *n)
 	return placement(n) && n->placement->incomplete == 0;
 }
 
+static void pace_begin(struct node *n)
+{
+	n->placement->completed = 0;
+	n->placement->paced = n->now;
+}
+
+/* What is long past counts for half each time. */
+static void count_completed(struct node *n)
+{
+	struct placement *p = n->placement;
+	uint64_t past = n->now - p->paced;
+
+	if (past > PACE_LONG) {
+		p->completed /= 2;
+		p->paced += past / 2;
+	}
+	p->completed++;
+}
+
+uint64_t placement_left(struct node *n)
+{
+	const struct placement *p = n->placement;
+
+	return p->completed > 0 ? p->incomplete * (n->now - p->paced) / p->completed : 0;
+}
+
 void placement_set_complete(struct node *n, unsigned int slot)
 {
 	struct placement *p = n->placement;
@@ -198,6 +227,7 @@ void placement_set_complete(struct node *n, unsigned int slot)
 		return;
 	p->complete[slot / 8] |= (uint8_t)(1u << slot % 8);
 	p->incomplete--;
+	count_completed(n);
 	save_later(n, COMPLETE_GATHER);
 	if (p->incomplete == 0)
 		settled(n);
@@ -214,6 +244,7 @@ static void forget(struct node *n)
 		p->incomplete += placement_mine(n, slot);
 	timer_stop(n, &p->linger);
 	p->unsaved = true;
+	pace_begin(n);
 }
 
 void placement_missed(struct node *n)
@@ -324,6 +355,7 @@ static void take_over(struct node *n, struct ring *table)
 			p->unsaved = true;
 		}
 	}
+	pace_begin(n);
 	if (p->unsaved)
 		save_later(n, 0);
 	if (p->incomplete == 0)

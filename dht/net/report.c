@@ -105,6 +105,7 @@ void report_ring(struct node *n, struct report_ring *out)
 	if (!r)
 		return;
 	out->replicas = r->replicas;
+	out->left_us = placement_left(n);
 	count_slots(n, r, out);
 }
 

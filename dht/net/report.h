@@ -28,6 +28,7 @@ struct report_ring {
 	unsigned int owned[RING_REPLICAS_MAX + 1];
 	uint8_t cover[REPORT_COVER];		/* in each part of the ring the fewest of them */
 	unsigned int mine, incomplete;		/* our slots; those that something may still come to */
+	uint64_t left_us;			/* until nothing may, by the pace of late; 0: there is none to go by */
 	unsigned int holds;			/* slots of others that we go on answering for until they have all */
 	unsigned int foreign;			/* records on their way to their owners, or waiting for them */
 	unsigned int pairs, comparing, due;	/* peers with whom we have slots in common; those compared with just now; that wait for it */

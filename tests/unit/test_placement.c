@@ -81,6 +81,30 @@ static void the_founder_has_all_and_who_joins_has_nothing(void **state)
 	netkit_free(k);
 }
 
+static void what_is_left_goes_by_the_pace_of_late(void **state)
+{
+	struct netkit *k = running(2);
+	struct node *n = node(k, 1);
+	uint64_t begun;
+
+	(void)state;
+	assert_int_equal(placement_left(n), 0);
+	netkit_run(k, 10 * S);
+	for (unsigned int slot = 0; slot < RING_SLOTS / 4; slot++)
+		placement_set_complete(n, slot);
+	/* A quarter was done since the table came. */
+	begun = placement_left(n) / 3;
+	assert_in_range(begun, 10 * S, 60 * S);
+	/* Then there was nothing for an hour: what was fast before counts for less each time. */
+	netkit_run(k, 3600 * S);
+	for (unsigned int slot = 0; slot < 20; slot++)
+		placement_set_complete(n, RING_SLOTS / 2 + slot);
+	assert_true(placement_left(n) > 3600 * S);
+	complete(k, 1);
+	assert_int_equal(placement_left(n), 0);
+	netkit_free(k);
+}
+
 static void who_was_told_of_others_is_no_ring_of_one(void **state)
 {
 	struct netkit *k = netkit_new(2, seed);
@@ -380,6 +404,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_founder_has_all_and_who_joins_has_nothing),
+		cmocka_unit_test(what_is_left_goes_by_the_pace_of_late),
 		cmocka_unit_test(who_was_told_of_others_is_no_ring_of_one),
 		cmocka_unit_test(one_who_drains_is_somebody),
 		cmocka_unit_test(what_is_complete_outlives_a_restart),
