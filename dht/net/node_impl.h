@@ -305,6 +305,7 @@ struct served {
 	unsigned int type;
 	uint32_t request, via;		/* via: the link that it came by; the answer goes the same way, or nowhere */
 	enum link_priority priority;
+	uint64_t came;
 	bool working;			/* counted with its link's */
 	struct chunk *body;
 	void *user;			/* the machine's */

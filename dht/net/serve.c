@@ -8,7 +8,8 @@
  *   -        | another table                                | admit           | -: WIRE_OTHER_PLACEMENT
  *   -        | it can be worked on now                      | work_on, begin  | in work
  *   -        | its answer may be long, and its link is      | work_on         | in line
- *            | full, or has SERVED_WORK_MAX of these        |                 |
+ *            | full, or has SERVED_WORK_MAX of these; or it |                 |
+ *            | is a read for repair, and others read        |                 |
  *   in line  | its turn                                     | turn, begin     | in work
  *   in line  | its turn, but the table is another one now   | turn            | -: WIRE_OTHER_PLACEMENT
  *   in line  | its link is down                             | serve_lost      | -
@@ -34,6 +35,7 @@ _Static_assert(SERVED_PEER_MAX * SERVED_LINE_BYTES < LINK_CREDIT_MIN, "others ge
 struct serve {
 	struct list all, line;	/* in work; in line */
 	unsigned int count;	/* of both */
+	unsigned int reads;	/* in work, that somebody waits for */
 	size_t bytes;		/* of the requests' bodies */
 	struct timer turn;
 };
@@ -54,8 +56,13 @@ int serve_new(struct node *n)
 /* Not at once: an answer calls no machine from within. */
 void serve_turn(struct node *n)
 {
-	if (!list_empty(&n->serve->line) && !timer_busy(&n->serve->turn))
+	if (!list_empty(&n->serve->line))
 		timer_set(n, &n->serve->turn, n->now);
+}
+
+static bool is_read(const struct served *s, enum link_priority priority)
+{
+	return s->type == WIRE_GET && s->priority == priority;
 }
 
 /* Its peer and link may go now, as far as it is concerned. */
@@ -72,6 +79,7 @@ static void forget(struct node *n, struct served *s)
 	s->peer->used = n->now;
 	n->serve->count--;
 	n->serve->bytes -= s->body->len;
+	n->serve->reads -= s->working && is_read(s, LINK_READ);
 	list_remove(&s->link);
 	chunk_drop(s->body);
 	free(s);
@@ -170,6 +178,14 @@ static bool room(const struct peer_link *l)
 	return !l->full && l->working < SERVED_WORK_MAX;
 }
 
+/* Until when a read for repair gives way to others; 0: not now. */
+static uint64_t yields_until(const struct node *n, const struct served *s)
+{
+	uint64_t until = s->came + SERVED_YIELD;
+
+	return is_read(s, LINK_REPAIR) && n->serve->reads > 0 && n->now < until ? until : 0;
+}
+
 /* Of the free places each peer may have its share; so some always stay free for those who have none yet.
  * Source: Choudhury and Hahne, Dynamic queue length thresholds for shared-memory packet switches (1998). */
 static bool place_for(const struct node *n, const struct peer *p)
@@ -201,6 +217,7 @@ static void begin(struct node *n, struct peer_link *l, struct served *s, const s
 {
 	s->working = long_answer(s->type);
 	l->working += s->working;
+	n->serve->reads += is_read(s, LINK_READ);
 	list_append(&n->serve->all, &s->link);
 	if (!machines_request(n, s, m))
 		serve_status(n, s, WIRE_BAD);
@@ -210,6 +227,7 @@ static void turn(struct node *n, struct timer *t)
 {
 	struct serve *serve = list_item(t, struct serve, turn);
 	struct list *at = serve->line.next;
+	uint64_t next = 0;
 
 	/* Nothing joins or leaves the line meanwhile but what is taken out here: peers are heard between timers only. */
 	while (at != &serve->line) {
@@ -220,6 +238,11 @@ static void turn(struct node *n, struct timer *t)
 		at = at->next;
 		if (l->closing || !room(l))
 			continue;
+		if (yields_until(n, s)) {
+			/* Who came first is first in line. */
+			next = next ? next : yields_until(n, s);
+			continue;
+		}
 		list_remove(&s->link);
 		if (wire_decode(s->type, s->request, s->body->data, s->body->len, &m) != 0)
 			assert(!"it was good when it came");
@@ -228,6 +251,9 @@ static void turn(struct node *n, struct timer *t)
 		else
 			begin(n, l, s, &m);
 	}
+	/* An answer may have been given at once, and wants its own turn. */
+	if (next && !timer_busy(t))
+		timer_set(n, t, next);
 }
 
 void serve_lost(struct node *n, uint32_t via)
@@ -254,7 +280,7 @@ static void work_on(struct node *n, struct peer_link *l, struct link_message *in
 	}
 	*s = (struct served){
 		.peer = l->peer, .type = in->type, .request = in->request, .via = l->number, .priority = in->priority,
-		.body = in->body,
+		.came = n->now, .body = in->body,
 	};
 	in->body = NULL;
 	list_init(&s->link);
@@ -263,10 +289,13 @@ static void work_on(struct node *n, struct peer_link *l, struct link_message *in
 	l->peer->served++;
 	l->served++;
 	link_used(n, l);
-	if (!long_answer(s->type) || room(l))
+	if (!long_answer(s->type) || (room(l) && !yields_until(n, s))) {
 		begin(n, l, s, m);
-	else
-		list_append(&n->serve->line, &s->link);
+		return;
+	}
+	list_append(&n->serve->line, &s->link);
+	if (room(l) && !timer_busy(&n->serve->turn))
+		timer_set(n, &n->serve->turn, yields_until(n, s));
 }
 
 static void broken(struct node *n, struct peer_link *l, const struct link_message *m, const char *what)

@@ -113,11 +113,16 @@ static void calls_in_all(void **state)
 
 /* ---- requests of peers ---- */
 
-static void request(struct core *k, uint32_t link, uint32_t number)
+static void get(struct core *k, uint32_t link, uint32_t number, enum link_priority priority)
 {
 	struct message m = { .type = WIRE_GET, .request = number, .placement = k->placement };
 
-	core_message(k, link, &m, LINK_READ);
+	core_message(k, link, &m, priority);
+}
+
+static void request(struct core *k, uint32_t link, uint32_t number)
+{
+	get(k, link, number, LINK_READ);
 }
 
 static void finish(struct core *k, unsigned int from, unsigned int to)
@@ -159,6 +164,39 @@ static void requests_in_work_of_one_link(void **state)
 	assert_int_equal(k->serving, SERVED_WORK_MAX + 1);
 	finish(k, 0, 2);
 	assert_int_equal(k->serving, SERVED_WORK_MAX + 3);
+	core_free(k);
+}
+
+static void reads_for_repair_while_others_read(void **state)
+{
+	struct core *k = core_new(NULL);
+	uint32_t a, b;
+
+	(void)state;
+	core_member(k, 1, 1);
+	core_member(k, 2, 1);
+	a = core_up(k, 1, 0);
+	b = core_up(k, 2, 0);
+	/* Nobody else reads. */
+	get(k, a, 1, LINK_REPAIR);
+	assert_int_equal(k->serving, 1);
+	request(k, b, 1);
+	assert_int_equal(k->serving, 2);
+	/* They wait until nobody does any more ... */
+	get(k, a, 2, LINK_REPAIR);
+	core_run(k, SERVED_YIELD / 2);
+	assert_int_equal(k->serving, 2);
+	finish(k, 1, 2);
+	assert_int_equal(k->serving, 3);
+	/* ... or for so long, each. */
+	request(k, b, 2);
+	get(k, a, 3, LINK_REPAIR);
+	core_run(k, SERVED_YIELD / 2);
+	get(k, a, 4, LINK_REPAIR);
+	core_run(k, SERVED_YIELD / 2);
+	assert_int_equal(k->serving, 5);
+	core_run(k, SERVED_YIELD / 2);
+	assert_int_equal(k->serving, 6);
 	core_free(k);
 }
 
@@ -679,6 +717,7 @@ int main(void)
 		cmocka_unit_test(repair_under_way_at_one_peer),
 		cmocka_unit_test(calls_in_all),
 		cmocka_unit_test(requests_in_work_of_one_link),
+		cmocka_unit_test(reads_for_repair_while_others_read),
 		cmocka_unit_test(requests_of_one_peer),
 		cmocka_unit_test(requests_of_a_peer_that_reads_nothing),
 		cmocka_unit_test(answers_to_a_full_link),
