@@ -505,7 +505,7 @@ void membership_start(struct node *n)
 	if (n->stopped)
 		return;
 	restore(n);
-	ms->rooted = ms->view.count > 0 || !n->options.seeds || !n->options.seeds[0];
+	ms->rooted = ms->view.count > 0 || node_founds(n);
 	swim_start(n);
 	if (ms->view.count > 0)
 		placement_changed(n);

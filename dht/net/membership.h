@@ -18,7 +18,7 @@
  * members, and in the round of probes: so parts of a cut ring find each other again by themselves.  And one frame
  * ends a suspicion, but a frame that a stall held up is old: without another one it goes on.
  *
- * Who begins is *rooted*: the founder of a ring, who has no seeds; whose disk has rows of members; and who has all that one has who
+ * Who begins is *rooted*: the founder of a ring, who has no seeds and has forgotten nothing; whose disk has rows of members; and who has all that one has who
  * is.  Until then a node is no member and has no table: those who have met only others that begin, too, know nothing of the ring
  * that they are to join, and would acknowledge by one of themselves.
  *

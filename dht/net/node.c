@@ -244,13 +244,18 @@ uint64_t node_deadline(const struct node *n)
 	return n->stopped ? UINT64_MAX : timers_next(n);
 }
 
+bool node_founds(const struct node *n)
+{
+	return !n->options.seeds[0] && !n->options.forgot;
+}
+
 bool node_alone(const struct node *n)
 {
 	struct node_status s = { .members = 0 };
 
 	if (n->running)
 		membership_status((struct node *)(uintptr_t)n, &s);
-	return !n->options.seeds[0] && s.members <= 1;
+	return node_founds(n) && s.members <= 1;
 }
 
 static size_t memory(struct node *n)

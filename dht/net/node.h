@@ -40,6 +40,7 @@ struct node_options {
 	const char *const *seeds;
 	uint64_t instance, generation;
 	bool newborn;				/* its key was made just now: it has never been a member, so it has forgotten nothing */
+	bool forgot;				/* its key is older than its catalogue: it founds nothing, even without seeds, but waits for one who knows the ring */
 	uint64_t seed;				/* of its random choices: jitter, probe order */
 	struct catalogue *catalogue;
 	struct member_table *records;		/* shared by the nodes of one process, or NULL; must outlive them */

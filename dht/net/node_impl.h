@@ -32,6 +32,9 @@ bool timer_busy(const struct timer *t);
 
 /* ---- randomness: one seeded generator a node ---- */
 
+/** node_founds(n): it has nobody to ask: while it knows no member it is the ring. */
+bool node_founds(const struct node *n);
+
 /** node_random(n, below): evenly in 0 to ${below} - 1.  node_jitter(n, us): ${us}, less or more by up to an eighth. */
 uint64_t node_random(struct node *n, uint64_t below);
 uint64_t node_jitter(struct node *n, uint64_t us);

@@ -28,7 +28,7 @@
  * owners would take our word for leases that we never saw, and delete.
  *
  * The founder of a ring begins with all slots complete, for there is nobody who could have anything else: who has no
- * seeds, knows no member, never had a row of slots, and whose first table is of himself alone.  Should a record of
+ * seeds, has forgotten nothing, knows no member, never had a row of slots, and whose first table is of himself alone.  Should a record of
  * ours with another store generation turn up, this was a mistake: placement_store_lost().
  */
 #include <assert.h>
@@ -127,7 +127,7 @@ static void read_row(struct node *n)
 	struct chunk *row = c->row(c, &row_key);
 	struct address id;
 
-	p->founder = !row && !(n->options.seeds && n->options.seeds[0]) && !c->rows(c, ROW_MEMBER, NULL, &id);
+	p->founder = !row && node_founds(n) && !c->rows(c, ROW_MEMBER, NULL, &id);
 	if (!row)
 		return;
 	/* Of another generation: it speaks of a store that is no more. */

@@ -222,8 +222,12 @@ void self_joined(struct node *n)
 
 static void complain(struct node *n)
 {
-	node_log(n, LOG_WARNING, "not in the ring yet after %llu s: no seed that can be reached knows it; "
-	    "name one that does; or, if all who did are lost, start one of the seeds without seeds, to found it", (unsigned long long)((n->now - n->started) / S));
+	const char *why = "no seed that can be reached knows it; "
+	    "name one that does; or, if all who did are lost, start one of the seeds without seeds, to found it";
+
+	if (!n->options.seeds[0])
+		why = "no member has come, and this node's notes of them are lost: name one";
+	node_log(n, LOG_WARNING, "not in the ring yet after %llu s: %s", (unsigned long long)((n->now - n->started) / S), why);
 	timer_set(n, &of(n)->timer, n->now + JOIN_COMPLAIN);
 }
 

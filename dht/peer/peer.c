@@ -24,6 +24,8 @@
 #define FILES_WANTED (LINKS_MAX + LINKS_ACCEPTED_MAX + DOOR_MAX + DIALS_MAX + 256u)
 /* An empty file in the store's folder: when it last ran, this node kept nothing. */
 #define PART_FILE "keeps-nothing"
+/* Likewise: its shelf is younger than its key; until it has met a member. */
+#define FORGOT_FILE "shelf-lost"
 
 const struct address *peer_id(const struct peer *p)
 {
@@ -89,22 +91,34 @@ static void raise_files(struct peer *p)
 
 /* ---- whether it keeps anything ---- */
 
-static int part_path(const struct peer *p, char path[PATH_MAX])
+static int path_of(const struct peer *p, const char *name, char path[PATH_MAX])
 {
-	return snprintf(path, PATH_MAX, "%s/" PART_FILE, p->dir) < PATH_MAX ? 0 : -ENAMETOOLONG;
+	return snprintf(path, PATH_MAX, "%s/%s", p->dir, name) < PATH_MAX ? 0 : -ENAMETOOLONG;
 }
 
-/* Noted before the ring hears of it: who is killed in between is not out for good. */
-static int note_part(struct peer *p, char *why, size_t why_size)
+static bool is_there(const struct peer *p, const char *name)
 {
 	char path[PATH_MAX];
-	int rc = part_path(p, path), fd, dirfd;
+
+	return path_of(p, name, path) == 0 && access(path, F_OK) == 0;
+}
+
+static void remove_note(const struct peer *p, const char *name)
+{
+	char path[PATH_MAX];
+
+	if (path_of(p, name, path) == 0)
+		unlink(path);
+}
+
+/* Durably. */
+static int make_note(const struct peer *p, const char *name, char *why, size_t why_size)
+{
+	char path[PATH_MAX];
+	int rc = path_of(p, name, path), fd, dirfd;
 
 	if (rc < 0)
 		return rc;
-	p->kept_nothing = access(path, F_OK) == 0;
-	if (!p->keeps_nothing || p->kept_nothing)
-		return 0;
 	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	dirfd = open(p->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 || dirfd < 0 || fsync(dirfd) < 0) {
@@ -118,14 +132,44 @@ static int note_part(struct peer *p, char *why, size_t why_size)
 	return rc;
 }
 
+/* Noted before the ring hears of it: who is killed in between is not out for good. */
+static int note_part(struct peer *p, char *why, size_t why_size)
+{
+	p->kept_nothing = is_there(p, PART_FILE);
+	return p->keeps_nothing && !p->kept_nothing ? make_note(p, PART_FILE, why, why_size) : 0;
+}
+
 void part_taken(struct peer *p)
 {
-	char path[PATH_MAX];
-
 	p->part_ticket = 0;
 	/* Where that fails it is said once more at the next start. */
-	if (part_path(p, path) == 0)
-		unlink(path);
+	remove_note(p, PART_FILE);
+}
+
+/* ---- whether its shelf was lost ---- */
+
+/*
+ * Who forgot that others are in the ring and went on as its founder would be a majority of one: its volume would have two heads of one number as
+ * soon as it meets them.  The shelf is made before the key: so a key without a shelf had one.
+ */
+static int note_forgot(const struct peer *p, char *why, size_t why_size)
+{
+	return is_there(p, IDENTITY_FILE) && !is_there(p, SHELF_FILE) ? make_note(p, FORGOT_FILE, why, why_size) : 0;
+}
+
+static void look_forgot(struct peer *p, const struct peer_options *o)
+{
+	struct catalogue *c = shelf_catalogue(p->shelf);
+	struct address id;
+
+	if (!is_there(p, FORGOT_FILE))
+		return;
+	p->forgot = !p->identity->made && !c->rows(c, ROW_MEMBER, NULL, &id);
+	if (!p->forgot)
+		remove_note(p, FORGOT_FILE);
+	else if (!o->join || !o->join[0])
+		peer_log(p, LOG_WARNING, "the notes of this node on the ring are lost (%s/" SHELF_FILE "), so it waits for a member that knows it: --join names "
+		    "one; where there was no other, remove %s/" IDENTITY_FILE ": it comes as a new node then", p->dir, p->dir);
 }
 
 /* ---- opening ---- */
@@ -167,7 +211,7 @@ static int joins(const char *const *join, char ***out, char *why, size_t why_siz
 static int make_node(struct peer *p, const struct peer_options *o, char *why, size_t why_size)
 {
 	struct node_options n = {
-		.file = &p->file, .newborn = p->identity->made, .weight = (uint8_t)o->weight, .zone = o->zone, .instance = p->identity->instance,
+		.file = &p->file, .newborn = p->identity->made, .forgot = p->forgot, .weight = (uint8_t)o->weight, .zone = o->zone, .instance = p->identity->instance,
 		.generation = p->identity->generation, .catalogue = shelf_catalogue(p->shelf), .volume_max = o->volume_max,
 	};
 	char **seeds;
@@ -316,13 +360,17 @@ int peer_open(const struct peer_options *o, struct peer **out, char *why, size_t
 		return -ENOMEM;
 	rc = open_aead(p, why, why_size);
 	if (rc == 0)
-		rc = identity_open(p->dir, &p->identity, why, why_size);
-	if (rc == 0)
-		rc = note_part(p, why, why_size);
+		rc = note_forgot(p, why, why_size);
 	if (rc == 0)
 		rc = shelf_open(p->dir, o->store, &p->shelf, why, why_size);
 	if (rc == 0 && *why)
 		peer_log(p, LOG_NOTICE, "%s", why);
+	if (rc == 0)
+		rc = identity_open(p->dir, &p->identity, why, why_size);
+	if (rc == 0)
+		rc = note_part(p, why, why_size);
+	if (rc == 0)
+		look_forgot(p, o);
 	if (rc == 0)
 		rc = listen_open(p, o->listen, o->advertise, &p->advertised, why, why_size);
 	if (rc == 0)

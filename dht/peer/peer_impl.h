@@ -33,6 +33,7 @@ struct peer {
 	struct ring_file file, older;
 	bool has_older;
 	bool keeps_nothing, kept_nothing;	/* now; when it last ran */
+	bool forgot;			/* what it noted of the ring is gone, and no member has told it anything since */
 	char *dir;
 	struct shelf *shelf;
 	struct disk *disk;

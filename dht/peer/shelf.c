@@ -332,7 +332,7 @@ int shelf_open(const char *dir, struct store *store, struct shelf **out, char *w
 	*out = NULL;
 	if (why_size > 0)
 		*why = '\0';
-	snprintf(o.path, sizeof(o.path), "%s/shelf", dir);
+	snprintf(o.path, sizeof(o.path), "%s/" SHELF_FILE, dir);
 	o.s = calloc(1, sizeof(*o.s));
 	if (!o.s)
 		return explain_errno(&o, -ENOMEM);

@@ -19,6 +19,8 @@
 
 #include "dht/net/catalogue.h"
 
+#define SHELF_FILE "shelf"
+
 struct shelf;
 struct store;
 

@@ -433,6 +433,7 @@ void netkit_start(struct netkit *k, unsigned int i)
 
 	assert(!n->node);
 	o.newborn = n->newborn && n->starts == 1;
+	o.forgot = n->forgot;
 	n->stopped = false;
 	if (n->seeds[0])
 		memcpy(seeds, n->seeds, sizeof(n->seeds));

@@ -28,6 +28,7 @@ struct netkit_node {
 	const char *zone;
 	const char *seeds[4];		/* none: the first node, for all but the first */
 	bool newborn;			/* its first start knows that it is the first */
+	bool forgot;			/* it has no seeds, and founds nothing all the same */
 };
 
 struct netkit {

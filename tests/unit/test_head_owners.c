@@ -228,6 +228,38 @@ static void who_has_met_nobody_decides_nothing(void **state)
 	netkit_free(k);
 }
 
+/* Its store is the same, and what it noted of the ring is gone: it would be a founder that knows all. */
+static void who_forgot_all_decides_nothing_until_it_is_met(void **state)
+{
+	struct netkit *k = netkit_ring(3, 15);
+	uint64_t generation = k->node[0].generation;
+	struct volumekit v;
+	struct chunk *a;
+
+	(void)state;
+	volumekit_make(k, 15, &v);
+	a = volumekit_head(&v, 1, NULL, 1);
+	assert_int_equal(swap(k, 0, &v, a, NULL), 0);
+	netkit_run(k, 5 * S);
+	netkit_crash(k, 0);
+	netkit_wipe(k, 0);
+	k->node[0].generation = generation;
+	k->node[0].forgot = true;
+	netkit_cut_off(k, 0, true);
+	netkit_start(k, 0);
+	netkit_run(k, 30 * S);
+	assert_int_equal(volumekit_ask(k, 0, &v, NULL), -ETIMEDOUT);
+	netkit_restart(k, 0);
+	netkit_run(k, 30 * S);
+	assert_int_equal(volumekit_ask(k, 0, &v, NULL), -ETIMEDOUT);
+	netkit_cut_off(k, 0, false);
+	netkit_run(k, 60 * S);
+	for (unsigned int i = 0; i < 3; i++)
+		assert_int_equal(volumekit_ask(k, i, &v, a), 0);
+	chunk_drop(a);
+	netkit_free(k);
+}
+
 /* What comes from ${silent}, or goes to it, is lost, with no word of that; while ${nobody_counts}, nobody but the new ask what others have. */
 struct silence {
 	unsigned int silent, first_new;
@@ -351,6 +383,7 @@ int main(void)
 		cmocka_unit_test(an_owner_that_lost_its_disk_asks_all_others),
 		cmocka_unit_test(who_is_new_comes_in_the_place_of_one_who_is_lost),
 		cmocka_unit_test(who_has_met_nobody_decides_nothing),
+		cmocka_unit_test(who_forgot_all_decides_nothing_until_it_is_met),
 		cmocka_unit_test(who_comes_at_once_in_the_place_of_a_silent_one_knows_soon),
 		cmocka_unit_test(who_has_told_before_it_knew_is_asked_again),
 		cmocka_unit_test(a_second_table_before_they_know_all_leaves_owners_what_they_knew),

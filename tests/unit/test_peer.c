@@ -231,6 +231,53 @@ static void who_keeps_nothing_owns_nothing_and_may_change_his_mind(void **state)
 	chunk_drop(c);
 }
 
+static bool is_alone(void *arg)
+{
+	(void)arg;
+	return peer_alone(kit.peer[0].peer);
+}
+
+static int lose(const char *name)
+{
+	char path[300];
+
+	snprintf(path, sizeof(path), "%s/%s", kit.peer[0].dir, name);
+	return unlink(path);
+}
+
+static void who_lost_its_shelf_is_no_ring_of_its_own(void **state)
+{
+	char mark[300];
+
+	(void)state;
+	snprintf(mark, sizeof(mark), "%s/shelf-lost", kit.peer[0].dir);
+	peerkit_ring(&kit, 2);
+	peerkit_stay(&kit, 0);
+	peerkit_close(&kit, 0);
+	assert_int_equal(lose("shelf"), 0);
+	lose("shelf-lock");
+	/* Over a restart, too: nobody has come yet. */
+	for (unsigned int i = 0; i < 2; i++) {
+		peerkit_close(&kit, i == 0 ? 1 : 0);
+		peerkit_must_open(&kit, 0);
+		assert_int_equal(access(mark, F_OK), 0);
+	}
+	assert_false(peer_joined(kit.peer[0].peer, 300));
+	assert_false(is_alone(NULL));
+	peerkit_must_open(&kit, 1);
+	peerkit_settle(&kit, 2);
+	peerkit_close(&kit, 0);
+	peerkit_must_open(&kit, 0);
+	assert_true(mark_has_gone(mark));
+	peerkit_close(&kit, 0);
+	peerkit_close(&kit, 1);
+	/* With a new key, too, nobody is there who could know more. */
+	assert_int_equal(lose("shelf"), 0);
+	assert_int_equal(lose("node.key"), 0);
+	peerkit_must_open(&kit, 0);
+	peerkit_until(is_alone, NULL, "a new ring");
+}
+
 /* ---- asking ---- */
 
 struct asking {
@@ -391,6 +438,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(all_restart_without_being_told_of_anybody, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_comes_back_elsewhere_is_found_there, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_keeps_nothing_owns_nothing_and_may_change_his_mind, setup, teardown),
+		cmocka_unit_test_setup_teardown(who_lost_its_shelf_is_no_ring_of_its_own, setup, teardown),
 		cmocka_unit_test_setup_teardown(more_than_a_link_takes_is_taken_in_turn, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_cancelled_is_answered_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(closing_answers_all_that_is_under_way, setup, teardown),
