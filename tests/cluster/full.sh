@@ -12,7 +12,10 @@ tap $? 'more is written than they can take' || diag "$(<"$TEST_DIR/writer")"
 diag "$(tail -n 1 "$TEST_DIR/writer")"
 grep -q 'No space left' "$TEST_DIR/writer"
 tap $? 'an fsync says that there is no space' || diag "$(<"$TEST_DIR/writer")"
-! grep 'file[0-9]*:' "$TEST_DIR/writer" | grep -v 'No space left'
+why='No space left'
+# A sanitizer's process may take longer to say that it is full than others wait for it.
+case $B in *address* | *thread* | *undefined*) why+='|No route to host' ;; esac
+! grep 'file[0-9]*:' "$TEST_DIR/writer" | grep -Ev "$why"
 tap $? 'and nothing else'
 [ "$(wc -l <"$TEST_DIR/record")" -ge 10 ]
 tap $? 'what there was space for is acknowledged'
