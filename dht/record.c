@@ -132,13 +132,15 @@ void gap_encode(uint32_t segment, uint32_t offset, uint32_t span, uint64_t store
 int gap_decode(const uint8_t in[RECORD_HEADER], uint32_t segment, uint32_t offset,
     uint64_t store_id, uint32_t *span)
 {
+	uint32_t said = get_le32(in + AT_SPAN);
 	uint64_t id;
 
 	if (get_le32(in) != GAP || record_store_id(in, segment, offset, &id) < 0 || id != store_id)
 		return -EBADMSG;
-	*span = get_le32(in + AT_SPAN);
-	return offset < SEGMENT_MAX && *span >= RECORD_HEADER && *span % RECORD_ALIGN == 0 &&
-	    *span <= SEGMENT_MAX - offset ? 0 : -EBADMSG;
+	if (offset >= SEGMENT_MAX || said < RECORD_HEADER || said % RECORD_ALIGN != 0 || said > SEGMENT_MAX - offset)
+		return -EBADMSG;
+	*span = said;
+	return 0;
 }
 
 int record_verify(const struct record *r, enum kind kind, const uint8_t *stored,

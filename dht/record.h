@@ -58,7 +58,8 @@ int record_decode(const uint8_t in[RECORD_HEADER], uint32_t segment, uint32_t of
 
 /**
  * gap_encode(segment, offset, span, store_id, out): the header that says: ${span} bytes from here on,
- * it among them, are dead; most of them may be a hole.  gap_decode(): as record_decode().
+ * it among them, are dead; most of them may be a hole.  gap_decode(): as record_decode(); *${span} is set
+ * only where it returns 0.
  */
 void gap_encode(uint32_t segment, uint32_t offset, uint32_t span, uint64_t store_id,
     uint8_t out[RECORD_HEADER]);

@@ -1,6 +1,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include <zlib.h>
+
+#include "chunker/bytes.h"
 #include "chunker/codec.h"
 #include "dht/record.h"
 #include "tests/lib/suite.h"
@@ -71,6 +74,24 @@ static void a_gap_is_the_documented_bytes_and_counts_only_where_it_was_written(v
 		header[i / 8] ^= (uint8_t)(1u << i % 8);
 		assert_int_equal(gap_decode(header, 7, 4096, ID, &span), -EBADMSG);
 		header[i / 8] ^= (uint8_t)(1u << i % 8);
+	}
+}
+
+/* A scan would not come to an end, or leave out what is behind it. */
+static void a_gap_that_is_too_short_or_too_long_is_none(void **state)
+{
+	static const uint32_t spans[] = { 0, 1, 63, 65, SEGMENT_MAX - 4096 + RECORD_ALIGN, SEGMENT_MAX, UINT32_MAX };
+	uint8_t header[RECORD_HEADER], place[4];
+	uint32_t span = 7;
+
+	(void)state;
+	put_le32(place, 4096);
+	for (size_t i = 0; i < sizeof(spans) / sizeof(*spans); i++) {
+		gap_encode(7, 4096, 8192, ID, header);
+		put_le32(header + 8, spans[i]);
+		put_le32(header + 60, (uint32_t)crc32(crc32(0, header, 60), place, 4));
+		assert_int_equal(gap_decode(header, 7, 4096, ID, &span), -EBADMSG);
+		assert_int_equal(span, 7);
 	}
 }
 
@@ -195,6 +216,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_header_is_the_documented_bytes),
 		cmocka_unit_test(a_gap_is_the_documented_bytes_and_counts_only_where_it_was_written),
+		cmocka_unit_test(a_gap_that_is_too_short_or_too_long_is_none),
 		cmocka_unit_test(what_was_encoded_is_decoded),
 		cmocka_unit_test(no_changed_bit_goes_unnoticed),
 		cmocka_unit_test(a_header_counts_only_where_it_was_written),
