@@ -99,7 +99,8 @@ static void show_volume_safety(const uint8_t *b, size_t len)
 	if (unleased > 0)
 		printf("%llu chunks are in no lease yet; ", unleased);
 	printf("the newest snapshot is %s\n", !waits ? "published" : *why ? "not published" : "not published yet");
-	if (*why && (unsafe > 0 || waits))
+	/* Out of the ring: that has been said. */
+	if (*why && !*text_of(b, len, "ring_over") && (unsafe > 0 || waits))
 		printf("             %s\n", why);
 }
 

@@ -350,7 +350,13 @@ static int command_maintenance(struct call *c)
 		return call_fail(c, -EINVAL, "maintenance lasts up to %u hours", MAINTENANCE_LONGEST / 3600);
 	if (r == 0 && node)
 		r = find_node(c, p, node, &command.address);
-	return r < 0 ? r : ask_simply(c, &command);
+	if (r == 0)
+		r = ask_simply(c, &command);
+	if (r == -EALREADY)
+		return call_fail(c, r, "there is maintenance for as long already: it ends by itself, and not before its time");
+	if (r == -ENOSPC)
+		return call_fail(c, r, "there is maintenance of too many members at once");
+	return r;
 }
 
 /* ---- what was signed elsewhere ---- */

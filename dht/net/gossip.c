@@ -8,6 +8,7 @@
 #include "dht/net/membership.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -179,7 +180,7 @@ void gossip_add(struct node *n, struct message *m, struct gossip_text *text, uns
 
 /* ---- maintenance: few, long, and told in a message of its own ---- */
 
-bool gossip_rest(struct node *n, const struct address *target, uint32_t seconds)
+int gossip_rest(struct node *n, const struct address *target, uint32_t seconds)
 {
 	struct gossip *g = of(n);
 	uint64_t until = n->now + (uint64_t)(seconds < MAINTENANCE_LONGEST ? seconds : MAINTENANCE_LONGEST) * S;
@@ -192,14 +193,14 @@ bool gossip_rest(struct node *n, const struct address *target, uint32_t seconds)
 	for (i = 0; i < g->rests && !address_equal(&g->rest[i].target, target); i++)
 		;
 	if (i < g->rests && g->rest[i].until + REST_SAME >= until)
-		return false;
+		return -EALREADY;
 	if (i == MAINTENANCE_MAX)
-		return false;
+		return -ENOSPC;
 	g->rest[i] = (struct rest){ .target = *target, .until = until };
 	if (i == g->rests)
 		g->rests++;
 	wake(n);
-	return true;
+	return 0;
 }
 
 bool gossip_resting(const struct node *n, const struct address *target)

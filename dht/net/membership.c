@@ -460,8 +460,7 @@ static int maintenance(struct node *n, const struct command *c)
 {
 	if (c->timeout < S)
 		return -EINVAL;
-	gossip_rest(n, &c->address, (uint32_t)(c->timeout / S < MAINTENANCE_LONGEST ? c->timeout / S : MAINTENANCE_LONGEST));
-	return 0;
+	return gossip_rest(n, &c->address, (uint32_t)(c->timeout / S < MAINTENANCE_LONGEST ? c->timeout / S : MAINTENANCE_LONGEST));
 }
 
 void membership_command(struct node *n, const struct command *c)

@@ -97,8 +97,8 @@ void gossip_first(struct node *n, struct message *m, struct gossip_text *text, c
 void gossip_state(struct node *n, struct peer *to);
 /** gossip_heard(n, from, m): the records and suspicions of any message.  False: one of them is forged (membership_adopt_all()). */
 bool gossip_heard(struct node *n, struct peer *from, const struct message *m);
-/** gossip_rest(n, target, seconds): maintenance.  False: known already, or no room. */
-bool gossip_rest(struct node *n, const struct address *target, uint32_t seconds);
+/** gossip_rest(n, target, seconds): maintenance.  -EALREADY: it lasts for that long already; -ENOSPC. */
+int gossip_rest(struct node *n, const struct address *target, uint32_t seconds);
 bool gossip_resting(const struct node *n, const struct address *target);
 
 /* ---- is it there? (swim.c) ---- */

@@ -89,7 +89,8 @@ enum command_kind {
 	 * not heard of it, or goes down at once, tells nobody. */
 	COMMAND_EVICT,
 	COMMAND_SET,		/* ${weight}, ${zone} */
-	COMMAND_MAINTENANCE,	/* ${address}: a member (or zeros: anyone); for ${timeout}: no spares for those that are down */
+	COMMAND_MAINTENANCE,	/* ${address}: a member (or zeros: anyone); for ${timeout}: no spares for those that are down.
+				 * -EALREADY: for that long it is so already, and that is not made shorter; -ENOSPC: too many */
 	/* Who of those that are to have ${address} has it, now.  Reply's ${blob}: a line (where.h) for each owner and for the next ones on
 	 * the walk; ${count}: those that have it.  -EAGAIN: there is no table yet. */
 	COMMAND_WHERE,

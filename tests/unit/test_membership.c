@@ -654,6 +654,9 @@ static void under_maintenance_there_are_no_spares(void **state)
 	netkit_run(k, 3 * S);
 	for (unsigned int i = 0; i < 8; i++)
 		assert_false(membership_spares(node(k, i), &k->node[6].id));
+	/* It is not made shorter, by anyone who knows of it. */
+	c.timeout = 10 * S;
+	assert_int_equal(ask(k, 4, c), -EALREADY);
 	/* Who was away hears of it with the first exchange. */
 	netkit_crash(k, 5);
 	netkit_start(k, 5);
