@@ -21,6 +21,8 @@
 
 #include "dht/net/node_core.h"
 
+#define HANGUPS 2u		/* dials in a row that failed before: who just restarts does so once */
+
 /* A message of membership that waits for the link. */
 struct held {
 	unsigned int type;
@@ -220,11 +222,26 @@ static void late(struct node *n, struct timer *t)
 	dials_turn(n);
 }
 
+/* Where no network is at fault, but we: a stranger is told nothing, and so must guess. */
+static void tell_hangup(struct node *n, const struct peer_dial *d, int result)
+{
+	unsigned int failures = d->peer ? d->peer->failures : d->failures;
+	const char *where = d->seed;
+
+	if (failures != HANGUPS || (result != -ECONNRESET && result != -EPIPE))
+		return;
+	if (d->peer && d->tried < addresses(n, d->peer))
+		where = membership_find(n, &d->peer->id)->address[d->tried];
+	if (where)
+		node_log(n, LOG_WARNING, "%.80s hangs up on us: has it another ring file, or secret (--ring)?  Its log says why", where);
+}
+
 static void done(struct node *n, struct work *w, const struct event *e)
 {
 	struct peer_dial *d = list_item(w, struct peer_dial, work);
 
 	n->dials->under_way--;
+	tell_hangup(n, d, e->result);
 	if (e->result == -EEXIST) {
 		membership_cloned(n, d->seed ? d->seed : "a member's address");
 		return;

@@ -222,11 +222,10 @@ void self_joined(struct node *n)
 
 static void complain(struct node *n)
 {
-	const char *why = "no seed that can be reached knows it; "
-	    "name one that does; or, if all who did are lost, start one of the seeds without seeds, to found it";
+	const char *why = "nobody named by --join answers and knows it; if all who did are lost, start one without --join, to found it";
 
 	if (!n->options.seeds[0])
-		why = "no member has come, and this node's notes of them are lost: name one";
+		why = "no member has come, and this node's notes of them are lost: name one (--join)";
 	node_log(n, LOG_WARNING, "not in the ring yet after %llu s: %s", (unsigned long long)((n->now - n->started) / S), why);
 	timer_set(n, &of(n)->timer, n->now + JOIN_COMPLAIN);
 }

@@ -114,6 +114,12 @@ ok 'though it is' ends_with 3 9
 ok 'and says why' said 9 'evicted from the ring'
 works 'after an eviction'
 
+sed "s/^secret .*/secret $(printf '5%.0s' {1..64})/" "$RING" >"$TEST_DIR/wrong.ring"
+chmod 600 "$TEST_DIR/wrong.ring"
+ok 'one starts with another secret' node_start 10 dhtd --ring "$TEST_DIR/wrong.ring"
+ok 'it is told why it gets no further' wait_until 60 said 10 'hangs up on us: has it another ring file'
+node_kill 10
+
 ok 'what was there is read' load read "$TEST_DIR/4/mnt/by-hash" "$TEST_DIR/record"
 ok 'no sockets are left behind' wait_until 30 few_sockets 6
 after_kib=$(resident_kib)
