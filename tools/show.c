@@ -8,6 +8,7 @@
 #include "dht/program/size.h"
 #include "tools/show_ring.h"
 
+#define FULL_BYTES (1u << 20)	/* less than this is no room for work */
 
 /* The length of the well-formed UTF-8 sequence at ${s}, 0 if it is none (Unicode 15, table 3-7). */
 static size_t utf8_len(const unsigned char *s)
@@ -126,10 +127,11 @@ static void show_space(const uint8_t *b, size_t len)
 	    size_format(stored, c));
 	if (raw > 0)
 		printf(" (%.0f %%)", 100.0 * (double)stored / (double)raw);
-	printf("\n  space      %s used of %s, %s available\n",
+	printf("\n  space      %s used of %s, %s available%s\n",
 	    size_format(show_number(b, len, "space_used_bytes"), a),
 	    size_format(show_number(b, len, "space_limit_bytes"), c),
-	    size_format(show_number(b, len, "space_available_bytes"), d));
+	    size_format(show_number(b, len, "space_available_bytes"), d),
+	    show_number(b, len, "space_available_bytes") < FULL_BYTES ? ": FULL" : "");
 }
 
 /* What only a mount has. */

@@ -218,6 +218,7 @@ static void written(struct node *n, struct work *w, const struct event *e)
 		answer(n, v, WIRE_BAD);
 		return;
 	case -ENOSPC:
+		pulls_full(n);
 		answer(n, v, WIRE_FULL);
 		return;
 	default:

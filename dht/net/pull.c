@@ -5,6 +5,7 @@
  * state   | event                                     | function     | next
  * WAITING | a place is free; it is here by now        | begin()      | over: got
  *         | no lease has it any more                  | begin()      | over: got
+ *         | the disk was full a moment ago            | begin()      | over: missed
  *         | it is here, but only cached               | begin()      | KEEPING
  *         | else                                      | ask()        | ASKED
  * ASKED   | its bytes                                 | answered()   | WRITING
@@ -24,11 +25,14 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <syslog.h>
 
 #include "dht/net/repair_impl.h"
 
 #define BUCKETS	  1024u
 #define TRIES_MAX 8u			/* peers asked for one chunk: R owners, and those of before */
+#define FULL_REST (30 * S)		/* a full disk is not tried again for so long: bytes would come for nothing */
+#define FULL_TOLD (600 * S)		/* and is told of so often */
 
 struct want {
 	struct list link;		/* in line, in the order of coming; alone while under way */
@@ -54,6 +58,7 @@ struct pulls {
 	struct pull pull[REPAIR_PULLS];
 	struct timer timer;
 	struct reconcile *waiting[REPAIRS_MAX];	/* for room */
+	uint64_t full_until, told_until;
 };
 
 static void ask(struct node *n, struct pull *p);
@@ -132,6 +137,19 @@ static void here(struct node *n, struct pull *p)
 	over(n, p, true);
 }
 
+void pulls_full(struct node *n)
+{
+	struct pulls *s = n->repair ? n->repair->pulls : NULL;
+
+	if (!s)
+		return;
+	s->full_until = n->now + FULL_REST;
+	if (n->now < s->told_until)
+		return;
+	s->told_until = n->now + FULL_TOLD;
+	node_log(n, LOG_WARNING, "this node is FULL: copies that it should have go to others; give it more room (--size-max, the disk), or less --weight");
+}
+
 static void written(struct node *n, struct work *work, const struct event *e)
 {
 	struct pull *p = list_item(work, struct pull, work);
@@ -142,7 +160,10 @@ static void written(struct node *n, struct work *work, const struct event *e)
 		return;
 	}
 	if (e->result != -EBADMSG) {
-		node_log(n, 4, "repair: a chunk could not be written: error %d", -e->result);
+		if (e->result == -ENOSPC)
+			pulls_full(n);
+		else
+			node_log(n, LOG_WARNING, "repair: a chunk could not be written: %s", strerror(-e->result));
 		over(n, p, false);
 		return;
 	}
@@ -246,6 +267,8 @@ static void begin(struct node *n, struct pull *p)
 		e.states = p->states = state_to_be(n, a);
 		p->work.done = kept;
 		work_start(n, &p->work, &e);
+	} else if (n->now < n->repair->pulls->full_until) {
+		over(n, p, false);
 	} else {
 		ask(n, p);
 	}

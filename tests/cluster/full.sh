@@ -24,6 +24,10 @@ small() {
 	for n in 1 2 3; do [ "$(field "$n" space_used_bytes)" -le $((24 << 20)) ] || return; done
 }
 ok 'nobody has more than his disk' small
+ok 'it says that it is full' said 1 'this node is FULL'
+[ "$(grep -c 'FULL\|could not be written' "$TEST_DIR/1/log")" = 1 ]
+tap $? 'once' || diag "$(sort "$TEST_DIR/1/log" | uniq -c | sort -n | tail -n 3)"
+ok 'and in its status' eval "ctl 1 status | grep -q 'space.*FULL'"
 ok 'who wrote has all of it' timeout 60 bash -c "cat '$TEST_DIR/4/mnt'/file* | wc -c | grep -qx 60000000"
 node_kill 4
 ok 'what was acknowledged is there without who wrote it' timeout 100 python3 "$helpers/load.py" read "$TEST_DIR/5/mnt/by-hash" "$TEST_DIR/record"

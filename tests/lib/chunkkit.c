@@ -151,6 +151,11 @@ bool deleting(struct node *n, const struct address *a)
 	return kit->deleting;
 }
 
+void pulls_full(struct node *n)
+{
+	(void)n;
+}
+
 void leases_changed(struct node *n, const struct address *addresses, uint32_t count)
 {
 	(void)n;
