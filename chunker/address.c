@@ -43,11 +43,11 @@ void address_of(enum kind kind, const void *data, size_t len, struct address *ou
 
 void address_of_many(struct address_job *jobs, size_t n)
 {
-	enum lanes best = n > 1 ? lanes_best() : LANES_NONE;
+	enum lanes best = lanes_best();
 
 	for (size_t i = 0; i < n; i++)
 		assert(kind_valid(jobs[i].kind));
-	if (best != LANES_NONE) {
+	if (lanes_pay(best, jobs, n)) {
 		lanes_hash(best, jobs, n, personal);
 		return;
 	}

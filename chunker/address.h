@@ -66,8 +66,8 @@ struct address_job {
 	struct address address;	/* the result */
 };
 
-/** address_of_many(jobs, n): address_of() each; where the processor has wide vectors, for a fraction of the time: a third with 8, a
- * fifth with 32. */
+/** address_of_many(jobs, n): address_of() each; side by side where the processor has wide vectors and that is sooner: 8 of about one length take a third
+ * of the time or less with AVX-512, two thirds with AVX2. */
 void address_of_many(struct address_job *jobs, size_t n);
 
 bool address_equal(const struct address *a, const struct address *b);

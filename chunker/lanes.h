@@ -23,6 +23,10 @@ enum lanes {
 /** lanes_best(): the most that this processor has; it has all between LANES_NONE and that. */
 enum lanes lanes_best(void);
 
+/** lanes_pay(with, jobs, n): are these hashed sooner side by side than one after the other?  That takes as long as the longest alone, several times as
+ * long as libsodium for it. */
+bool lanes_pay(enum lanes with, const struct address_job *jobs, size_t n);
+
 /** lanes_hash(with, jobs, n, personal): the address of each of ${n}; personal[kind] is that of its kind.  Not with LANES_NONE. */
 void lanes_hash(enum lanes with, struct address_job *jobs, size_t n, const uint8_t personal[][LANES_PERSONAL]);
 

@@ -250,6 +250,29 @@ static void each_width_of_vectors_hashes_alike(void **unused)
 	}
 }
 
+/* As measured: side by side they take as long as the longest does, and that is longer than it takes alone. */
+static void few_or_uneven_ones_are_hashed_one_after_the_other(void **state)
+{
+	struct address_job even[8], uneven[8];
+
+	(void)state;
+	if (lanes_best() == LANES_NONE)
+		skip();
+	for (size_t i = 0; i < 8; i++) {
+		even[i] = (struct address_job){ .kind = KIND_DATA, .len = 65536 };
+		uneven[i] = (struct address_job){ .kind = KIND_DATA, .len = i ? 1000 : CHUNK_MAX };
+	}
+	assert_false(lanes_pay(LANES_NONE, even, 8));
+	for (enum lanes with = LANES_NONE + 1; with <= LANES_AVX512; with++) {
+		assert_false(lanes_pay(with, even, 0));
+		assert_false(lanes_pay(with, even, 1));
+		assert_true(lanes_pay(with, even, 8));
+		assert_false(lanes_pay(with, uneven, 8));
+	}
+	assert_false(lanes_pay(LANES_AVX2, even, 3));
+	assert_true(lanes_pay(LANES_AVX512, even, 2));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -257,6 +280,7 @@ int main(void)
 		cmocka_unit_test(every_other_kind_has_a_personalisation_of_its_own),
 		cmocka_unit_test(many_at_a_time_have_the_addresses_of_one_after_the_other),
 		cmocka_unit_test(each_width_of_vectors_hashes_alike),
+		cmocka_unit_test(few_or_uneven_ones_are_hashed_one_after_the_other),
 		cmocka_unit_test(a_text_is_read_back_in_either_case),
 		cmocka_unit_test(what_is_not_64_hex_digits_is_no_address),
 		cmocka_unit_test(addresses_compare_as_unsigned_bytes),
