@@ -5,7 +5,7 @@
  *   ------+---------------------------------------------+---------------+-----------------------------------
  *   -     | it was inserted                             | outgoing_add  | SENT where the window has room, else LATE
  *   LATE  | the window has room, and it was read        | send_late     | SENT
- *   LATE  | it can't be read                            | send_late     | UNSAFE
+ *   LATE  | it can't be read, or not now                | send_late     | UNSAFE
  *   SENT  | W others have it                            | answered      | over
  *   SENT  | the core has too many commands              | answered      | LATE, after a pause
  *   SENT  | W can't be had, or not in time              | answered      | UNSAFE: the store has it, as FOREIGN
@@ -224,15 +224,11 @@ void outgoing_wait(struct outgoing *o)
 	pthread_mutex_unlock(&o->lock);
 }
 
-/* Of the store.  Who is sent it hashes it before he says that he has it. */
-static void read_late(struct outgoing *o, struct packed_item *items, unsigned int n)
+/* What the store said of a chunk, as a ticket's result.  What its ledger has lost is searched for, which takes long: who asks
+ * meanwhile is told that it can't be read, and the next ticket has it tried again. */
+static int unreadable(int rc)
 {
-	packed_get_some(o->o.store, o->codec, items, n);
-	for (unsigned int i = 0; i < n; i++)
-		while (items[i].result == -EINPROGRESS) {
-			store_mend_wait(o->o.store);
-			items[i].result = packed_get(o->o.store, STORE_HASH_OLD, &items[i].kind, &items[i].address, &items[i].packed);
-		}
+	return rc == -ENOENT || rc == -EBADMSG || rc == -EINPROGRESS ? -EIO : rc;
 }
 
 /* With the lock: ${item} was read for ${w}. */
@@ -249,7 +245,7 @@ static void send_read(struct outgoing *o, const struct waiting *w, struct packed
 	else
 		rc = ask(o, w, item->packed);
 	if (rc < 0)
-		decide(o, w, rc == -ENOENT || rc == -EBADMSG ? -EIO : rc);
+		decide(o, w, unreadable(rc));
 }
 
 /* With the lock, which is given up for the reading: some, together, so that they are hashed side by side. */
@@ -268,7 +264,8 @@ static void send_late(struct outgoing *o)
 	if (full && o->late.count < OUTGOING_LATE)
 		pthread_cond_broadcast(&o->wanted);
 	pthread_mutex_unlock(&o->lock);
-	read_late(o, items, n);
+	/* Who is sent it hashes it before he says that he has it. */
+	packed_get_some(o->o.store, o->codec, items, n);
 	pthread_mutex_lock(&o->lock);
 	for (unsigned int i = 0; i < n; i++)
 		send_read(o, &w[i], &items[i]);

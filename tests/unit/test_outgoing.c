@@ -2,11 +2,14 @@
 #include "tests/lib/fakepeer.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "dht/io.h"
 #include "dht/net/wire.h"
 #include "dht/peer/outgoing.h"
 #include "dht/peer/packed.h"
@@ -25,6 +28,30 @@ struct kit {
 	unsigned int calls, rooms;
 	uint64_t upto;
 };
+
+/* Who reads more than a record of ours, as who searches the segments does, waits here while it is shut. */
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	bool shut;
+} gate = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+
+static ssize_t gated_pread(void *ctx, int fd, void *buf, size_t len, uint64_t off)
+{
+	pthread_mutex_lock(&gate.lock);
+	while (gate.shut && len > LEN)
+		pthread_cond_wait(&gate.changed, &gate.lock);
+	pthread_mutex_unlock(&gate.lock);
+	return io_system.pread(ctx, fd, buf, len, off);
+}
+
+static void set_gate(bool shut)
+{
+	pthread_mutex_lock(&gate.lock);
+	gate.shut = shut;
+	pthread_cond_broadcast(&gate.changed);
+	pthread_mutex_unlock(&gate.lock);
+}
 
 static void synced(void *arg, uint64_t ticket, int result)
 {
@@ -119,6 +146,7 @@ static int teardown(void **state)
 {
 	struct kit *k = *state;
 
+	set_gate(false);
 	stop(k);
 	fakepeer_end(&k->fake);
 	pthread_cond_destroy(&k->told);
@@ -292,6 +320,46 @@ static void what_cannot_be_read_is_not_safe(void **state)
 	t = outgoing_ticket(k->o);
 	assert_int_equal(result_of(k, t), -EIO);
 	assert_int_equal(result_of(k, outgoing_ticket(k->o)), -EIO);
+}
+
+/* The ledger leads astray, and the search for what it has lost takes as long as reading the whole disk. */
+static void what_is_searched_for_holds_nobody_up(void **state)
+{
+	static const uint8_t zeros[64 + LEN];
+	static struct io io;
+	struct kit *k = *state;
+	uint64_t t;
+	int fd;
+
+	stop(k);
+	io = io_system;
+	io.pread = gated_pread;
+	k->fake.files.options.io = &io;
+	put(k, 1, false);
+	put(k, 2, false);
+	fakepeer_reopen(&k->fake);
+	fd = open(dhttest_path(&k->fake.files, "segment-00000001"), O_WRONLY);
+	assert_int_equal(pwrite(fd, zeros, sizeof(zeros), 0), sizeof(zeros));
+	close(fd);
+	set_gate(true);
+	fakepeer_auto(k->fake.peer, yes);
+	start(k, 1);
+	t = outgoing_ticket(k->o);
+	assert_int_equal(result_of(k, t), -EIO);
+	assert_true(store_mending(k->fake.store));
+	/* The other one is out, and so is what comes later. */
+	while (fakepeer_asked(k->fake.peer, COMMAND_INSERT) < 1)
+		sched_yield();
+	put(k, 3, false);
+	while (fakepeer_asked(k->fake.peer, COMMAND_INSERT) < 2)
+		sched_yield();
+	stop(k);
+	set_gate(false);
+	store_mend_wait(k->fake.store);
+	/* Inserted once more it is there, and goes out. */
+	put(k, 1, false);
+	start(k, 1);
+	assert_int_equal(result_of(k, outgoing_ticket(k->o)), 0);
 }
 
 static void no_more_are_asked_at_a_time_than_the_window_has(void **state)
@@ -484,6 +552,7 @@ int main(void)
 		TEST(a_ticket_behind_one_that_failed_waits_for_its_chunks),
 		TEST(what_the_ring_has_no_room_for_is_tried_again),
 		TEST(what_cannot_be_read_is_not_safe),
+		TEST(what_is_searched_for_holds_nobody_up),
 		TEST(no_more_are_asked_at_a_time_than_the_window_has),
 		TEST(the_end_decides_all_tickets),
 		TEST(what_waited_at_the_end_goes_out_after_the_next_start),
