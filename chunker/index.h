@@ -57,6 +57,10 @@ void index_cursor_free(struct index_cursor *c);
 int index_cursor_seek(struct index_cursor *c, uint64_t off);
 int index_cursor_next(struct index_cursor *c, struct extent *out);
 
+/** index_read(source, ref, out): the whole of a file that is small, ref->size bytes; those of holes stay as they are.  0, -EBADMSG, or
+ * what the source said. */
+int index_read(struct source *source, const struct ref *ref, uint8_t *out);
+
 /*
  * index_builder: entries in, a ref out.
  */

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "chunker/index_path.h"
 
@@ -77,4 +78,24 @@ int index_cursor_next(struct index_cursor *c, struct extent *out)
 	c->off = out->off + out->len;
 	c->hole_end = out->hole ? c->off : UINT64_MAX;
 	return 1;
+}
+
+int index_read(struct source *source, const struct ref *ref, uint8_t *out)
+{
+	struct index_cursor *c = index_cursor_new(source, ref);
+	struct extent e;
+	int rc = c ? 0 : -ENOMEM;
+
+	while (rc == 0 && (rc = index_cursor_next(c, &e)) == 1) {
+		struct chunk *chunk = NULL;
+
+		rc = e.hole ? 0 : source->get(source, KIND_DATA, &e.address, &chunk);
+		if (rc == 0 && chunk && chunk->len != e.len)
+			rc = -EBADMSG;
+		if (rc == 0 && chunk)
+			memcpy(out + e.off, chunk->data, chunk->len);
+		chunk_drop(chunk);
+	}
+	index_cursor_free(c);
+	return rc;
 }

@@ -43,9 +43,6 @@ static int attributes_run(struct fetch *f)
 	struct attributes *a = (struct attributes *)((char *)f -
 	    offsetof(struct attributes, fetch));
 	const struct view_node *n = a->node;
-	struct index_cursor *c;
-	struct extent e;
-	int r;
 
 	a->len = n->xattrs_apart ? n->xattrs_ref.size : n->xattrs_len;
 	if (a->len > 2 * TREE_XATTRS_MAX)
@@ -59,17 +56,7 @@ static int attributes_run(struct fetch *f)
 			memcpy(a->bytes, n->xattrs, a->len);
 		return 0;
 	}
-	c = index_cursor_new(&f->source, &n->xattrs_ref);
-	r = c ? 0 : -ENOMEM;
-	while (r == 0 && (r = index_cursor_next(c, &e)) == 1) {
-		struct chunk *chunk;
-
-		r = e.hole ? 0 : fetch_want(f, KIND_DATA, &e.address, &chunk);
-		if (r == 0 && !e.hole && chunk->len == e.len)
-			memcpy(a->bytes + e.off, chunk->data, chunk->len);
-	}
-	index_cursor_free(c);
-	return r;
+	return index_read(&f->source, &n->xattrs_ref, a->bytes);
 }
 
 static void reply_bytes(fuse_req_t req, size_t size, const void *bytes, size_t len)

@@ -44,27 +44,6 @@ int kept_write(struct source *source, struct sink *sink, const struct kept *list
 	return r;
 }
 
-/* Records may lie across the ends of chunks: so they are put together first. */
-static int read_bytes(struct source *source, const struct ref *ref, uint8_t *out)
-{
-	struct index_cursor *c = index_cursor_new(source, ref);
-	struct extent e;
-	int r = c ? 0 : -ENOMEM;
-
-	while (r == 0 && (r = index_cursor_next(c, &e)) == 1) {
-		struct chunk *chunk = NULL;
-
-		r = e.hole ? 0 : source->get(source, KIND_DATA, &e.address, &chunk);
-		if (r == 0 && chunk && chunk->len != e.len)
-			r = -EBADMSG;
-		if (r == 0 && chunk)
-			memcpy(out + e.off, chunk->data, chunk->len);
-		chunk_drop(chunk);
-	}
-	index_cursor_free(c);
-	return r;
-}
-
 int kept_read(struct source *source, const struct ref *ref, struct kept **out, size_t *n)
 {
 	uint8_t *bytes;
@@ -78,7 +57,8 @@ int kept_read(struct source *source, const struct ref *ref, struct kept **out, s
 		return 0;
 	bytes = calloc(1, ref->size);
 	*out = calloc(ref->size / KEPT_LEN, sizeof(**out));
-	r = bytes && *out ? read_bytes(source, ref, bytes) : -ENOMEM;
+	/* Records may lie across the ends of chunks: so these are put together first. */
+	r = bytes && *out ? index_read(source, ref, bytes) : -ENOMEM;
 	for (size_t i = 0; r == 0 && i < ref->size / KEPT_LEN; i++) {
 		r = kept_decode(bytes + i * KEPT_LEN, &(*out)[i]);
 		*n = i + 1;

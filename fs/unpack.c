@@ -82,28 +82,11 @@ static int link_room(struct unpack *u)
 /* The whole of a file of xattrs: *${out} is malloc'ed. */
 static int read_file(struct source *source, const struct ref *ref, uint8_t **out)
 {
-	struct index_cursor *c = NULL;
-	struct extent e;
-	int r;
-
 	*out = NULL;
 	if (ref->size > 2 * TREE_XATTRS_MAX)
 		return -EBADMSG;
 	*out = calloc(1, ref->size + 1);
-	c = index_cursor_new(source, ref);
-	r = *out && c ? 0 : -ENOMEM;
-	while (r == 0 && (r = index_cursor_next(c, &e)) == 1) {
-		struct chunk *chunk = NULL;
-
-		r = e.hole ? 0 : source->get(source, KIND_DATA, &e.address, &chunk);
-		if (r == 0 && chunk && chunk->len != e.len)
-			r = -EBADMSG;
-		if (r == 0 && chunk)
-			memcpy(*out + e.off, chunk->data, chunk->len);
-		chunk_drop(chunk);
-	}
-	index_cursor_free(c);
-	return r;
+	return *out ? index_read(source, ref, *out) : -ENOMEM;
 }
 
 /* Xattrs that are kept apart: then *${apart} is to be freed. */
