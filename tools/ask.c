@@ -20,32 +20,16 @@ static int say(const char *what, int error)
 
 static int connect_store(const char *store)
 {
-	struct sockaddr_un address;
-	int dir_fd, fd, r = channel_address(store, &dir_fd, &address);
+	int fd = channel_connect(store);
 
-	if (r == -ENOENT) {
+	if (fd == -ENOENT)
 		fprintf(stderr, "dhtctl: there is no store %s: make one with: dhtfs --store %s MOUNTPOINT\n",
 		    store, store);
-		return r;
-	}
-	if (r < 0) {
-		say(store, r);
-		return r;
-	}
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-		r = -errno;
-	close(dir_fd);
-	if (r == -ENOENT || r == -ECONNREFUSED)
+	else if (fd == -ECONNREFUSED)
 		fprintf(stderr, "dhtctl: nothing runs on store %s: mount it with: "
 		    "dhtfs --store %s MOUNTPOINT\n", store, store);
-	else if (r < 0)
-		say(store, r);
-	if (r < 0) {
-		close(fd);
-		return r;
-	}
-	fcntl(fd, F_SETFL, O_NONBLOCK);
+	else if (fd < 0)
+		say(store, fd);
 	return fd;
 }
 

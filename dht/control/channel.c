@@ -149,3 +149,23 @@ int channel_address(const char *store, int *dir_fd, struct sockaddr_un *out)
 	*dir_fd = fd;
 	return 0;
 }
+
+int channel_connect(const char *store)
+{
+	struct sockaddr_un address;
+	int dir_fd, fd, rc = channel_address(store, &dir_fd, &address);
+
+	if (rc < 0)
+		return rc;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		rc = -errno;
+	close(dir_fd);
+	if (rc == 0) {
+		fcntl(fd, F_SETFL, O_NONBLOCK);
+		return fd;
+	}
+	if (fd >= 0)
+		close(fd);
+	return rc == -ENOENT ? -ECONNREFUSED : rc;
+}

@@ -42,4 +42,7 @@ int channel_gone(struct channel *c);
  * path: valid while *${dir_fd} is open, which the caller closes.  0 or -errno. */
 int channel_address(const char *store, int *dir_fd, struct sockaddr_un *out);
 
+/** channel_connect(store): a socket for a channel, to whatever runs on ${store}.  -ENOENT: there is no such store; -ECONNREFUSED: nothing runs on it. */
+int channel_connect(const char *store);
+
 #endif

@@ -2,7 +2,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <microhttpd.h>
 #include <netdb.h>
@@ -63,26 +62,6 @@ long metrics_text(const uint8_t *record, size_t len, char *out, size_t size)
 	return rc < 0 ? rc : (long)at;
 }
 
-static int connect_store(const char *store)
-{
-	struct sockaddr_un address;
-	int dir_fd, fd, rc = channel_address(store, &dir_fd, &address);
-
-	if (rc < 0)
-		return rc;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-		rc = -errno;
-	close(dir_fd);
-	if (rc < 0) {
-		if (fd >= 0)
-			close(fd);
-		return rc;
-	}
-	fcntl(fd, F_SETFL, O_NONBLOCK);
-	return fd;
-}
-
 /* The status record; its length or -errno. */
 static long ask_status(const struct metrics *m, uint8_t record[RECORD_MAX])
 {
@@ -92,7 +71,7 @@ static long ask_status(const struct metrics *m, uint8_t record[RECORD_MAX])
 	uint32_t len = 0;
 	int rc;
 
-	c.fd = connect_store(m->store);
+	c.fd = channel_connect(m->store);
 	if (c.fd < 0)
 		return c.fd;
 	record_text(&question, "command", "status");
