@@ -245,3 +245,22 @@ void repairkit_forget(struct repairkit *k)
 {
 	memset(&k->traffic, 0, sizeof(k->traffic));
 }
+
+struct repairkit *repairkit_ring(unsigned int nodes, unsigned int running, unsigned int chunks, uint32_t len, uint64_t seed)
+{
+	struct repairkit *k = repairkit_new(nodes, chunks, len, seed);
+
+	repairkit_put_all(k, 0);
+	repairkit_lease(k, 0, 1, NULL);
+	for (unsigned int i = 0; i < running; i++)
+		netkit_start(k->net, i);
+	if (!netkit_settle(k->net) || !repairkit_place(k, 3600 * (uint64_t)S))
+		assert(!"in its place");
+	return k;
+}
+
+struct node *repairkit_node(struct repairkit *k, unsigned int i)
+{
+	assert(k->net->node[i].node);
+	return k->net->node[i].node;
+}

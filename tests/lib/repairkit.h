@@ -53,6 +53,13 @@ void repairkit_put_all(struct repairkit *k, unsigned int node);
  * (NULL: all), to its disk. */
 void repairkit_lease(struct repairkit *k, unsigned int node, uint64_t seq, bool (*kept)(unsigned int i));
 
+/** repairkit_ring(nodes, running, chunks, len, seed): a new one: of ${nodes} so many run, the first has put and leased all chunks, and all
+ * are in their place, complete. */
+struct repairkit *repairkit_ring(unsigned int nodes, unsigned int running, unsigned int chunks, uint32_t len, uint64_t seed);
+
+/** repairkit_node(k, i): one that runs. */
+struct node *repairkit_node(struct repairkit *k, unsigned int i);
+
 unsigned int repairkit_state(struct repairkit *k, unsigned int node, unsigned int i);
 /** repairkit_owner(k, node, i): by the table of all that have ever run, but for those that are out. */
 bool repairkit_owner(struct repairkit *k, unsigned int node, unsigned int i);

@@ -15,22 +15,10 @@ static uint64_t seed;
 
 static struct repairkit *ring_of(unsigned int nodes, unsigned int running)
 {
-	struct repairkit *k = repairkit_new(nodes, CHUNKS, 200, seed);
+	struct repairkit *k = repairkit_ring(nodes, running, CHUNKS, 200, seed);
 
-	repairkit_put_all(k, 0);
-	repairkit_lease(k, 0, 1, NULL);
-	for (unsigned int i = 0; i < running; i++)
-		netkit_start(k->net, i);
-	assert_true(netkit_settle(k->net));
-	assert_true(repairkit_place(k, 600 * S));
 	netkit_run(k->net, 60 * S);
 	return k;
-}
-
-static struct node *node(struct repairkit *k, unsigned int i)
-{
-	assert_non_null(k->net->node[i].node);
-	return k->net->node[i].node;
 }
 
 static void drain(struct repairkit *k, unsigned int i, bool out)
@@ -73,7 +61,7 @@ static unsigned int said_complete(struct repairkit *k, unsigned int from, unsign
 		trie_path_slot(ring_slot(&k->address[i]), &path);
 		wire_path_put(&path, paths + i * WIRE_PATH_LEN);
 	}
-	call_start(node(k, from), &a.call, peer_find(node(k, from), &k->net->node[to].id), &m, NULL, LINK_REPAIR, CALL_QUICK);
+	call_start(repairkit_node(k, from), &a.call, peer_find(repairkit_node(k, from), &k->net->node[to].id), &m, NULL, LINK_REPAIR, CALL_QUICK);
 	while (!a.over)
 		netkit_run(k->net, 10 * MS);
 	return a.complete;
@@ -124,7 +112,7 @@ static bool says_nothing_of_slots(struct repairkit *k, unsigned int from, unsign
 
 static struct pair *pair_of(struct repairkit *k, unsigned int at, unsigned int with)
 {
-	return repair_pair(node(k, at), &k->net->node[with].id);
+	return repair_pair(repairkit_node(k, at), &k->net->node[with].id);
 }
 
 static void who_was_not_asked_about_a_slot_has_told_nothing(void **state)
@@ -141,7 +129,7 @@ static void who_was_not_asked_about_a_slot_has_told_nothing(void **state)
 	while (!repairkit_owner(k, 3, i) || repairkit_owner(k, 2, i))
 		i++;
 	slot = ring_slot(&k->address[i]);
-	slots_held(node(k, 3), &k->net->node[2].id, slot);
+	slots_held(repairkit_node(k, 3), &k->net->node[2].id, slot);
 	while (pair_of(k, 3, 2)->reconcile)
 		netkit_run(k->net, MS);
 	assert_true(trie_slots_have(pair_of(k, 3, 2)->duty, slot));
@@ -173,7 +161,7 @@ static unsigned int complete_at_the_new(struct repairkit *k, const bool *moved)
 
 	for (unsigned int slot = 0; slot < RING_SLOTS; slot++)
 		for (unsigned int i = 4; i < 7 && moved[slot]; i++)
-			complete += placement_complete(node(k, i), slot);
+			complete += placement_complete(repairkit_node(k, i), slot);
 	return complete;
 }
 
@@ -185,14 +173,14 @@ static void owners_of_before_who_are_down_for_long_may_have_what_nobody_else_has
 
 	(void)state;
 	for (unsigned int slot = 0; slot < RING_SLOTS; slot++)
-		moved[slot] = owned_by(k, placement(node(k, 0)), slot, 1);
+		moved[slot] = owned_by(k, placement(repairkit_node(k, 0)), slot, 1);
 	for (unsigned int i = 1; i < 4; i++)
 		netkit_crash(k->net, i);
 	for (unsigned int i = 4; i < 7; i++)
 		netkit_start(k->net, i);
 	netkit_run(k->net, 10 * S);
 	for (unsigned int slot = 0; slot < RING_SLOTS; slot++) {
-		moved[slot] = moved[slot] && owned_by(k, placement(node(k, 4)), slot, 4);
+		moved[slot] = moved[slot] && owned_by(k, placement(repairkit_node(k, 4)), slot, 4);
 		count += moved[slot];
 	}
 	assert_true(count > 10);
@@ -216,17 +204,17 @@ static void earlier_tables_stay_while_heads_wait_for_their_owners(void **state)
 	netkit_crash(k->net, 2);
 	netkit_start(k->net, 3);
 	netkit_run(k->net, PLACEMENT_LINGER + 120 * S);
-	assert_true(placement_all_complete(node(k, 0)));
+	assert_true(placement_all_complete(repairkit_node(k, 0)));
 	for (unsigned int slot = 0; slot < RING_SLOTS; slot++)
-		waiting += placement_mine(node(k, 0), slot) && !heads_complete(node(k, 0), slot);
+		waiting += placement_mine(repairkit_node(k, 0), slot) && !heads_complete(repairkit_node(k, 0), slot);
 	assert_true(waiting > 0);
-	assert_non_null(placement_earlier(node(k, 0), 0));
+	assert_non_null(placement_earlier(repairkit_node(k, 0), 0));
 	netkit_start(k->net, 1);
 	netkit_start(k->net, 2);
 	netkit_run(k->net, 120 * S);
 	for (unsigned int slot = 0; slot < RING_SLOTS; slot++)
-		assert_true(!placement_mine(node(k, 0), slot) || heads_complete(node(k, 0), slot));
-	assert_null(placement_earlier(node(k, 0), 0));
+		assert_true(!placement_mine(repairkit_node(k, 0), slot) || heads_complete(repairkit_node(k, 0), slot));
+	assert_null(placement_earlier(repairkit_node(k, 0), 0));
 	repairkit_free(k);
 }
 

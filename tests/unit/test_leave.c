@@ -22,13 +22,8 @@ static bool odd(unsigned int i)
 
 static struct repairkit *ring_of(unsigned int nodes)
 {
-	struct repairkit *k = repairkit_new(nodes, CHUNKS, 500, seed);
+	struct repairkit *k = repairkit_ring(nodes, nodes, CHUNKS, 500, seed);
 
-	repairkit_put_all(k, 0);
-	repairkit_lease(k, 0, 1, NULL);
-	netkit_start_all(k->net);
-	assert_true(netkit_settle(k->net));
-	assert_true(repairkit_place(k, 600 * S));
 	repairkit_forget(k);
 	return k;
 }

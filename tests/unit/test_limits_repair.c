@@ -15,22 +15,11 @@
 
 static uint64_t seed;
 
-static struct node *node(struct repairkit *k, unsigned int i)
-{
-	assert_non_null(k->net->node[i].node);
-	return k->net->node[i].node;
-}
-
 /* A ring of nodes that run and are complete, each with its chunks and all leases. */
 static struct repairkit *ring_of(unsigned int nodes, unsigned int chunks)
 {
-	struct repairkit *k = repairkit_new(nodes, chunks, 200, seed);
+	struct repairkit *k = repairkit_ring(nodes, nodes, chunks, 200, seed);
 
-	repairkit_put_all(k, 0);
-	repairkit_lease(k, 0, 1, NULL);
-	netkit_start_all(k->net);
-	assert_true(netkit_settle(k->net));
-	assert_true(repairkit_place(k, 3600 * S));
 	netkit_run(k->net, 5 * S);
 	return k;
 }
@@ -39,7 +28,7 @@ static struct repairkit *ring_of(unsigned int nodes, unsigned int chunks)
 static void no_rounds(struct repairkit *k)
 {
 	for (unsigned int i = 0; i < k->net->count; i++)
-		timer_stop(node(k, i), &node(k, i)->repair->timer);
+		timer_stop(repairkit_node(k, i), &repairkit_node(k, i)->repair->timer);
 }
 
 /* Messages of ${lost}, a type of request, are lost; the others are not. */
@@ -75,7 +64,7 @@ static void compare(struct repairkit *k, unsigned int from, struct call *c)
 	struct message m = { .type = WIRE_TRIE, .has = WIRE_HAS(FIELD_HASHES), .hashes = &hash, .hash_count = 1 };
 
 	*c = (struct call){ .done = answered };
-	call_start(node(k, from), c, peer_find(node(k, from), &k->net->node[0].id), &m, NULL, LINK_REPAIR, CALL_TIMEOUT);
+	call_start(repairkit_node(k, from), c, peer_find(repairkit_node(k, from), &k->net->node[0].id), &m, NULL, LINK_REPAIR, CALL_TIMEOUT);
 }
 
 static void not_now(struct node *n, struct timer *t)
@@ -88,7 +77,7 @@ static void questions_that_wait_for_the_trie_are_bounded(void **state)
 {
 	const unsigned int peers = REPAIR_SERVED / REPAIR_SERVED_PEER;
 	struct repairkit *k = ring_of(peers + 2, 10);
-	struct repair *repair = node(k, 0)->repair;
+	struct repair *repair = repairkit_node(k, 0)->repair;
 	struct call *c = calloc((peers + 1) * REPAIR_SERVED_PEER + 1, sizeof(*c)), *next = c;
 
 	(void)state;
@@ -114,7 +103,7 @@ static void questions_that_wait_for_the_trie_are_bounded(void **state)
 	/* The trie is there: all that waited is answered, and there is room. */
 	assert_int_equal(answers, 0);
 	repair->serve_timer.due = repair_serve_due;
-	timer_set(node(k, 0), &repair->serve_timer, k->net->now);
+	timer_set(repairkit_node(k, 0), &repair->serve_timer, k->net->now);
 	netkit_run(k->net, 2 * S);
 	assert_int_equal(answers, REPAIR_SERVED);
 	assert_int_equal(repair->serving_count, 0);
@@ -138,7 +127,7 @@ static void made_up(unsigned int i, struct address *out)
 static void chunks_that_we_lack_are_bounded_and_few_are_fetched_at_a_time(void **state)
 {
 	struct repairkit *k = ring_of(3, 10);
-	struct node *n = node(k, 1);
+	struct node *n = repairkit_node(k, 1);
 	const struct address *from = &k->net->node[0].id;
 	size_t none = pulls_memory(n);
 	unsigned int calls;
@@ -191,13 +180,13 @@ static bool writes_hang(struct netkit *net, unsigned int at, const struct effect
 static void who_lacks_more_than_is_remembered_gets_all_in_the_end(void **state)
 {
 	struct repairkit *k = ring_of(2, REPAIR_WANTS + 300);
-	size_t none = pulls_memory(node(k, 1)), want;
+	size_t none = pulls_memory(repairkit_node(k, 1)), want;
 	struct address a;
 
 	(void)state;
 	made_up(0, &a);
-	assert_int_equal(pull_spare(node(k, 1), &a, &k->net->node[0].id), 0);
-	want = pulls_memory(node(k, 1)) - none;
+	assert_int_equal(pull_spare(repairkit_node(k, 1), &a, &k->net->node[0].id), 0);
+	want = pulls_memory(repairkit_node(k, 1)) - none;
 	netkit_crash(k->net, 1);
 	netkit_wipe(k->net, 1);
 	hang_count = 0;
@@ -205,14 +194,14 @@ static void who_lacks_more_than_is_remembered_gets_all_in_the_end(void **state)
 	netkit_start(k->net, 1);
 	netkit_run(k->net, 60 * S);
 	assert_int_equal(hang_count, REPAIR_PULLS);
-	assert_int_equal(pulls_memory(node(k, 1)) - none, REPAIR_WANTS * want);
+	assert_int_equal(pulls_memory(repairkit_node(k, 1)) - none, REPAIR_WANTS * want);
 
 	k->net->effect = NULL;
 	for (unsigned int i = 0; i < REPAIR_PULLS; i++)
-		node_input(node(k, 1), &(struct event){ .kind = EVENT_DONE, .ticket = hangs[i], .result = -EIO }, k->net->now);
+		node_input(repairkit_node(k, 1), &(struct event){ .kind = EVENT_DONE, .ticket = hangs[i], .result = -EIO }, k->net->now);
 	assert_true(repairkit_place(k, 300 * S));
 	netkit_run(k->net, 1 * S);
-	assert_int_equal(pulls_memory(node(k, 1)), none);
+	assert_int_equal(pulls_memory(repairkit_node(k, 1)), none);
 	repairkit_free(k);
 }
 
@@ -221,7 +210,7 @@ static void who_lacks_more_than_is_remembered_gets_all_in_the_end(void **state)
 static void few_pairs_are_compared_at_a_time(void **state)
 {
 	struct repairkit *k = ring_of(REPAIRS_MAX + 3, 50);
-	struct repair *repair = node(k, 0)->repair;
+	struct repair *repair = repairkit_node(k, 0)->repair;
 
 	(void)state;
 	assert_true(repair->pairs > REPAIRS_MAX);
@@ -230,7 +219,7 @@ static void few_pairs_are_compared_at_a_time(void **state)
 	lost_count = 0;
 	k->meddle = lose;
 	for (unsigned int i = 0; i < repair->pairs; i++)
-		repair_due(node(k, 0), &repair->pair[i], k->net->now);
+		repair_due(repairkit_node(k, 0), &repair->pair[i], k->net->now);
 	netkit_run(k->net, 200 * MS);
 	assert_int_equal(repair->running, REPAIRS_MAX);
 	assert_int_equal(lost_count, REPAIRS_MAX);
@@ -266,18 +255,18 @@ static void a_pair_that_is_compared_for_long_gives_way(void **state)
 	k->meddle = count_asked;
 	netkit_start(k->net, 1);
 	netkit_run(k->net, REPAIR_TURN - S);
-	assert_int_equal(node(k, 1)->repair->running, REPAIRS_MAX);
+	assert_int_equal(repairkit_node(k, 1)->repair->running, REPAIRS_MAX);
 	for (unsigned int i = 0; i < REPAIRS_MAX + 3; i++)
 		waiting += i != 1 && !asked[i];
 	assert_int_equal(waiting, 2);
 	netkit_run(k->net, 30 * S);
 	for (unsigned int i = 0; i < REPAIRS_MAX + 3; i++)
 		assert_true(i == 1 || asked[i]);
-	assert_int_equal(node(k, 1)->repair->running, REPAIRS_MAX);
+	assert_int_equal(repairkit_node(k, 1)->repair->running, REPAIRS_MAX);
 
 	k->net->effect = NULL;
 	for (unsigned int i = 0; i < hang_count && i < REPAIR_PULLS; i++)
-		node_input(node(k, 1), &(struct event){ .kind = EVENT_DONE, .ticket = hangs[i], .result = -EIO }, k->net->now);
+		node_input(repairkit_node(k, 1), &(struct event){ .kind = EVENT_DONE, .ticket = hangs[i], .result = -EIO }, k->net->now);
 	assert_true(repairkit_place(k, 900 * S));
 	repairkit_free(k);
 }
@@ -292,7 +281,7 @@ static void a_pair_is_compared_soon_after_a_cut(void **state)
 	netkit_run(k->net, 2 * S);
 	repairkit_forget(k);
 	netkit_cut(k->net, 0, 1, false);
-	while (!peer_find(node(k, 0), &k->net->node[1].id)->link)
+	while (!peer_find(repairkit_node(k, 0), &k->net->node[1].id)->link)
 		netkit_run(k->net, 10 * MS);
 	assert_int_equal(k->traffic.requests[WIRE_TRIE], 0);
 	netkit_run(k->net, REPAIR_RECONNECT + 100 * MS);
@@ -317,7 +306,7 @@ static void few_slots_leases_are_fetched_at_a_time(void **state)
 		netkit_run(k->net, 1 * MS);
 	netkit_run(k->net, 100 * MS);
 	assert_int_equal(lost_count, CALLS_REPAIR_MAX);
-	assert_int_equal(calls_count(node(k, 1)), REPAIR_LEASES);
+	assert_int_equal(calls_count(repairkit_node(k, 1)), REPAIR_LEASES);
 	k->meddle = NULL;
 	assert_true(repairkit_place(k, 600 * S));
 	repairkit_free(k);
@@ -409,7 +398,7 @@ static void few_records_that_become_ours_are_changed_at_a_time(void **state)
 	k->net->effect = NULL;
 	/* The disk refuses: foreign.c, which came to the same records, has changed them meanwhile. */
 	for (unsigned int i = 0; i < RELABEL_BATCH; i++)
-		node_input(node(k, 1), &(struct event){ .kind = EVENT_DONE, .ticket = labels[i], .result = -EIO }, k->net->now);
+		node_input(repairkit_node(k, 1), &(struct event){ .kind = EVENT_DONE, .ticket = labels[i], .result = -EIO }, k->net->now);
 	netkit_run(k->net, 60 * S);
 	assert_true(repairkit_place(k, 600 * S));
 	repairkit_free(k);

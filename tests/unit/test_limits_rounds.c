@@ -14,30 +14,18 @@
 
 static uint64_t seed;
 
-static struct node *node(struct repairkit *k, unsigned int i)
-{
-	assert_non_null(k->net->node[i].node);
-	return k->net->node[i].node;
-}
-
 /* ${running} of ${nodes} run, and all is in its place. */
 static struct repairkit *ring_of(unsigned int nodes, unsigned int running, unsigned int chunks)
 {
-	struct repairkit *k = repairkit_new(nodes, chunks, 200, seed);
+	struct repairkit *k = repairkit_ring(nodes, running, chunks, 200, seed);
 
-	repairkit_put_all(k, 0);
-	repairkit_lease(k, 0, 1, NULL);
-	for (unsigned int i = 0; i < running; i++)
-		netkit_start(k->net, i);
-	assert_true(netkit_settle(k->net));
-	assert_true(repairkit_place(k, 3600 * S));
 	netkit_run(k->net, 60 * S);
 	return k;
 }
 
 static struct pair *pair_of(struct repairkit *k, unsigned int at, unsigned int with)
 {
-	return repair_pair(node(k, at), &k->net->node[with].id);
+	return repair_pair(repairkit_node(k, at), &k->net->node[with].id);
 }
 
 static bool about(uint64_t us, uint64_t expected)
@@ -144,7 +132,7 @@ static void so_many_places_of_a_trie_are_still_to_be_looked_at(void **state)
 
 static unsigned int sourced(struct repairkit *k, unsigned int i, unsigned int *mine)
 {
-	const struct repair *r = node(k, i)->repair;
+	const struct repair *r = repairkit_node(k, i)->repair;
 	unsigned int count = 0;
 
 	for (unsigned int j = 0; j < r->mine_count; j++)
@@ -163,7 +151,7 @@ static void while_nobody_is_down_a_source_is_looked_for_so_long(void **state)
 	k->meddle = deaf;
 	netkit_start(k->net, 3);
 	assert_true(netkit_until(k->net, has_table, 60 * S));
-	since = node(k, 3)->repair->since;
+	since = repairkit_node(k, 3)->repair->since;
 	netkit_run(k->net, since + SOURCE_LOOK - 1 - k->net->now);
 	have = sourced(k, 3, &mine);
 	assert_true(have < mine);
@@ -185,7 +173,7 @@ static void while_some_are_down_a_source_is_looked_for_until_all_was_pushed(void
 	for (unsigned int i = 4; i < 7; i++)
 		netkit_start(k->net, i);
 	netkit_run(k->net, 300 * S);
-	since = node(k, 4)->repair->since;
+	since = repairkit_node(k, 4)->repair->since;
 	have = sourced(k, 4, &mine);
 	assert_true(have < mine);
 	/* Meanwhile those who have not all either are asked again and again. */
@@ -269,9 +257,9 @@ static void who_is_down_for_long_is_seen_within_the_time_of_a_look(void **state)
 		while (other == owner)
 			other++;
 		netkit_crash(k->net, owner);
-		while (!membership_down_since(node(k, other), &k->net->node[owner].id))
+		while (!membership_down_since(repairkit_node(k, other), &k->net->node[owner].id))
 			netkit_run(k->net, 100 * MS);
-		down = membership_down_since(node(k, other), &k->net->node[owner].id);
+		down = membership_down_since(repairkit_node(k, other), &k->net->node[owner].id);
 		netkit_run(k->net, down + SPARE_AFTER - 10 * S - k->net->now);
 		listed_at = 0;
 		k->meddle = sees_lists;

@@ -16,14 +16,8 @@ static uint64_t seed;
 /* ${running} of ${nodes} run, and all is in its place. */
 static struct repairkit *ring_of(unsigned int nodes, unsigned int running)
 {
-	struct repairkit *k = repairkit_new(nodes, CHUNKS, LEN, seed);
+	struct repairkit *k = repairkit_ring(nodes, running, CHUNKS, LEN, seed);
 
-	repairkit_put_all(k, 0);
-	repairkit_lease(k, 0, 1, NULL);
-	for (unsigned int i = 0; i < running; i++)
-		netkit_start(k->net, i);
-	assert_true(netkit_settle(k->net));
-	assert_true(repairkit_place(k, 600 * S));
 	netkit_run(k->net, 5 * S);
 	repairkit_forget(k);
 	return k;

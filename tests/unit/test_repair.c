@@ -16,13 +16,8 @@ static uint64_t seed;
 /* A ring of nodes that run and are complete, each with its chunks and all leases. */
 static struct repairkit *ring_of(unsigned int nodes, unsigned int chunks, uint32_t len)
 {
-	struct repairkit *k = repairkit_new(nodes, chunks, len, seed);
+	struct repairkit *k = repairkit_ring(nodes, nodes, chunks, len, seed);
 
-	repairkit_put_all(k, 0);
-	repairkit_lease(k, 0, 1, NULL);
-	netkit_start_all(k->net);
-	assert_true(netkit_settle(k->net));
-	assert_true(repairkit_place(k, 3600 * S));
 	netkit_run(k->net, 5 * S);	/* and that they are complete is on their disks */
 	return k;
 }
