@@ -6,9 +6,8 @@ import subprocess
 import time
 
 from benchlib.place import B, WORK, run
+from benchlib.process import BOUND_S, Process
 
-BOUND_S = 120
-TICKS = os.sysconf("SC_CLK_TCK")
 BASE = os.path.join(WORK, "cluster")
 RING = os.path.join(BASE, "ring")
 
@@ -27,30 +26,22 @@ def await_true(what, condition, bound_s=BOUND_S, pause_s=0.02):
     return time.monotonic() - start
 
 
-class Node:
+class Node(Process):
     def __init__(self, number, mounts=False, options=()):
-        self.name = f"node{number}"
+        base = os.path.join(BASE, f"node{number}")
+        super().__init__(f"node{number}", base, os.path.join(base, "mnt") if mounts else None)
         self.address = f"127.0.{1 + number // 200}.{1 + number % 200}"
-        self.base = os.path.join(BASE, self.name)
         self.store = os.path.join(self.base, "store")
-        self.root = os.path.join(self.base, "mnt") if mounts else None
         self.options = list(options)
-        self.process = None
 
     def path(self, *names):
         return os.path.join(self.root, *names)
-
-    def mounted(self):
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
-            return any(line.split()[4] == self.root for line in table)
 
     def start(self, join=None):
         os.makedirs(self.root or self.base, exist_ok=True)
         command = [program("dhtfs" if self.root else "dhtd"), "-f", "--store", self.store, "--ring", RING,
                    "--listen", self.address, *(["--join", join.address] if join else []), *self.options]
-        with open(os.path.join(self.base, "log"), "ab") as log:
-            self.process = subprocess.Popen(command + ([self.root] if self.root else []),
-                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.begin(*command, *([self.root] if self.root else []))
         await_true(f"{self.name} starts: {self.base}/log", self.answers)
 
     def answers(self):
@@ -58,37 +49,11 @@ class Node:
             raise RuntimeError(f"{self.name} ended with status {self.process.returncode}: {self.log_end()}")
         return (not self.root or self.mounted()) and self.status() is not None
 
-    def log_end(self):
-        with open(os.path.join(self.base, "log"), encoding="utf-8", errors="replace") as log:
-            return " / ".join(log.read().splitlines()[-3:]) or "its log is empty"
-
     def status(self):
         """None: it does not answer."""
         done = subprocess.run([program("dhtctl"), "--store", self.store, "--json", "status"], check=False,
                               stdin=subprocess.DEVNULL, capture_output=True)
         return json.loads(done.stdout) if done.returncode == 0 else None
-
-    def stop(self):
-        if self.process is None:
-            return
-        if self.root:
-            run("fusermount3", "-u", self.root)
-        else:
-            self.process.terminate()
-        status = self.process.wait(BOUND_S)
-        self.process = None
-        if status != 0:
-            raise RuntimeError(f"{self.name} ended with status {status}: {self.log_end()}")
-
-    def kill(self):
-        """Also what an earlier bench was killed in."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
-        while self.root and self.mounted():
-            if subprocess.run(["fusermount3", "-uz", self.root], check=False).returncode != 0:
-                run("umount", "-l", self.root)
 
     def lose_store(self):
         """All but the node's key: the machine is the same, its disk is new."""
@@ -99,19 +64,6 @@ class Node:
                     file.write(f"dhtfs store\nformat 1\nid {os.urandom(8).hex()}\n")
             elif name != "node.key":
                 shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
-
-    def cpu(self):
-        if self.process is None:
-            return 0.0
-        with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as file:
-            fields = file.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
-
-    def memory(self, *names):
-        """In bytes."""
-        with open(f"/proc/{self.process.pid}/status", encoding="ascii") as file:
-            found = {line.split(":")[0]: line.split()[1] for line in file if line.endswith("kB\n")}
-        return sum(int(found[name]) << 10 for name in names)
 
 
 class Ring:

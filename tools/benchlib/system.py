@@ -5,9 +5,7 @@ import subprocess
 import time
 
 from benchlib.place import B, WORK, benchio, run
-
-BOUND_S = 120
-TICKS = os.sysconf("SC_CLK_TCK")
+from benchlib.process import BOUND_S, Process
 
 
 def settle():
@@ -15,12 +13,10 @@ def settle():
     os.sync()
 
 
-class System:
+class System(Process):
     def __init__(self, name):
-        self.name = name
-        self.process = None
-        self.base = os.path.join(WORK, name)
-        self.root = os.path.join(self.base, "mnt")
+        base = os.path.join(WORK, name)
+        super().__init__(name, base, os.path.join(base, "mnt"))
         self.file = os.path.join(self.root, "file")
         self.tree = os.path.join(self.root, "tree")
         self.options = []
@@ -31,9 +27,7 @@ class System:
         if self.name == "disk":
             return
         options = ["--store", os.path.join(self.base, "store")] if self.name == "dhtfs" else self.options
-        with open(os.path.join(self.base, "log"), "ab") as log:
-            self.process = subprocess.Popen([os.path.join(B, self.name), "-f", *options, self.root],
-                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.begin(os.path.join(B, self.name), "-f", *options, self.root)
         deadline = time.monotonic() + BOUND_S
         while not self.mounted():
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -41,32 +35,8 @@ class System:
             time.sleep(0.01)
         os.stat(self.root)
 
-    def log_end(self):
-        with open(os.path.join(self.base, "log"), encoding="utf-8", errors="replace") as log:
-            return " / ".join(log.read().splitlines()[-3:]) or "its log is empty"
-
-    def mounted(self):
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
-            return any(line.split()[4] == self.root for line in table)
-
-    def stop(self):
-        if self.process is None:
-            return
-        run("fusermount3", "-u", self.root)
-        status = self.process.wait(BOUND_S)
-        self.process = None
-        if status != 0:
-            raise RuntimeError(f"{self.name} ended with status {status}: {self.log_end()}")
-
     def remove(self):
-        """Whatever state it is in, also one that an earlier bench was killed in: nothing of it stays."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
-        while self.mounted():
-            if subprocess.run(["fusermount3", "-uz", self.root], check=False).returncode != 0:
-                run("umount", "-l", self.root)
+        self.kill()
         shutil.rmtree(self.base, ignore_errors=True)
 
     def fresh(self, *options):
@@ -102,19 +72,6 @@ class System:
             self.stop()
             self.start()
             run(*command)
-
-    def memory(self, *fields):
-        """In bytes; of dhtfs."""
-        with open(f"/proc/{self.process.pid}/status", encoding="ascii") as file:
-            found = {line.split(":")[0]: line.split()[1] for line in file if line.endswith("kB\n")}
-        return sum(int(found[field]) << 10 for field in fields)
-
-    def cpu(self):
-        if self.process is None:
-            return 0.0
-        with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as file:
-            fields = file.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
 
     def io(self, *args):
         """benchio's answer."""

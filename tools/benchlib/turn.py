@@ -1,5 +1,4 @@
 """What a run of either bench needs beside what it measures: signals, words on the way, and the machine's state."""
-import os
 import signal
 import subprocess
 import sys
