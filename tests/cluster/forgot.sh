@@ -2,12 +2,7 @@
 # A store loses what it noted of the ring (its shelf), and nothing else: its volume is leased anew, above all leases of before.
 . "$(dirname "$0")/lib.sh"
 
-ok 'a ring is made' ring_create
-ok 'A writes' node_start 1 dhtfs --timeout 10
-ok 'B keeps copies' node_start 2 dhtd
-ok 'C too' node_start 3 dhtd
-ok 'all see all' views 3 0 1 2 3
-A=$TEST_DIR/1/mnt
+ring_of_three
 cp -r "$top/chunker" "$A/src"
 # Some slots have chunks of both, so their leases are second ones: first ones, made anew, would be refused.
 for round in 1 2; do

@@ -57,6 +57,16 @@ node_pid() {
 	echo "${daemon_pids[$1]:-${mount_pids[$TEST_DIR/$1/mnt]:-}}"
 }
 
+# ring_of_three: its own tests: node 1, with its mount A, writes; 2 and 3 keep copies.
+ring_of_three() {
+	ok 'a ring is made' ring_create
+	ok 'A writes' node_start 1 dhtfs --timeout 10
+	ok 'B keeps copies' node_start 2 dhtd
+	ok 'C too' node_start 3 dhtd
+	ok 'all see all' views 3 0 1 2 3
+	A=$TEST_DIR/1/mnt
+}
+
 # node_stop N: as a user does.  0 when it ended in time, with status 0.
 node_stop() {
 	local pid=${daemon_pids[$1]:-} status
@@ -150,6 +160,11 @@ replicas() {
 # digest DIR: of all names and bytes below it.
 digest() {
 	(cd "$1" && find . -type f -print0 | sort -z | xargs -0r b2sum -l 256) | b2sum -l 256
+}
+
+# contents DIR: the same a file, to be compared, without by-hash.
+contents() {
+	(cd "$1" && find . -path ./by-hash -prune -o -type f -exec sha256sum {} + | sort)
 }
 
 said() {

@@ -3,14 +3,7 @@
 # nobody has noticed yet.
 . "$(dirname "$0")/lib.sh"
 
-contents() { (cd "$1" && find . -path ./by-hash -prune -o -type f -exec sha256sum {} + | sort); }
-
-ok 'a ring is made' ring_create
-ok 'A writes' node_start 1 dhtfs --timeout 10
-ok 'B keeps copies' node_start 2 dhtd
-ok 'C too' node_start 3 dhtd
-ok 'all see all' views 3 0 1 2 3
-A=$TEST_DIR/1/mnt
+ring_of_three
 cp -r "$top/chunker" "$A/src"
 head -c 3000000 /dev/urandom >"$A/film"
 ok 'others have all of it' timeout 60 sync "$A"

@@ -16,14 +16,8 @@ tree() {
 }
 # A follower does not show set-id bits, nor how many names a file has.
 unlinked() { awk '{ $3 = substr($3, length($3) - 2); $7 = "-"; print }'; }
-contents() { (cd "$1" && find . -path ./by-hash -prune -o -type f -exec sha256sum {} + | sort); }
 
-ok 'a ring is made' ring_create
-ok 'A writes' node_start 1 dhtfs --timeout 10
-ok 'B keeps copies' node_start 2 dhtd
-ok 'C too' node_start 3 dhtd
-ok 'all see all' views 3 0 1 2 3
-A=$TEST_DIR/1/mnt
+ring_of_three
 mkdir -p "$A/src/deep/er"
 cp -r "$top/chunker" "$A/src/"
 head -c 3000000 /dev/urandom >"$A/film"
