@@ -192,6 +192,14 @@ static void show_network(const uint8_t *b, size_t len)
 	putchar('\n');
 }
 
+/* To the others, who keeps nothing is one who drains. */
+static const char *ring_state(const uint8_t *b, size_t len)
+{
+	const char *state = text_of(b, len, "ring_state");
+
+	return strcmp(state, "draining") == 0 && !show_number(b, len, "keeps_copies") ? "here, keeps no copies for others" : state;
+}
+
 void show_ring_status(const uint8_t *b, size_t len)
 {
 	const char *over = text_of(b, len, "ring_over");
@@ -199,7 +207,7 @@ void show_ring_status(const uint8_t *b, size_t len)
 	if (!has(b, len, "node"))
 		return;
 	printf("  node       %.*s of ring %.*s: %s%s\n", ID_SHOWN, text_of(b, len, "node"), ID_SHOWN,
-	    text_of(b, len, "ring"), *over ? "OUT OF THE RING" : text_of(b, len, "ring_state"),
+	    text_of(b, len, "ring"), *over ? "OUT OF THE RING" : ring_state(b, len),
 	    show_number(b, len, "ring_open") ? "; the ring is OPEN" : "");
 	if (*over)
 		printf("             %s\n", over);

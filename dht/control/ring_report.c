@@ -136,6 +136,7 @@ void ring_record(struct call *c, struct peer *p)
 	call_record_address(c, "node", &ring.id);
 	call_record_address(c, "ring", &file->id);
 	record_text(r, "ring_state", states[ring.state]);
+	record_truth(r, "keeps_copies", !status.keeps_nothing);
 	record_text(r, "ring_over", status.stopped);
 	record_truth(r, "ring_open", ring_file_open(file));
 	record_number(r, "replicas", ring.replicas);

@@ -152,7 +152,7 @@ static void log_change(struct node *n, const struct member *old, const struct vi
 	if (old && old->state == m->state)
 		return;
 	node_log(n, LOG_INFO, "%s %s", name, m->state == MEMBER_HERE ? "is a member" :
-	    m->state == MEMBER_DRAINING ? "is draining" :
+	    m->state == MEMBER_DRAINING ? old ? "is draining" : "is a member, and keeps no copies" :
 	    m->state == MEMBER_LEFT ? "has left the ring" : "was evicted");
 }
 

@@ -184,6 +184,7 @@ static void look_status(void *arg, struct node *n)
 	s->out->refused = p->refused;
 	s->out->bytes_in = p->bytes_in;
 	s->out->bytes_out = p->bytes_out;
+	s->out->keeps_nothing = p->keeps_nothing;
 	memcpy(s->out->stopped, p->stop_text, sizeof(s->out->stopped));
 }
 

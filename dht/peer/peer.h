@@ -97,6 +97,7 @@ struct peer_status {
 	unsigned int sockets, handshakes;	/* open; not proved yet */
 	uint64_t refused;			/* strangers and liars, since start */
 	uint64_t bytes_in, bytes_out;
+	bool keeps_nothing;			/* as its options said */
 	char stopped[PEER_WHY];			/* why the core must not go on; "": it does */
 };
 void peer_status(struct peer *p, struct peer_status *out);

@@ -9,6 +9,7 @@ ok 'a ring is made' ring_create
 for n in 1 2 3; do ok "node $n starts" node_start "$n" dhtd || bail_out 'no ring'; done
 ok 'a mount joins' node_start 4 dhtfs --timeout "$TIMEOUT_S"
 ok 'another, that keeps nothing' node_start 5 dhtfs --no-store --timeout "$TIMEOUT_S"
+ok 'its status says that' eval "ctl 5 status | grep -q 'keeps no copies'"
 for n in 6 7; do ok "and one more patient, $n" node_start "$n" dhtfs --no-store --timeout 300; done
 ok 'all have one view' views 7 0 1 2 3 4 5 6 7
 ok 'a file is written' load write "$TEST_DIR/4/mnt" "$TEST_DIR/record" 3 200000
