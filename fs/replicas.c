@@ -61,7 +61,7 @@ static void answered(struct dht_op *op)
 	}
 	pthread_mutex_lock(&c->lock);
 	if (op->result < 0) {
-		c->error = op->result;
+		c->error = op->result == -ENODATA ? -EIO : op->result;
 	} else if (op->copies < c->out->copies) {
 		c->out->copies = op->copies;
 	}

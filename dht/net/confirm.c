@@ -88,9 +88,8 @@ void confirm_command(struct node *n, const struct command *c)
 {
 	struct confirm *f = calloc(1, sizeof *f);
 
-	if (!f || !(chunk_state(n, &c->address) & STATE_ANY)) {
-		command_result(n, c->ticket, f ? -ENODATA : -ENOMEM);
-		free(f);
+	if (!f) {
+		command_result(n, c->ticket, -ENOMEM);
 		return;
 	}
 	f->address = c->address;
@@ -99,6 +98,7 @@ void confirm_command(struct node *n, const struct command *c)
 	f->pending.expired = expired;
 	list_append(fetch_confirms(n), &f->link);
 	command_start(n, &f->pending, c);
+	/* Not asked of the catalogue: what was just fetched may be on its way to the disk, and this comes behind it. */
 	proof_local(n, &f->work, &f->address, &f->nonce);
 }
 

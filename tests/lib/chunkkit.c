@@ -270,14 +270,25 @@ static bool poll(struct kit *k)
 	return true;
 }
 
+static struct disk_work *next_work(struct kit *k)
+{
+	struct disk_work *w;
+
+	if (k->hold_disk || list_empty(&k->works))
+		return NULL;
+	w = list_item(k->works.next, struct disk_work, link);
+	return k->hold_writes && w->effect.kind == EFFECT_WRITE ? NULL : w;
+}
+
 /* One thing that is due: an effect, the disk, an answer. */
 static bool happen(struct kit *k)
 {
+	struct disk_work *w;
+
 	if (poll(k))
 		return true;
-	if (!k->hold_disk && !list_empty(&k->works)) {
-		struct disk_work *w = list_item(k->works.next, struct disk_work, link);
-
+	w = next_work(k);
+	if (w) {
 		list_remove(&w->link);
 		carry_out(k, &w->effect);
 		effect_done(&w->effect);

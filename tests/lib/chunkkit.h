@@ -69,7 +69,8 @@ struct kit {
 	bool deleting;
 	struct list calls;		/* under way, in the order of their answers */
 	struct list works;		/* effects of the disk, not carried out yet */
-	bool hold_disk;			/* they stay so */
+	bool hold_disk;			/* they stay so ... */
+	bool hold_writes;		/* ... from the first write on */
 	int disk_fails;			/* the result of every write, if not 0 */
 	struct kit_reply reply[4096];
 	unsigned int replies;

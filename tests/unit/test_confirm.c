@@ -154,6 +154,32 @@ static void without_a_copy_here_there_is_nothing_to_compare(void **state)
 	finish();
 }
 
+/* What was fetched is noted when the disk has rested: until then the catalogue does not know it. */
+static void what_was_fetched_is_compared_with_once_it_is_noted(void **state)
+{
+	uint64_t t;
+
+	(void)state;
+	k = kit_start(8, 3);
+	c = kit_find(k, false, 1, &a);
+	owners = kit_owners(k, &a, owner);
+	for (unsigned int i = 0; i < owners; i++)
+		kit_give(owner[i], &a, c);
+	k->hold_writes = true;
+	t = kit_command(k, COMMAND_FETCH, &a, NULL, 0, 5 * S);
+	kit_run(k, 10 * MS);
+	assert_non_null(kit_reply(k, t));
+	assert_int_equal(kit_reply(k, t)->result, 0);
+	assert_int_equal(kit_state(k, &a), 0);
+	t = confirm(5 * S);
+	kit_run(k, 10 * MS);
+	assert_null(kit_reply(k, t));
+	k->hold_writes = false;
+	kit_run(k, 10 * MS);
+	assert_count(t, 3);
+	finish();
+}
+
 static void a_bad_copy_here_is_an_error_and_is_healed(void **state)
 {
 	uint64_t t;
@@ -229,6 +255,7 @@ int main(void)
 		cmocka_unit_test(no_answer_of_before_is_of_use),
 		cmocka_unit_test(what_is_asked_can_only_be_told_with_our_secret),
 		cmocka_unit_test(without_a_copy_here_there_is_nothing_to_compare),
+		cmocka_unit_test(what_was_fetched_is_compared_with_once_it_is_noted),
 		cmocka_unit_test(a_bad_copy_here_is_an_error_and_is_healed),
 		cmocka_unit_test(its_time_is_kept),
 		cmocka_unit_test(alone_we_count_ourselves),

@@ -110,6 +110,22 @@ static void that_it_cannot_be_told_is_an_error(void **state)
 	assert_int_equal(count(k, &n), -ETIMEDOUT);
 }
 
+static int never_kept(struct peer_ask *a)
+{
+	fetched = true;
+	return a->command.kind == COMMAND_CONFIRM ? -ENODATA : nothing_to_compare_with(a);
+}
+
+/* To who reads an attribute ENODATA says that there is no such attribute. */
+static void what_a_full_disk_does_not_keep_cannot_be_told(void **state)
+{
+	struct kit *k = *state;
+	struct replicas n;
+
+	fakepeer_auto(k->peer, never_kept);
+	assert_int_equal(count(k, &n), -EIO);
+}
+
 static void *interrupt(void *arg)
 {
 	struct kit *k = arg;
@@ -138,6 +154,7 @@ int main(void)
 		TEST(the_ring_tells_how_many_have_it),
 		TEST(what_is_not_here_is_fetched_first),
 		TEST(that_it_cannot_be_told_is_an_error),
+		TEST(what_a_full_disk_does_not_keep_cannot_be_told),
 		TEST(who_counts_is_called_back_though_nobody_answers),
 	};
 
