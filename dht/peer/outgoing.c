@@ -5,11 +5,16 @@
  *   ------+---------------------------------------------+---------------+-----------------------------------
  *   -     | it was inserted                             | outgoing_add  | SENT where the window has room, else LATE
  *   LATE  | the window has room, and it was read        | send_late     | SENT
- *   LATE  | it can't be read, or not now                | send_late     | UNSAFE
+ *   LATE  | it is not here any more, or can't be read   | send_late     | ASKED: the ring may have it
+ *   ASKED | it came                                     | answered      | SENT
+ *   ASKED | the core has too many commands              | answered      | LATE, after a pause
+ *   ASKED | it did not                                  | answered      | UNSAFE
  *   SENT  | W others have it                            | answered      | over
  *   SENT  | the core has too many commands              | answered      | LATE, after a pause
  *   SENT  | W can't be had, or not in time              | answered      | UNSAFE: the store has it, as FOREIGN
  *   UNSAFE| a ticket is taken                           | take_unsafe   | LATE
+ *
+ * What was cached here when it was inserted once more is only cached until the ring hears of that, so it may have gone when its turn comes.
  */
 #include "dht/peer/outgoing_impl.h"
 
@@ -139,27 +144,9 @@ static bool late_may_go(const struct outgoing *o)
 	return o->late.count > 0 && o->chunks + WINDOW_STEP <= OUTGOING_CHUNKS && o->bytes <= OUTGOING_BYTES / 2;
 }
 
-static void answered(struct peer_ask *ask)
-{
-	struct sent *s = ask->user;
-	struct outgoing *o = s->o;
+static void answered(struct peer_ask *ask);
 
-	pthread_mutex_lock(&o->lock);
-	list_remove(&s->link);
-	o->chunks--;
-	o->bytes -= ask->command.chunk->len;
-	if (ask->result == -EBUSY && !o->stopping && line_push(&o->late, &s->what) == 0)
-		o->busy = true;
-	else
-		decide(o, &s->what, ask->result);
-	if (late_may_go(o) || o->stopping)
-		pthread_cond_broadcast(&o->wanted);
-	tell(o);
-	pthread_mutex_unlock(&o->lock);
-	sent_free(s);
-}
-
-/* With the lock, and a place of the window taken for it: to the ring.  Takes over ${packed}. */
+/* With the lock, and a place of the window taken for it: to the ring, or, where ${packed} is NULL, asked for there.  Takes over ${packed}. */
 static int ask(struct outgoing *o, const struct waiting *w, struct chunk *packed)
 {
 	struct sent *s = calloc(1, sizeof(*s));
@@ -174,15 +161,49 @@ static int ask(struct outgoing *o, const struct waiting *w, struct chunk *packed
 	s->ask.user = s;
 	s->ask.done = answered;
 	s->ask.command = (struct command){
-		.kind = COMMAND_INSERT, .timeout = o->o.timeout_ms * UINT64_C(1000), .address = w->address,
+		.kind = packed ? COMMAND_INSERT : COMMAND_FETCH, .timeout = o->o.timeout_ms * UINT64_C(1000), .address = w->address,
 		.volume = o->o.volume, .chunk_kind = (enum kind)w->kind, .chunk = packed, .acks = (uint8_t)o->o.acks,
 	};
 	list_init(&s->link);
 	list_append(&o->sent, &s->link);
-	o->bytes += packed->len;
+	o->bytes += packed ? packed->len : 0;
 	/* Never blocks, and calls back from the loop only: under the lock, so that it is not cancelled before. */
 	peer_ask(o->o.peer, &s->ask);
 	return 0;
+}
+
+/* Under the lock: what others had goes to the ring. */
+static int send_fetched(struct outgoing *o, const struct sent *s)
+{
+	if (o->stopping)
+		return -ECANCELED;
+	if (s->ask.chunk_kind != (enum kind)s->what.kind)
+		return -EIO;
+	o->chunks++;
+	return ask(o, &s->what, chunk_hold(s->ask.chunk));
+}
+
+static void answered(struct peer_ask *ask)
+{
+	bool fetched = ask->command.kind == COMMAND_FETCH && ask->result == 0;
+	struct sent *s = ask->user;
+	struct outgoing *o = s->o;
+	int result;
+
+	pthread_mutex_lock(&o->lock);
+	list_remove(&s->link);
+	o->chunks--;
+	o->bytes -= ask->command.chunk ? ask->command.chunk->len : 0;
+	result = fetched ? send_fetched(o, s) : ask->result;
+	if (result == -EBUSY && !o->stopping && line_push(&o->late, &s->what) == 0)
+		o->busy = true;
+	else if (!fetched || result < 0)
+		decide(o, &s->what, result == -ENOENT || result == -EBADMSG ? -EIO : result);
+	if (late_may_go(o) || o->stopping)
+		pthread_cond_broadcast(&o->wanted);
+	tell(o);
+	pthread_mutex_unlock(&o->lock);
+	sent_free(s);
 }
 
 int outgoing_add(struct outgoing *o, enum kind kind, const struct address *a, struct chunk *packed)
@@ -224,28 +245,26 @@ void outgoing_wait(struct outgoing *o)
 	pthread_mutex_unlock(&o->lock);
 }
 
-/* What the store said of a chunk, as a ticket's result.  What its ledger has lost is searched for, which takes long: who asks
- * meanwhile is told that it can't be read, and the next ticket has it tried again. */
-static int unreadable(int rc)
+/* Of a chunk that the store has not, or not whole, or searches for, which takes long, others may have a copy. */
+static bool is_lost(int rc)
 {
-	return rc == -ENOENT || rc == -EBADMSG || rc == -EINPROGRESS ? -EIO : rc;
+	return rc == -ENOENT || rc == -EBADMSG || rc == -EIO || rc == -EINPROGRESS;
 }
 
 /* With the lock: ${item} was read for ${w}. */
 static void send_read(struct outgoing *o, const struct waiting *w, struct packed_item *item)
 {
-	int rc = item->result;
+	struct chunk *packed = item->result == 0 ? item->packed : NULL;
+	int rc = o->stopping ? -ECANCELED : item->result;
 
-	if (rc == 0 && o->stopping) {
-		chunk_drop(item->packed);
-		rc = -ECANCELED;
+	if (rc == 0 || is_lost(rc)) {
+		rc = ask(o, w, packed);
+	} else {
+		o->chunks--;
+		chunk_drop(packed);
 	}
 	if (rc < 0)
-		o->chunks--;
-	else
-		rc = ask(o, w, item->packed);
-	if (rc < 0)
-		decide(o, w, unreadable(rc));
+		decide(o, w, rc);
 }
 
 /* With the lock, which is given up for the reading: some, together, so that they are hashed side by side. */

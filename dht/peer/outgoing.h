@@ -2,8 +2,8 @@
  * outgoing: what was inserted here, on its way to W other nodes.
  *
  * A chunk that the mount inserts lies in the store at once; outgoing has the ring keep it too (COMMAND_INSERT), a bounded window of chunks at a
- * time.  What does not fit waits as an address, and is read from the store when its turn comes; what could not go out
- * stays FOREIGN there, which the core goes on with, also after a restart.  So nothing here is all that there is of a chunk.
+ * time.  What does not fit waits as an address, and is read from the store when its turn comes, or had of others where it is gone by then; what
+ * could not go out stays FOREIGN there, which the core goes on with, also after a restart.  So nothing here is all that there is of a chunk.
  * What an earlier run left so goes out here once more, at the start.
  *
  * Whoever must know that chunks are safe takes a ticket after his last insert and is told when all of that, and before, is.
