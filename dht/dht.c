@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "dht/codecs.h"
@@ -12,6 +13,7 @@
 #include "dht/peer/packed.h"
 
 #define WORKERS_MAX 64
+#define ROOM_LOOK_MS 250
 
 /* Into the store, and on its way to the others. */
 static int put(struct dht *d, enum kind kind, const struct address *a, struct chunk *c, bool deflate)
@@ -314,14 +316,54 @@ int dht_clean(struct dht *d, bool urgent, dht_tell *tell, void *arg, struct dht_
 	return store_clean(d->store, urgent, tell, arg, out);
 }
 
+/* Is something on its way, or with fewer than all its owners, that will be only cached when it is with them? */
+static bool goes_out(struct dht *d)
+{
+	struct outgoing_status going = { .waiting = 0 };
+	struct shelf_totals there;
+
+	if (d->outgoing)
+		outgoing_status(d->outgoing, &going);
+	shelf_totals(peer_shelf(d->peer), &there);
+	return going.waiting + going.sent + there.foreign > 0;
+}
+
+int dht_make_room(struct dht *d, dht_tell *tell, void *arg)
+{
+	const struct timespec pause = { .tv_nsec = ROOM_LOOK_MS * 1000000 };
+	const struct dht_progress none = { .done = 0 };
+	bool more = d->peer != NULL;
+
+	for (unsigned int ms = 0; more && ms < DHT_ROOM_MS; ms += ROOM_LOOK_MS) {
+		if (ms > 0)
+			nanosleep(&pause, NULL);
+		/* Asked before: what has gone out since is for the round that follows. */
+		more = goes_out(d);
+		if (peer_make_room(d->peer))
+			return 1;
+		if (!tell(arg, &none))
+			return -ECANCELED;
+	}
+	return 0;
+}
+
 void dht_space(struct dht *d, struct dht_space *out)
 {
+	struct shelf_totals there;
+
 	store_space(d->store, out);
+	if (!d->peer)
+		return;
+	shelf_totals(peer_shelf(d->peer), &there);
+	out->available += there.cached_bytes;
+	if (out->available > out->limit)
+		out->available = out->limit;
 }
 
 void dht_status(struct dht *d, struct dht_status *out)
 {
 	store_status(d->store, out);
+	dht_space(d, &out->space);
 	out->queued = work_queued(d->work);
 }
 

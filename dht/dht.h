@@ -28,6 +28,7 @@ struct peer_options;
 struct volume_key;
 
 #define DHT_TIMEOUT_MS 30000u
+#define DHT_ROOM_MS    10000u	/* to wait for room: half as long as who writes waits (fs/collector.c) */
 
 struct dht_options {
 	const char *dir;	/* the store's folder, made if missing (mode 0700) */
@@ -157,7 +158,7 @@ size_t dht_list(struct dht *d, const struct address *after, size_t n, struct add
 struct dht_space {
 	uint64_t limit;		/* bytes: size_max, or what the disk could give us in all */
 	uint64_t used;		/* bytes of our files on disk */
-	uint64_t available;	/* bytes that can still be written; what is reserved is not */
+	uint64_t available;	/* bytes that can still be written; what is reserved is not, what is only cached is */
 };
 
 void dht_space(struct dht *d, struct dht_space *out);
@@ -235,6 +236,13 @@ void dht_gc_end(struct dht_gc *gc);
  * -ENOSPC, -EROFS; ${out}->bytes: given back.
  */
 int dht_clean(struct dht *d, bool urgent, dht_tell *tell, void *arg, struct dht_gc_count *out);
+
+/**
+ * dht_make_room(d, tell, arg): dht_reserve() has said -ENOSPC: with a ring, copies that are only cached here go, and what is on its way to its
+ * owners is waited for, DHT_ROOM_MS at most, since it is only cached then.  Blocks.  1: there is room now; 0: that made none, as always where
+ * there is no ring; -ECANCELED.
+ */
+int dht_make_room(struct dht *d, dht_tell *tell, void *arg);
 
 /**
  * dht_check(d, bytes_per_s, tell, arg, out): read and verify everything in the store, at most at

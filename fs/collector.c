@@ -232,13 +232,18 @@ static uint64_t missing(struct collector *c)
 	return space.available < want ? want - space.available : 0;
 }
 
-/* What nobody needs first; then, for what is still missing, old snapshots. */
-static int collect_urgent(struct collector *c, struct collect_result *out, uint64_t *cleaned)
+/* What others have, too, first; then what nobody needs; then, for what is still missing, old snapshots. */
+static int collect_urgent(struct collector *c, struct collect_result *out, uint64_t *cleaned, bool *room)
 {
+	struct cleaning i = { go_on, c };
 	struct collect_result more;
 	uint64_t need;
-	int rc = take_snapshot(c, go_on, c);
+	int rc = dht_make_room(c->parts.dht, tell_cleaning, &i);
 
+	*room = rc > 0;
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
+	rc = take_snapshot(c, go_on, c);
 	if (rc == 0)
 		rc = collect_once(c, false, 0, go_on, c, out);
 	if (rc == 0)
@@ -274,12 +279,13 @@ static void run_round(struct collector *c, bool urgent)
 	const uint64_t freed = atomic_load(&c->freed);
 	struct collect_result r = { .dropped = 0 };
 	uint64_t cleaned = 0;
+	bool room = false;
 	int rc = begin(c, go_on, c);
 
 	if (rc < 0)
 		return;
 	if (urgent)
-		rc = collect_urgent(c, &r, &cleaned);
+		rc = collect_urgent(c, &r, &cleaned, &room);
 	else
 		rc = collect_once(c, false, 0, go_on, c, &r);
 	if (rc == 0 && !urgent)
@@ -293,7 +299,7 @@ static void run_round(struct collector *c, bool urgent)
 		return;
 	pthread_mutex_lock(&c->lock);
 	c->vain_freed = freed;
-	c->vain_ms = r.garbage.bytes + cleaned > 0 ? 0 : now_ms() + HOPELESS_MS;
+	c->vain_ms = room || r.garbage.bytes + cleaned > 0 ? 0 : now_ms() + HOPELESS_MS;
 	pthread_mutex_unlock(&c->lock);
 	answer(c, false, 0);
 }

@@ -37,4 +37,8 @@ void disk_close(struct disk *d);
  * done() is called exactly once, later; or from inside, with -ENOMEM. */
 void disk_start(struct disk *d, const struct effect *e);
 
+/** disk_make_room(d): unless an eighth of the space is free, drop cached records until it is, or none is left.  Blocks.  Is there some now, a
+ * sixteenth at least? */
+bool disk_make_room(struct disk *d);
+
 #endif

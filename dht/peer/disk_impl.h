@@ -67,7 +67,7 @@ struct disk {
 
 	pthread_mutex_t lock;		/* covers what follows */
 	pthread_cond_t work_wanted, commit_wanted, keep_wanted;
-	pthread_cond_t changed;		/* all operations, or all evictions, have ended */
+	pthread_cond_t changed;		/* all operations, all evictions, or a round of the keeper have ended */
 	struct list queue[QUEUES];
 	unsigned int queued;		/* in both */
 	unsigned int hashing;		/* workers that have some of them, and none of which the disk is asked */
@@ -90,6 +90,8 @@ struct disk {
 	uint64_t removed_bytes;		/* in the store, whose space was not given back yet ... */
 	uint64_t removed_ever;		/* ... and all so far */
 	unsigned int evictions;		/* under way */
+	uint64_t rounds;		/* for space, that are over ... */
+	bool in_round;			/* ... and one that is not */
 };
 
 /* disk.c */

@@ -130,6 +130,24 @@ static void evict_some(struct disk *d, bool leased, uint64_t from, uint64_t byte
 	pthread_mutex_unlock(&d->lock);
 }
 
+/* One that is under way may have looked before there was what can go now. */
+bool disk_make_room(struct disk *d)
+{
+	uint64_t rounds;
+
+	if (missing(d, 2) == 0)
+		return true;
+	pthread_mutex_lock(&d->lock);
+	rounds = d->rounds + d->in_round + 1;
+	while (d->rounds < rounds && !d->closing) {
+		d->short_of = true;
+		pthread_cond_signal(&d->keep_wanted);
+		pthread_cond_wait(&d->changed, &d->lock);
+	}
+	pthread_mutex_unlock(&d->lock);
+	return missing(d, 1) == 0;
+}
+
 static bool go_on(void *disk, const struct dht_progress *p)
 {
 	struct disk *d = disk;
@@ -176,7 +194,7 @@ void *disk_keep_main(void *disk)
 			pthread_cond_wait(&d->keep_wanted, &d->lock);
 		if (d->stopping)
 			break;
-		wanted = d->short_of;
+		wanted = d->in_round = d->short_of;
 		if (!wanted)
 			d->removed_bytes = 0;
 		pthread_mutex_unlock(&d->lock);
@@ -186,7 +204,9 @@ void *disk_keep_main(void *disk)
 			store_clean(d->o.store, false, go_on, d, &given);
 		pthread_mutex_lock(&d->lock);
 		if (wanted) {
-			d->short_of = false;
+			d->short_of = d->in_round = false;
+			d->rounds++;
+			pthread_cond_broadcast(&d->changed);
 			unpark(d);
 		}
 	}

@@ -42,6 +42,11 @@ struct shelf *peer_shelf(struct peer *p)
 	return p->shelf;
 }
 
+bool peer_make_room(struct peer *p)
+{
+	return disk_make_room(p->disk);
+}
+
 const char *peer_address(const struct peer *p, unsigned int i)
 {
 	return i < MEMBER_ADDRESSES && p->advertised.address[i][0] ? p->advertised.address[i] : NULL;

@@ -109,6 +109,9 @@ const struct ring_file *peer_ring(const struct peer *p);
 /** peer_shelf(p): for what its header says any thread may do; valid until peer_close(). */
 struct shelf *peer_shelf(struct peer *p);
 
+/** peer_make_room(p): disk_make_room().  Any thread but the loop's. */
+bool peer_make_room(struct peer *p);
+
 /** peer_address(p, i): where others reach us, as our record says it: "host:port"; NULL behind the last. */
 const char *peer_address(const struct peer *p, unsigned int i);
 

@@ -550,6 +550,30 @@ static void what_is_cached_makes_room_for_what_is_owned(void **state)
 	}
 }
 
+/* What the mount inserts past the disk. */
+static void what_is_cached_makes_room_when_it_is_asked_for(void **state)
+{
+	struct kit *k = kit_new(SMALL);
+	struct shelf_totals t;
+	uint64_t reserved = 0;
+
+	*state = k;
+	write_some(k, 0, SMALL / BIG, STATE_CACHED);
+	while (store_reserve(k->store, BIG) == 0)
+		reserved += BIG;
+	assert_true(disk_make_room(k->disk));
+	assert_int_equal(store_reserve(k->store, BIG), 0);
+	reserved += BIG;
+	/* Where nothing is cached any more, there is none. */
+	do
+		while (store_reserve(k->store, BIG) == 0)
+			reserved += BIG;
+	while (disk_make_room(k->disk));
+	shelf_totals(k->shelf, &t);
+	assert_int_equal(t.cached, 0);
+	store_release(k->store, reserved);
+}
+
 /* The committer is kept from evicting anything: so all that look for room wait. */
 static void who_waits_for_room_keeps_nobody_from_reading(void **state)
 {
@@ -768,6 +792,7 @@ int main(void)
 		TEST(random_effects_end_as_on_a_disk_in_memory),
 		TEST(many_leases_do_not_stand_before_all_others),
 		cmocka_unit_test_teardown(what_is_cached_makes_room_for_what_is_owned, teardown),
+		cmocka_unit_test_teardown(what_is_cached_makes_room_when_it_is_asked_for, teardown),
 		cmocka_unit_test_teardown(who_waits_for_room_keeps_nobody_from_reading, teardown),
 		cmocka_unit_test_teardown(the_end_does_not_wait_for_room, teardown),
 		cmocka_unit_test_teardown(what_is_deleted_gives_its_room_back, teardown),
