@@ -7,7 +7,7 @@
  * what a crash left behind are all that; lists have it once it was adopted.  What the shelf notes of records that are not in
  * the store is not seen, and removed.
  *
- * Its catalogue is read by one thread, the loop's; changes come from others, one at a time, nearly all from the disk's, each
+ * Its catalogue is read by the loop's thread, and now and then by others; changes come from these, one at a time, nearly all from the disk's, each
  * batch one transaction, durable when shelf_commit() returns, and seen by the reader from then on.
  */
 #ifndef DHT_PEER_SHELF_H
@@ -35,7 +35,7 @@ int shelf_open(const char *dir, struct store *store, struct shelf **out, char *w
 /** shelf_close(s): 0 or what the last commit said. */
 int shelf_close(struct shelf *s);
 
-/** shelf_catalogue(s): to be asked by one thread; valid until shelf_close(). */
+/** shelf_catalogue(s): to be asked by any thread; valid until shelf_close(). */
 struct catalogue *shelf_catalogue(struct shelf *s);
 
 /* One change of a batch. */
