@@ -41,7 +41,7 @@ struct view_entry *membership_entry(struct node *n, struct peer *p)
 
 const char *membership_name(const struct view_entry *e)
 {
-	return e->member->address[0][0] ? e->member->address[0] : "a member without an address";
+	return e->member->address[0][0] ? e->member->address[0] : "a node without an address";
 }
 
 /* ---- rows: what a restart begins with ---- */

@@ -15,6 +15,7 @@
 
 #define KIND	 "dhtfs-node 1"
 #define TEXT_MAX 512u
+#define RING_WORD "ring "
 
 static const char intro[] = KIND "\n"
     "# Who has this file can be this node.  Two machines with one key are taken for one that was cloned, and stop.\n";
@@ -57,25 +58,42 @@ static int parse(const char *text, const char *path, struct identity *out, char 
 	return good ? 0 : -EINVAL;
 }
 
-static int read_key(const char *path, struct identity *out, char *why, size_t why_size)
+/* What it noted of one ring says nothing true of another.  A key without that line was made by an older version. */
+static int check_ring(const char *text, const char *path, const struct address *ring, char *why, size_t why_size)
+{
+	const char *line = strstr(text, "\n" RING_WORD);
+	char ours[ADDRESS_TEXT_LEN + 1];
+
+	address_format(ring, ours);
+	if (!line || strncmp(line + strlen("\n" RING_WORD), ours, ADDRESS_TEXT_LEN) == 0)
+		return 0;
+	snprintf(why, why_size, "%s: this node is one of the ring %.12s, and the --ring file is that of %.12s: give that ring's file, or another --store",
+	    path, line + strlen("\n" RING_WORD), ours);
+	return -EINVAL;
+}
+
+static int read_key(const char *path, const struct address *ring, struct identity *out, char *why, size_t why_size)
 {
 	char text[TEXT_MAX];
 	long len = keyfile_read(path, text, sizeof(text), why, why_size);
 	int rc = len < 0 ? (int)len : parse(text, path, out, why, why_size);
 
+	if (rc == 0)
+		rc = check_ring(text, path, ring, why, why_size);
 	sodium_memzero(text, sizeof(text));
 	return rc;
 }
 
-static int make_key(const char *path, struct identity *out, char *why, size_t why_size)
+static int make_key(const char *path, const struct address *ring, struct identity *out, char *why, size_t why_size)
 {
 	uint8_t key[MEMBER_KEY], secret[MEMBER_SECRET];
-	char text[TEXT_MAX], hex[2 * MEMBER_SECRET + 1];
+	char text[TEXT_MAX], hex[2 * MEMBER_SECRET + 1], id[ADDRESS_TEXT_LEN + 1];
 	int n, rc;
 
 	crypto_sign_keypair(key, secret);
 	sodium_bin2hex(hex, sizeof(hex), secret, sizeof(secret));
-	n = snprintf(text, sizeof(text), "%skey %s\n", intro, hex);
+	address_format(ring, id);
+	n = snprintf(text, sizeof(text), "%s" RING_WORD "%s\nkey %s\n", intro, id, hex);
 	assert(n > 0 && n < (int)sizeof(text));
 	rc = keyfile_write(path, text, (size_t)n, why, why_size);
 	if (rc == 0)
@@ -99,7 +117,7 @@ static int read_generation(const char *dir, uint64_t *out, char *why, size_t why
 	return rc;
 }
 
-int identity_open(const char *dir, struct identity **out, char *why, size_t why_size)
+int identity_open(const char *dir, const struct address *ring, struct identity **out, char *why, size_t why_size)
 {
 	char path[PATH_MAX];
 	struct identity *i;
@@ -116,10 +134,10 @@ int identity_open(const char *dir, struct identity **out, char *why, size_t why_
 	}
 	rc = read_generation(dir, &i->generation, why, why_size);
 	if (rc == 0)
-		rc = read_key(path, i, why, why_size);
+		rc = read_key(path, ring, i, why, why_size);
 	i->made = rc == -ENOENT;
 	if (i->made)
-		rc = make_key(path, i, why, why_size);
+		rc = make_key(path, ring, i, why, why_size);
 	if (rc < 0) {
 		identity_free(i);
 		return rc;

@@ -371,7 +371,7 @@ int peer_open(const struct peer_options *o, struct peer **out, char *why, size_t
 	if (rc == 0 && *why)
 		peer_log(p, LOG_NOTICE, "%s", why);
 	if (rc == 0)
-		rc = identity_open(p->dir, &p->identity, why, why_size);
+		rc = identity_open(p->dir, &p->file.id, &p->identity, why, why_size);
 	if (rc == 0)
 		rc = note_part(p, why, why_size);
 	if (rc == 0)

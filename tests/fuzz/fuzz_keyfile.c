@@ -90,11 +90,12 @@ static void admin_text(const char *text, size_t len)
 
 static void node_text(const char *text, size_t len)
 {
+	const struct address ring = { .b = { 0 } };
 	struct identity *i = NULL;
 	char why[512] = "";
 
 	put(node, text, len);
-	if (identity_open(dir, &i, why, sizeof(why)) < 0)
+	if (identity_open(dir, &ring, &i, why, sizeof(why)) < 0)
 		assert(why[0]);
 	identity_free(i);
 }

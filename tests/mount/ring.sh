@@ -49,4 +49,6 @@ kill "$pid"
 wait_until 20 process_ended "$pid"
 kill -0 "$pid" 2>/dev/null || pid=
 ok "dhtd ends when told to" test ! "$pid" -a ! -e "$peer/control"
+ok "another ring is made" dhtctl ring create "$TEST_DIR/other.ring"
+has "a store stays in its ring" "$(said timeout 20 "$B/dhtd" --config "$TEST_DIR/config" --ring "$TEST_DIR/other.ring")" "is that of"
 done_testing
