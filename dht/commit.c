@@ -9,11 +9,13 @@
 #include <string.h>
 #include <time.h>
 
-#define BATCH_MIN 64	/* records; with fewer no commit is tried on a full disk */
+#define BATCH_MIN   64	/* records; with fewer no commit is tried on a full disk */
+/* Records of one transaction: LMDB never gives back the memory for the pages that its largest one changed, one each in a large ledger. */
+#define TRANSACTION 4096
 
 struct batch {
 	struct record *records;
-	size_t count;
+	size_t count, entered;		/* the ledger has the first so many */
 	struct ledger_segment *rows;
 	size_t row_count;
 };
@@ -104,6 +106,21 @@ static void told(struct store *s, const struct record *r)
 	entry_count(s, e, 1);
 }
 
+/* In the order of addresses, so that one transaction changes pages that lie together.  Rows go with the last. */
+static int enter(struct store *s, struct batch *b)
+{
+	int rc = 0;
+
+	do {
+		size_t left = b->count - b->entered, n = left < TRANSACTION ? left : TRANSACTION;
+
+		rc = ledger_commit(s->ledger, b->records + b->entered, n, b->rows, n == left ? b->row_count : 0);
+		if (rc == 0)
+			b->entered += n;
+	} while (rc == 0 && b->entered < b->count);
+	return rc;
+}
+
 static int commit_batch(struct store *s, size_t max)
 {
 	struct batch b = { .records = NULL };
@@ -112,14 +129,14 @@ static int commit_batch(struct store *s, size_t max)
 	pthread_mutex_lock(&s->ledger_lock);
 	rc = collect(s, max, &b);
 	if (rc == 0 && b.count + b.row_count > 0)
-		rc = ledger_commit(s->ledger, b.records, b.count, b.rows, b.row_count);
+		rc = enter(s, &b);
 	pthread_mutex_lock(&s->lock);
-	if (rc == 0) {
-		for (size_t i = 0; i < b.count; i++)
-			told(s, &b.records[i]);
-		for (size_t i = 0; i < b.row_count; i++)
-			segments_find(s->segments, b.rows[i].number)->ledger_end = b.rows[i].end;
-	}
+	for (size_t i = 0; i < b.entered; i++)
+		told(s, &b.records[i]);
+	for (size_t i = 0; i < b.row_count && rc == 0; i++)
+		segments_find(s->segments, b.rows[i].number)->ledger_end = b.rows[i].end;
+	if (b.entered > 0)
+		pthread_cond_broadcast(&s->moved);
 	pthread_mutex_unlock(&s->lock);
 	pthread_mutex_unlock(&s->ledger_lock);
 	free(b.records);
