@@ -49,8 +49,11 @@ static int await_room(struct store *s)
 				return s->sync_result;
 			if (s->recents.count >= s->recents_max && s->commit_result < 0)
 				return s->commit_result;
-			ticket = ++s->sync_asked;
-			pthread_cond_signal(&s->sync_wanted);
+			/* For the ledger alone it only waits: a sync of nothing is over at once. */
+			if (ticket == 0 || s->recents.count > s->durable_count) {
+				ticket = ++s->sync_asked;
+				pthread_cond_signal(&s->sync_wanted);
+			}
 		}
 		pthread_cond_wait(&s->moved, &s->lock);
 	}

@@ -2,8 +2,12 @@
 #include "tests/lib/dhttest.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+
+#include "dht/store.h"
 
 static void what_was_inserted_is_found_now_and_after_a_restart(void **state)
 {
@@ -230,6 +234,67 @@ static void a_store_grows_over_several_segments(void **state)
 	assert_true((uint64_t)st.st_blocks * 512 < (uint64_t)st.st_size + (1 << 20));
 }
 
+/* They are in the ledger when this returns: a removal waits for that. */
+static void put_many(struct store *s, uint64_t first, unsigned int n)
+{
+	struct address a;
+
+	for (uint64_t i = first; i < first + n; i++) {
+		struct chunk *c = dhttest_chunk(i, 16);
+
+		dhttest_address(i, 16, &a);
+		assert_int_equal(store_put(s, KIND_DATA, &a, c, false), 0);
+		chunk_drop(c);
+	}
+	assert_int_equal(store_sync_wait(s, store_sync_start(s)), 0);
+	assert_int_equal(store_remove(s, &a, 1, NULL), 0);
+}
+
+/* 200,000 chunks fill 4,000 pages of the ledger, nearly all of which a batch changes. */
+static void many_chunks_cost_little_memory(void **state)
+{
+	const unsigned int batch = 16384, batches = 12;
+	struct dhttest *t = *state;
+	struct store *s;
+	size_t before;
+
+	dhttest_close(t);
+	assert_int_equal(store_open(&t->options, false, NULL, NULL, NULL, &s, t->why, sizeof(t->why)), 0);
+	put_many(s, 0, 1000);
+	before = mallinfo2().uordblks;
+	for (unsigned int i = 0; i < batches; i++)
+		put_many(s, 1000 + i * batch, batch);
+	print_message("# %zu KiB more\n", (mallinfo2().uordblks - before) >> 10);
+	assert_true(mallinfo2().uordblks < before + (12 << 20));
+	assert_int_equal(store_close(s), 0);
+}
+
+static long waits(void)
+{
+	struct rusage used;
+
+	assert_int_equal(getrusage(RUSAGE_SELF, &used), 0);
+	return used.ru_nvcsw;
+}
+
+/* The ledger is slower than who inserts, who then sleeps until it has taken some. */
+static void who_waits_for_the_ledger_sleeps(void **state)
+{
+	const unsigned int n = 50000;
+	struct dhttest *t = *state;
+	struct store *s;
+	long before;
+
+	dhttest_close(t);
+	t->options.ledger_batch = 256;
+	assert_int_equal(store_open(&t->options, false, NULL, NULL, NULL, &s, t->why, sizeof(t->why)), 0);
+	before = waits();
+	put_many(s, 0, n);
+	print_message("# %ld waits for %u chunks\n", waits() - before, n);
+	assert_true(waits() - before < n / 2);
+	assert_int_equal(store_close(s), 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, dhttest_setup_open, dhttest_teardown)
@@ -244,6 +309,8 @@ int main(void)
 		TEST(the_size_limit_holds),
 		TEST(a_read_only_store_gives_but_does_not_take),
 		TEST(a_store_grows_over_several_segments),
+		TEST(many_chunks_cost_little_memory),
+		TEST(who_waits_for_the_ledger_sleeps),
 	};
 
 	return suite_run(tests);
