@@ -9,6 +9,9 @@
 #include "fs/byhash_internal.h"
 #include "fs/people.h"
 
+/* As set-id bits, it gives a program more than its caller has, whoever put it there: so there is none here. */
+#define MASKED "security.capability"
+
 /*
  * Extended attributes, as they were in the tree.  Long ones are a file in the set.
  */
@@ -19,7 +22,7 @@ struct attributes {
 	struct view_node *node;
 	uint8_t *bytes;
 	size_t len, size;
-	bool list;
+	bool list, trusted;	/* ... those for root, too */
 	char name[XATTR_NAME_MAX_LEN + 1];
 };
 
@@ -69,6 +72,18 @@ static void reply_bytes(fuse_req_t req, size_t size, const void *bytes, size_t l
 		fuse_reply_buf(req, bytes, len);
 }
 
+static bool begins(const struct xattr *x, const char *with)
+{
+	return x->name_len >= strlen(with) && memcmp(x->name, with, strlen(with)) == 0;
+}
+
+static bool is_listed(const struct attributes *a, const struct xattr *x)
+{
+	if (x->name_len == strlen(MASKED) && begins(x, MASKED))
+		return false;
+	return a->trusted || !begins(x, "trusted.");
+}
+
 static void reply_names(struct attributes *a, fuse_req_t req)
 {
 	const uint8_t *p = a->bytes, *end = a->bytes + a->len;
@@ -79,9 +94,11 @@ static void reply_names(struct attributes *a, fuse_req_t req)
 	int r = names ? 1 : -ENOMEM;
 
 	while (r == 1 && (r = xattr_next(&p, end, prev, &x)) == 1) {
-		memcpy(names + len, x.name, x.name_len);
-		len += x.name_len;
-		names[len++] = 0;
+		if (is_listed(a, &x)) {
+			memcpy(names + len, x.name, x.name_len);
+			len += x.name_len;
+			names[len++] = 0;
+		}
 		last = x;
 		prev = &last;
 	}
@@ -142,6 +159,8 @@ static void attributes_start(struct byhash *b, fuse_req_t req, uint64_t ino, con
 	a->node = node;
 	a->size = size;
 	a->list = !name;
+	/* The kernel leaves that to the filesystem. */
+	a->trusted = fuse_req_ctx(req)->uid == 0;
 	snprintf(a->name, sizeof(a->name), "%s", name ? name : "");
 	a->fetch.run = attributes_run;
 	a->fetch.done = attributes_done;
@@ -156,6 +175,10 @@ void byhash_getxattr(struct byhash *b, fuse_req_t req, uint64_t ino, const char 
 	struct view_node *n;
 	struct ref ref;
 
+	if (strcmp(name, MASKED) == 0) {
+		ops_err(req, -ENODATA);
+		return;
+	}
 	if (!people_has(name)) {
 		attributes_start(b, req, ino, name, size);
 		return;

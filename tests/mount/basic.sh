@@ -161,4 +161,25 @@ for how in list nolist hidden; do
 	is 'with the mode that was asked for' "$(stat -c %a "$MNT/by-hash")" 555
 	mount_stop
 done
+
+# What gives a program more than its caller has works where that is wanted, but not by an address: anybody may have put it there.
+if [ "$(id -u)" = 0 ]; then
+	nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+	listed() { "$@" getfattr --absolute-names -m - "by-hash/$r/cat" | sed '/^#/d; /^$/d'; }
+	chmod 755 "$TEST_DIR"
+	ok 'others are let in' mount_start -o allow_other,suid,by_hash_mode=555
+	cd "$MNT" || bail_out 'no mount'
+	mkdir rights && cp "$(command -v cat)" rights/cat && echo secret >secret && chmod 600 secret
+	# cap_dac_read_search=ep
+	setfattr -n security.capability -v 0x0100000204000000000000000000000000000000 rights/cat
+	setfattr -n trusted.mine -v x rights/cat
+	is 'a program with a capability uses it' "$("${nobody[@]}" rights/cat secret)" secret
+	r=$(address rights)
+	is 'by an address it is the same' "$("${nobody[@]}" "by-hash/$r/cat" <<<same)" same
+	fails 'but can do no more than others' 'Permission denied' "${nobody[@]}" "by-hash/$r/cat" secret
+	fails 'the capability is not shown' 'No such attribute' getfattr --absolute-names -n security.capability "by-hash/$r/cat"
+	is 'nor listed' "$(listed)" trusted.mine
+	is 'and what is for root is listed for root only' "$(listed "${nobody[@]}")" ''
+	cd / && ok 'it unmounts' mount_stop
+fi
 done_testing
