@@ -138,6 +138,13 @@ void files_free(struct files *fs)
 				free_file(f);
 			}
 		}
+		/* Open to the end: of a mount that was torn away no release comes. */
+		while (!list_empty(&s->loose)) {
+			struct file *f = list_item(s->loose.next, struct file, in_loose);
+
+			list_remove(&f->in_loose);
+			free_file(f);
+		}
 		free(s->buckets);
 		pthread_cond_destroy(&s->loaded);
 		pthread_mutex_destroy(&s->lock);

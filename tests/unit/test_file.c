@@ -567,6 +567,20 @@ static void a_strangers_file_of_tiny_chunks_is_refused_when_it_is_read(void **un
 	files_close();
 }
 
+/* Of a mount that is torn away no release comes.  A sanitizer sees what is left. */
+static void what_is_read_by_its_ref_to_the_end_is_freed(void **unused)
+{
+	struct file *f;
+	struct ref ref;
+	uint64_t data;
+
+	(void)unused;
+	files_open(1 << 20);
+	kit_ref("", 0, &ref, &data);
+	assert_int_equal(file_of_ref(kit.files, &ref, &f), 0);
+	files_close();
+}
+
 static void sequential_reads_are_read_ahead_for_and_random_ones_are_not(void **unused)
 {
 	struct model *m = &model[0];
@@ -612,6 +626,7 @@ int main(void)
 		cmocka_unit_test(a_missing_or_unreadable_chunk_is_the_readers_error_alone),
 		cmocka_unit_test(a_change_beside_a_missing_chunk_can_not_be_flushed_and_that_is_an_io_error),
 		cmocka_unit_test(a_strangers_file_of_tiny_chunks_is_refused_when_it_is_read),
+		cmocka_unit_test(what_is_read_by_its_ref_to_the_end_is_freed),
 		cmocka_unit_test(sequential_reads_are_read_ahead_for_and_random_ones_are_not),
 	};
 
