@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # mount.sh: for mount tests, which source it: TAP, waiting with a bound, and a dhtfs of their own.
-# tests/run gives B (the build) and TEST_DIR (an empty directory).  Whatever happens to the test, the
+# tests/run gives B (the build), TEST_DIR (an empty directory) and SLOW.  Whatever happens to the test, the
 # process it started is ended and its mount is gone when it exits.
 set -u
 export LC_ALL=C
@@ -108,9 +108,9 @@ bail_out() {
 	exit 1
 }
 
-# wait_until SECONDS COMMAND...: try it until it succeeds; 1 when it has not in that time.
+# wait_until SECONDS COMMAND...: try it until it succeeds; 1 when it has not in that time (of a plain build).
 wait_until() {
-	local deadline=$((${EPOCHREALTIME/./} + $1 * 1000000))
+	local deadline=$((${EPOCHREALTIME/./} + $1 * SLOW * 1000000))
 	until "${@:2}"; do
 		[ "${EPOCHREALTIME/./}" -lt "$deadline" ] || return 1
 		sleep 0.02
