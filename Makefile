@@ -103,7 +103,7 @@ Q := $(if $(V),,@)
 objs = $(patsubst %,$(B)/$(1)/%.o,$(2))
 TESTS := $(addprefix $(B)/tests/unit/,$(UNIT_CHUNKER) $(UNIT_DHT) $(UNIT_NET) $(UNIT_PEER) $(UNIT_FS)) $(addprefix $(B)/tests/fault/,$(FAULT))
 PROGRAMS := $(B)/dhtfs $(B)/dhtd $(B)/dhtctl $(B)/nullfs $(B)/benchio
-BENCHES := $(addprefix $(B)/,dhtbench chunkbench corebench filebench)
+BENCHES := $(addprefix $(B)/,dhtbench chunkbench corebench filebench storefill)
 
 .SECONDARY:
 .PHONY: always all help ringstat deps deps-test deps-bench deps-fuzz mount sim sims test unit cluster-helpers mount-helpers bench bench-cluster soak fuzz install clean
@@ -147,11 +147,11 @@ $(B)/benchio $(BENCHES): $(B)/%: $(B)/tools/%.o
 $(B)/tests/mount/exercise/exercise: $(call objs,tests/mount/exercise,$(EXERCISE))
 $(B)/tests/mount/posix/posix: $(call objs,tests/mount/posix,$(POSIX))
 $(B)/dhtfs $(B)/filebench: $(B)/libfs.a
-$(B)/dhtfs $(B)/dhtd $(B)/dhtctl $(B)/filebench $(B)/dhtbench: $(B)/libpeer.a
-$(B)/dhtfs $(B)/dhtd $(B)/dhtctl $(B)/filebench $(B)/dhtbench: $(B)/libdht.a $(B)/libnet.a
+$(B)/dhtfs $(B)/dhtd $(B)/dhtctl $(B)/filebench $(B)/dhtbench $(B)/storefill: $(B)/libpeer.a
+$(B)/dhtfs $(B)/dhtd $(B)/dhtctl $(B)/filebench $(B)/dhtbench $(B)/storefill: $(B)/libdht.a $(B)/libnet.a
 $(B)/dhtfs $(B)/dhtd $(B)/dhtctl $(BENCHES): $(B)/libchunker.a
 $(B)/dhtfs $(B)/filebench: LIBS = $(LIBS_FS)
-$(B)/dhtd $(B)/dhtctl $(B)/dhtbench: LIBS = $(LIBS_PEER)
+$(B)/dhtd $(B)/dhtctl $(B)/dhtbench $(B)/storefill: LIBS = $(LIBS_PEER)
 $(B)/corebench: $(B)/tests/lib/memory_catalogue.o $(B)/libnet.a $(B)/libchunker.a
 $(B)/chunkbench: LIBS = $(LIBS_CHUNKER)
 $(B)/corebench: LIBS = $(LIBS_NET)
@@ -225,7 +225,7 @@ bench: deps-bench
 	$(Q)B=$(B) tools/bench
 
 bench-cluster: deps-bench
-	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(MAKE) --no-print-directory all $(B)/storefill
 	$(Q)B=$(B) tools/bench-cluster
 
 # Fuzz targets: tests/fuzz/NAME.c with its corpus in tests/fuzz/NAME/.  clang's libFuzzer.

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 from benchlib.aim import Aim
-from benchlib.node import Node, Ring, await_true, program
+from benchlib.node import RING, Node, Peak, Ring, await_true, program
 from benchlib.place import DATA, SIZE, TREE, WORK, benchio, run
 from benchlib.system import System, settle
 
@@ -16,6 +16,8 @@ MIB = 1 << 20
 SMALL, SMALL_FILES = 4096, 1000
 MEMBERS = 100
 IDLE_S = 30
+ADDRESSES = int(os.environ.get("ADDRESSES", 10000000))
+LACKING = ADDRESSES // 100  # of them, at one of two owners
 TAR_TO_CAT = 'tar -cf - -C "$1" . | cat >/dev/null'  # into /dev/null itself, tar would read nothing
 PARTS = 4  # files of half of SIZE: what a node loses
 
@@ -27,10 +29,14 @@ class Bench:
         self.reader = Node(3, mounts=True, options=["--no-store"])
         self.ring = Ring([self.writer, *self.keepers, self.reader])
         self.many = Ring([Node(number) for number in range(4, 4 + MEMBERS)])
+        self.full = [Node(number) for number in range(200, 202)]
+        self.user = Node(202, mounts=True, options=["--no-store"])
+        self.filled = Ring([*self.full, self.user])
         self.null = System("nullfs")
         self.cpu_s = None
 
     def remove(self):
+        self.filled.remove()
         self.many.remove()
         self.ring.remove()
         self.null.remove()
@@ -247,6 +253,43 @@ def many_idle(bench):
     return 100 * used / IDLE_S
 
 
+def fill(nodes):
+    """Each has all addresses, and their leases, but the last one LACKING of the records.  Some of the addresses."""
+    fillings = []
+    for node in nodes:
+        os.makedirs(node.store)
+        lacking = [str(LACKING)] if node is nodes[-1] else []
+        fillings.append(subprocess.Popen([program("storefill"), node.store, RING, str(ADDRESSES), *lacking],
+                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True))
+    shown = [filling.communicate()[0].split() for filling in fillings]  # the same
+    if any(filling.returncode for filling in fillings):
+        raise RuntimeError("a store could not be filled")
+    return shown[0]
+
+
+def all_there(node):
+    status = node.status()
+    return status["records_owned"] >= ADDRESSES and status["slots_incomplete"] == 0
+
+
+def memory(bench):
+    """Of the node that has more, at any time: from its start, while the two compare what they have and one gets what it lacks, are read from and
+    written to, and afterwards."""
+    bench.stop()
+    bench.filled.make()
+    shown = fill(bench.full)
+    with Peak(bench.full) as peak:
+        bench.filled.join()
+        await_true("all of it at both", lambda: all(map(all_there, bench.full)), 600, 0.5)
+        for address in shown:
+            with open(bench.user.path("by-hash", address), "rb") as file:
+                file.read()
+        benchio("write", DATA, bench.user.path("file"), MIB, "fsync")
+        time.sleep(IDLE_S)
+    bench.filled.remove()
+    return peak.bytes / MIB
+
+
 AIMS = [
     Aim("write", f"write {SIZE // MIB} MiB until fsync says 3 copies", write, 150, "MB/s", least=True, digits=0),
     Aim("read", "read it, all of it on other nodes, cold", read, 300, "MB/s", least=True, digits=0),
@@ -258,4 +301,5 @@ AIMS = [
     Aim("repair-reads", "reads meanwhile, of their rate", repair_reads, 0.7, "x", least=True, digits=2),
     Aim("many", f"{MEMBERS} dhtd: all views equal", many_views, 30, "s", once=True),
     Aim("many-idle", f"{MEMBERS} dhtd: idle, of one core", many_idle, 10, "%", once=True),
+    Aim("memory", f"of a node with {ADDRESSES:,} addresses, beside the page cache", memory, 128, "MiB", once=True),
 ]

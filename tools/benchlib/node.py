@@ -3,11 +3,14 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 import time
 
 from benchlib.place import B, WORK, run
 from benchlib.process import BOUND_S, Process
 
+LOOK_S = 0.05
+BESIDE_CACHE = ("RssAnon", "RssShmem", "VmSwap")
 BASE = os.path.join(WORK, "cluster")
 RING = os.path.join(BASE, "ring")
 
@@ -66,14 +69,40 @@ class Node(Process):
                 shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
 
 
+class Peak:
+    """The most memory, beside the page cache, that one of some nodes was seen to have, from another thread."""
+
+    def __init__(self, nodes):
+        self.nodes, self.bytes, self.over = nodes, 0, threading.Event()
+        self.thread = threading.Thread(target=self.look)
+
+    def look(self):
+        while not self.over.wait(LOOK_S):
+            self.bytes = max([self.bytes, *(node.memory(*BESIDE_CACHE) for node in self.nodes if node.process)])
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *error):
+        self.over.set()
+        self.thread.join()
+
+
 class Ring:
     def __init__(self, nodes):
         self.nodes = nodes
 
-    def start(self):
+    def make(self):
         self.remove()
         os.makedirs(BASE)
         run(program("dhtctl"), "ring", "create", RING, stdout=subprocess.DEVNULL)
+
+    def start(self):
+        self.make()
+        self.join()
+
+    def join(self):
         for node in self.nodes:
             node.start(join=self.nodes[0] if node is not self.nodes[0] else None)
 
