@@ -15,7 +15,7 @@
 
 struct batch {
 	struct record *records;
-	size_t count, entered;		/* the ledger has the first so many */
+	size_t count;
 	struct ledger_segment *rows;
 	size_t row_count;
 };
@@ -107,17 +107,24 @@ static void told(struct store *s, const struct record *r)
 }
 
 /* In the order of addresses, so that one transaction changes pages that lie together.  Rows go with the last. */
-static int enter(struct store *s, struct batch *b)
+static int enter(struct store *s, const struct batch *b)
 {
-	int rc = 0;
+	size_t entered = 0;
+	int rc;
 
 	do {
-		size_t left = b->count - b->entered, n = left < TRANSACTION ? left : TRANSACTION;
+		size_t left = b->count - entered, n = left < TRANSACTION ? left : TRANSACTION, rows = n == left ? b->row_count : 0;
 
-		rc = ledger_commit(s->ledger, b->records + b->entered, n, b->rows, n == left ? b->row_count : 0);
+		rc = ledger_commit(s->ledger, b->records + entered, n, b->rows, rows);
+		pthread_mutex_lock(&s->lock);
+		for (size_t i = 0; i < n && rc == 0; i++)
+			told(s, &b->records[entered++]);
+		for (size_t i = 0; i < rows && rc == 0; i++)
+			segments_find(s->segments, b->rows[i].number)->ledger_end = b->rows[i].end;
 		if (rc == 0)
-			b->entered += n;
-	} while (rc == 0 && b->entered < b->count);
+			pthread_cond_broadcast(&s->moved);
+		pthread_mutex_unlock(&s->lock);
+	} while (rc == 0 && entered < b->count);
 	return rc;
 }
 
@@ -130,14 +137,6 @@ static int commit_batch(struct store *s, size_t max)
 	rc = collect(s, max, &b);
 	if (rc == 0 && b.count + b.row_count > 0)
 		rc = enter(s, &b);
-	pthread_mutex_lock(&s->lock);
-	for (size_t i = 0; i < b.entered; i++)
-		told(s, &b.records[i]);
-	for (size_t i = 0; i < b.row_count && rc == 0; i++)
-		segments_find(s->segments, b.rows[i].number)->ledger_end = b.rows[i].end;
-	if (b.entered > 0)
-		pthread_cond_broadcast(&s->moved);
-	pthread_mutex_unlock(&s->lock);
 	pthread_mutex_unlock(&s->ledger_lock);
 	free(b.records);
 	free(b.rows);

@@ -149,8 +149,10 @@ void store_mark(struct store *s, struct store_mark *out)
 	struct ledger_totals t;
 	size_t n;
 
-	ledger_totals(s->ledger, &t);
 	*out = (struct store_mark){ .id = s->id };
+	/* What is on its way into the ledger counts once. */
+	pthread_mutex_lock(&s->ledger_lock);
+	ledger_totals(s->ledger, &t);
 	pthread_mutex_lock(&s->lock);
 	out->chunks = t.chunks + (uint64_t)s->more_chunks;
 	out->stored_bytes = t.stored_bytes + (uint64_t)s->more_stored;
@@ -161,4 +163,5 @@ void store_mark(struct store *s, struct store_mark *out)
 		out->end = (uint64_t)g->number << 32 | g->end;
 	}
 	pthread_mutex_unlock(&s->lock);
+	pthread_mutex_unlock(&s->ledger_lock);
 }

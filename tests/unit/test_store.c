@@ -234,19 +234,26 @@ static void a_store_grows_over_several_segments(void **state)
 	assert_true((uint64_t)st.st_blocks * 512 < (uint64_t)st.st_size + (1 << 20));
 }
 
-/* They are in the ledger when this returns: a removal waits for that. */
-static void put_many(struct store *s, uint64_t first, unsigned int n)
+static void put_all(struct store *s, uint64_t first, unsigned int n)
 {
-	struct address a;
-
 	for (uint64_t i = first; i < first + n; i++) {
 		struct chunk *c = dhttest_chunk(i, 16);
+		struct address a;
 
 		dhttest_address(i, 16, &a);
 		assert_int_equal(store_put(s, KIND_DATA, &a, c, false), 0);
 		chunk_drop(c);
 	}
 	assert_int_equal(store_sync_wait(s, store_sync_start(s)), 0);
+}
+
+/* They are in the ledger when this returns: a removal waits for that. */
+static void put_many(struct store *s, uint64_t first, unsigned int n)
+{
+	struct address a;
+
+	put_all(s, first, n);
+	dhttest_address(first, 16, &a);
 	assert_int_equal(store_remove(s, &a, 1, NULL), 0);
 }
 
@@ -266,6 +273,23 @@ static void many_chunks_cost_little_memory(void **state)
 		put_many(s, 1000 + i * batch, batch);
 	print_message("# %zu KiB more\n", (mallinfo2().uordblks - before) >> 10);
 	assert_true(mallinfo2().uordblks < before + (12 << 20));
+	assert_int_equal(store_close(s), 0);
+}
+
+static void a_mark_counts_once_what_is_on_its_way_into_the_ledger(void **state)
+{
+	const unsigned int batch = 16384;
+	struct dhttest *t = *state;
+	struct store_mark mark;
+	struct store *s;
+
+	dhttest_close(t);
+	assert_int_equal(store_open(&t->options, false, NULL, NULL, NULL, &s, t->why, sizeof(t->why)), 0);
+	put_all(s, 0, batch);
+	for (unsigned int i = 0; i < 500000; i++) {
+		store_mark(s, &mark);
+		assert_int_equal(mark.chunks, batch);
+	}
 	assert_int_equal(store_close(s), 0);
 }
 
@@ -310,6 +334,7 @@ int main(void)
 		TEST(a_read_only_store_gives_but_does_not_take),
 		TEST(a_store_grows_over_several_segments),
 		TEST(many_chunks_cost_little_memory),
+		TEST(a_mark_counts_once_what_is_on_its_way_into_the_ledger),
 		TEST(who_waits_for_the_ledger_sleeps),
 	};
 
