@@ -4,22 +4,25 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define PREFIX 8u	/* of an IPv6 address: what is given out to one */
+#include "chunker/bytes.h"
 
-static bool is_mapped(const uint8_t source[DOOR_SOURCE])
+/* The loopback address shares its prefix with mapped ones, whose rest is never 0.  As numbers: in a flood all are compared with all. */
+static struct door_source source_of(const uint8_t bytes[DOOR_SOURCE])
 {
 	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+	struct door_source s = { .prefix = get_be64(bytes) };
 
-	return memcmp(source, mapped, sizeof(mapped)) == 0;
+	if (memcmp(bytes, mapped, sizeof(mapped)) == 0)
+		s.rest = get_be64(bytes + 8);
+	return s;
 }
 
-/* The loopback address shares its prefix with mapped ones, which are never compared by it alone. */
-static bool same(const uint8_t a[DOOR_SOURCE], const uint8_t b[DOOR_SOURCE])
+static bool same(struct door_source a, struct door_source b)
 {
-	return memcmp(a, b, is_mapped(a) || is_mapped(b) ? DOOR_SOURCE : PREFIX) == 0;
+	return a.prefix == b.prefix && a.rest == b.rest;
 }
 
-static unsigned int count_of(const struct door *d, const uint8_t source[DOOR_SOURCE])
+static unsigned int count_of(const struct door *d, struct door_source source)
 {
 	unsigned int n = 0;
 
@@ -37,7 +40,7 @@ static uint32_t show_out(struct door *d, unsigned int i)
 	return link;
 }
 
-static unsigned int oldest_of(const struct door *d, const uint8_t source[DOOR_SOURCE])
+static unsigned int oldest_of(const struct door *d, struct door_source source)
 {
 	unsigned int i = 0;
 
@@ -64,15 +67,15 @@ static unsigned int oldest_of_most(const struct door *d)
 
 uint32_t door_enter(struct door *d, const uint8_t source[DOOR_SOURCE], uint32_t link)
 {
+	struct door_source from = source_of(source);
 	uint32_t out = DOOR_NOBODY;
 
 	assert(link != DOOR_NOBODY);
-	if (count_of(d, source) == DOOR_SOURCE_MAX)
-		out = show_out(d, oldest_of(d, source));
+	if (count_of(d, from) == DOOR_SOURCE_MAX)
+		out = show_out(d, oldest_of(d, from));
 	else if (d->count == DOOR_MAX)
 		out = show_out(d, oldest_of_most(d));
-	memcpy(d->visitor[d->count].source, source, DOOR_SOURCE);
-	d->visitor[d->count++].link = link;
+	d->visitor[d->count++] = (struct visitor){ from, link };
 	return out;
 }
 

@@ -19,7 +19,9 @@
 struct door {			/* begins with zeros */
 	unsigned int count;
 	struct visitor {
-		uint8_t source[DOOR_SOURCE];
+		struct door_source {
+			uint64_t prefix, rest;	/* rest: of a mapped IPv4 address; else 0 */
+		} source;
 		uint32_t link;
 	} visitor[DOOR_MAX];	/* oldest first */
 };
