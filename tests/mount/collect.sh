@@ -3,7 +3,7 @@
 # meanwhile; the limit is kept, and a full store can be emptied and used again.
 . "$(dirname "$0")/../lib/mount.sh"
 seconds=${SOAK:+300}
-seconds=${seconds:-20}
+seconds=${seconds:-12}
 rounds=${SOAK:+30}
 rounds=${rounds:-4}
 
@@ -262,7 +262,7 @@ for _ in range(times):
             f.write(os.urandom(size))
 PYTHON
 most=0
-python3 "$TEST_DIR/overwrite.py" "$MNT" $((400 << 20)) $((8 << 20)) 4 >"$TEST_DIR/overwrite" 2>&1 &
+python3 "$TEST_DIR/overwrite.py" "$MNT" $((400 << 20)) $((8 << 20)) 3 >"$TEST_DIR/overwrite" 2>&1 &
 writer=$!
 while kill -0 $writer 2>/dev/null; do
 	now=$(disk_mib)

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/../lib/mount.sh"
 exercise=$B/tests/mount/exercise/exercise
 seconds=${SOAK:+${EXERCISE_S:-3600}}
-seconds=${seconds:-36}
+seconds=${seconds:-27}
 
 # Each part has a mount of its own, options of it, and a share of the time.
 parts=(
