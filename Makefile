@@ -8,7 +8,7 @@ SAN     ?=
 B       := build$(if $(SAN),-$(shell echo '$(SAN)' | tr , -))
 
 CHUNKER := \
-	address lanes chunk gear cut codec codec_zlib codec_libdeflate \
+	address alone lanes chunk gear cut codec codec_zlib codec_libdeflate \
 	node builder index_path index_cursor index_builder feed splice \
 	entry directory_node directory directory_update xattrs snapshot children directory_diff
 DHT := \

@@ -5,6 +5,7 @@
 #include <sodium.h>
 #include <string.h>
 
+#include "chunker/alone.h"
 #include "chunker/bytes.h"
 #include "chunker/lanes.h"
 
@@ -18,7 +19,7 @@ static const char *const kind_names[] = {
 #define KINDS (sizeof(kind_names) / sizeof(kind_names[0]))
 
 /* "dhtfs" and the kind's name; zeros for data, as in what b2sum computes. */
-static const uint8_t personal[KINDS][crypto_generichash_blake2b_PERSONALBYTES] = {
+static const uint8_t personal[KINDS][BLAKE2B_PERSONAL] = {
 	[KIND_INDEX] = "dhtfsindex",
 	[KIND_DIRECTORY] = "dhtfsdirectory",
 	[KIND_SNAPSHOT] = "dhtfssnapshot",
@@ -37,8 +38,10 @@ const char *kind_name(unsigned int kind)
 void address_of(enum kind kind, const void *data, size_t len, struct address *out)
 {
 	assert(kind_valid(kind));
-	crypto_generichash_blake2b_salt_personal(out->b, ADDRESS_LEN, data, len, NULL, 0, NULL,
-	    personal[kind]);
+	if (alone_pays())
+		alone_hash(data, len, personal[kind], out);
+	else
+		crypto_generichash_blake2b_salt_personal(out->b, ADDRESS_LEN, data, len, NULL, 0, NULL, personal[kind]);
 }
 
 void address_of_many(struct address_job *jobs, size_t n)

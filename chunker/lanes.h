@@ -9,9 +9,9 @@
 #define CHUNKER_LANES_H
 
 #include "chunker/address.h"
+#include "chunker/blake2b.h"
 
 #define LANES 8u
-#define LANES_PERSONAL 16u	/* bytes of a personalisation */
 
 /* What of the processor is used. */
 enum lanes {
@@ -24,10 +24,10 @@ enum lanes {
 enum lanes lanes_best(void);
 
 /** lanes_pay(with, jobs, n): are these hashed sooner side by side than one after the other?  That takes as long as the longest alone, several times as
- * long as libsodium for it. */
+ * long as for it alone. */
 bool lanes_pay(enum lanes with, const struct address_job *jobs, size_t n);
 
 /** lanes_hash(with, jobs, n, personal): the address of each of ${n}; personal[kind] is that of its kind.  Not with LANES_NONE. */
-void lanes_hash(enum lanes with, struct address_job *jobs, size_t n, const uint8_t personal[][LANES_PERSONAL]);
+void lanes_hash(enum lanes with, struct address_job *jobs, size_t n, const uint8_t personal[][BLAKE2B_PERSONAL]);
 
 #endif

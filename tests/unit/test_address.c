@@ -1,8 +1,10 @@
 /* Addresses: golden ones (by b2sum and by Python's hashlib), and against libsodium. */
 #include <errno.h>
+#include <sodium.h>
 #include <string.h>
 
 #include "chunker/address.h"
+#include "chunker/alone.h"
 #include "chunker/chunk.h"
 #include "chunker/lanes.h"
 #include "tests/lib/suite.h"
@@ -227,7 +229,24 @@ static void many_at_a_time_have_the_addresses_of_one_after_the_other(void **unus
 	}
 }
 
-static const uint8_t none[2][LANES_PERSONAL];
+/* Whichever of the two address_of() takes. */
+static void one_alone_is_hashed_as_libsodium_does(void **unused)
+{
+	static const uint8_t personal[BLAKE2B_PERSONAL] = "dhtfs a to z 16";
+	static uint8_t bytes[CHUNK_MAX];
+	struct address want, got;
+
+	(void)unused;
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(i * 151 + (i >> 8) * 7);
+	for (size_t len = 0; len <= CHUNK_MAX; len = len < 1000 ? len + 1 : len * 2 + len % 3) {
+		crypto_generichash_blake2b_salt_personal(want.b, ADDRESS_LEN, bytes, len, NULL, 0, NULL, personal);
+		alone_hash(len ? bytes : NULL, len, personal, &got);
+		assert_memory_equal(&got, &want, sizeof(want));
+	}
+}
+
+static const uint8_t none[2][BLAKE2B_PERSONAL];
 
 static void each_width_of_vectors_hashes_alike(void **unused)
 {
@@ -279,6 +298,7 @@ int main(void)
 		cmocka_unit_test(a_data_chunk_has_the_address_that_b2sum_prints),
 		cmocka_unit_test(every_other_kind_has_a_personalisation_of_its_own),
 		cmocka_unit_test(many_at_a_time_have_the_addresses_of_one_after_the_other),
+		cmocka_unit_test(one_alone_is_hashed_as_libsodium_does),
 		cmocka_unit_test(each_width_of_vectors_hashes_alike),
 		cmocka_unit_test(few_or_uneven_ones_are_hashed_one_after_the_other),
 		cmocka_unit_test(a_text_is_read_back_in_either_case),
