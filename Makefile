@@ -58,7 +58,7 @@ UNIT_NET := \
 UNIT_LOOP    := test_peer test_peer_strangers test_peer_names
 UNIT_FAKED   := test_outgoing test_publisher test_leasing test_away test_set
 UNIT_PEER    := test_endpoint test_settings test_metrics test_shelf test_packed test_peer_disk test_volume $(UNIT_LOOP) $(UNIT_FAKED)
-FAULT        := test_shelf_full test_peer_power test_power test_disk test_tail test_open test_heal test_collect test_crash
+FAULT        := test_unread test_shelf_full test_peer_power test_power test_disk test_tail test_open test_heal test_collect test_crash
 UNIT_FS := \
 	test_options test_cache test_fetch test_jobs test_gate test_extents test_file test_file_memory test_files \
 	test_files_bound test_files_threads test_control_wire test_keep test_tree test_tree_rename test_tree_attr \

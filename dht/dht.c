@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,16 +17,14 @@
 #define ROOM_LOOK_MS 250
 
 /* Into the store, and on its way to the others. */
-static int put(struct dht *d, enum kind kind, const struct address *a, struct chunk *c, bool deflate)
+static int put(struct dht *d, enum kind kind, const struct address *a, struct chunk *c, unsigned int how)
 {
 	struct store_packed packed = { .bytes = NULL };
 	struct chunk *travels = NULL;
 	int rc;
 
-	if (!d->outgoing)
-		return store_put(d->store, kind, a, c, deflate);
-	rc = store_put_share(d->store, kind, a, c, deflate, WIRE_CHUNK_HEAD, &packed);
-	if (rc < 0)
+	rc = store_put_share(d->store, kind, a, c, how, WIRE_CHUNK_HEAD, d->outgoing ? &packed : NULL);
+	if (rc < 0 || !d->outgoing)
 		return rc;
 	dht_gc_insert(d, a);
 	if (packed.bytes)
@@ -46,7 +45,7 @@ static void run(void *arg, struct work_job *job)
 	struct dht *d = arg;
 
 	if (job->verb == WORK_INSERT) {
-		job->result = put(d, job->kind, &job->address, job->chunk, !job->hurry);
+		job->result = put(d, job->kind, &job->address, job->chunk, (job->hurry ? 0 : STORE_DEFLATE) | (job->alone ? 0 : STORE_QUICK));
 	} else if (job->packed) {
 		job->result = codecs_raw(d->codecs, job->packed, &job->chunk);
 	} else if (job->returned < 0) {
@@ -121,7 +120,7 @@ int dht_open(const struct dht_options *options, struct dht **out, char *why, siz
 	int rc;
 
 	*out = NULL;
-	rc = d ? work_open(workers_of(options), run, d, &d->work) : -ENOMEM;
+	rc = d && sodium_init() >= 0 ? work_open(workers_of(options), run, d, &d->work) : -ENOMEM;
 	if (rc < 0) {
 		snprintf(why, why_size, "%s: no memory or threads", options->dir);
 		free(d);
@@ -197,7 +196,7 @@ int dht_insert_now(struct dht *d, struct dht_op *op, bool hashed)
 	assert(kind_valid(op->kind) && op->chunk && op->chunk->len <= CHUNK_MAX);
 	if (!hashed)
 		address_of(op->kind, op->chunk->data, op->chunk->len, &op->address);
-	while ((op->result = put(d, op->kind, &op->address, op->chunk, !op->hurry && !work_hurry(d->work))) == -EINPROGRESS)
+	while ((op->result = put(d, op->kind, &op->address, op->chunk, op->hurry || work_hurry(d->work) ? 0 : STORE_DEFLATE)) == -EINPROGRESS)
 		outgoing_wait(d->outgoing);
 	return op->result;
 }
@@ -303,10 +302,10 @@ bool dht_has(struct dht *d, const struct address *address, enum kind *kind, uint
 
 bool dht_gone(struct dht *d, const struct address *address)
 {
-	return !d->peer && !store_has(d->store, address, NULL, NULL);
+	return !d->peer && store_here(d->store, address, NULL, NULL) == -ENOENT;
 }
 
-size_t dht_list(struct dht *d, const struct address *after, size_t n, struct address *out)
+ssize_t dht_list(struct dht *d, const struct address *after, size_t n, struct address *out)
 {
 	return store_list(d->store, after, n, out);
 }

@@ -16,6 +16,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "chunker/address.h"
 #include "chunker/chunk.h"
@@ -81,6 +82,7 @@ struct dht_op {
 	struct dht *dht;
 	struct list link;
 	int verb, state;
+	bool alone;
 	uint64_t ticket;
 };
 
@@ -151,9 +153,9 @@ bool dht_gone(struct dht *d, const struct address *address);
 
 /**
  * dht_list(d, after, n, out): up to ${n} addresses that this node holds, in order, behind
- * ${after} (NULL: from the first).  Returns how many.
+ * ${after} (NULL: from the first).  Returns how many, or -EIO, -ENOMEM, -EAGAIN.
  */
-size_t dht_list(struct dht *d, const struct address *after, size_t n, struct address *out);
+ssize_t dht_list(struct dht *d, const struct address *after, size_t n, struct address *out);
 
 struct dht_space {
 	uint64_t limit;		/* bytes: size_max, or what the disk could give us in all */

@@ -97,9 +97,13 @@ int dht_keep(struct dht *d, const struct address *addresses, size_t n)
 	int rc = d->leasing ? shelf_keep(peer_shelf(d->peer), addresses, n) : -ENOTCONN;
 	enum kind kind;
 
-	for (size_t i = 0; rc == 0 && i < n; i++)
-		while (store_has(d->store, &addresses[i], &kind, NULL) && outgoing_add(d->outgoing, kind, &addresses[i], NULL) == -EINPROGRESS)
+	for (size_t i = 0; rc == 0 && i < n; i++) {
+		while ((rc = store_here(d->store, &addresses[i], &kind, NULL)) == 0 &&
+		    (rc = outgoing_add(d->outgoing, kind, &addresses[i], NULL)) == -EINPROGRESS)
 			outgoing_wait(d->outgoing);
+		if (rc == -ENOENT)
+			rc = 0;
+	}
 	return rc;
 }
 

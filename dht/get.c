@@ -5,10 +5,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "chunker/bytes.h"
 
-#define ATTEMPTS 4	/* places at which a chunk is looked for */
+#define ATTEMPTS    4	/* places at which a chunk is looked for, at least ... */
+#define PATIENCE_MS 10000	/* ... and for so long: one that moves on whenever it is read is there all the same */
 #define LONG_RECORD (32u * 1024)	/* stored bytes; nearly all of a large file is in such */
 
 static uint64_t *verified_word(struct store *s, const struct address *a, uint64_t *value)
@@ -33,6 +35,16 @@ void verified_set(struct store *s, const struct address *a, bool good)
 	else
 		__atomic_compare_exchange_n(word, &value, 0, false, __ATOMIC_RELAXED,
 		    __ATOMIC_RELAXED);
+}
+
+int store_blind(struct store *s, int rc)
+{
+	if (rc != -EUCLEAN)
+		return rc;
+	if (!__atomic_exchange_n(&s->told_damage, true, __ATOMIC_RELAXED))
+		store_say(s, LOG_CRIT, "the ledger is damaged; no chunk is lost, but what it leads to is found again only when the "
+		    "store is opened next");
+	return -EIO;
 }
 
 int store_look(struct store *s, const struct address *a, struct record *out)
@@ -371,44 +383,54 @@ static int get_found(struct store *s, const struct found *f, enum kind *kind, co
 	return 0;
 }
 
+/* One look at where it lies now.  -EAGAIN: it had moved on before it was read, or may have: *${doubted} is where it did not verify, and
+ * *${last} what that came to. */
+static int get_once(struct store *s, enum kind *kind, const struct address *a, const struct packing *p, struct chunk **out,
+    struct record *doubted, int *last)
+{
+	struct found f;
+	int rc = store_find(s, a, &f);
+
+	if (rc == -EBADMSG)
+		return mend_start(s) ? -EINPROGRESS : -EBADMSG;
+	if (rc < 0)
+		return rc == -EAGAIN ? -EIO : store_blind(s, rc);
+	rc = get_found(s, &f, kind, p, out);
+	chunk_drop(f.held);
+	if (f.record.bad)
+		return store_mending(s) ? -EINPROGRESS : *last;
+	if (rc != -EBADMSG && rc != -ENXIO)
+		return rc;
+	/* A place may have been given back meanwhile: its chunk is gone, or elsewhere. */
+	if (!leads(s, &f.record))
+		return -EAGAIN;
+	/* It may have been written again elsewhere meanwhile, or be so now: look once more. */
+	if (record_same_place(doubted, &f.record))
+		return *last;
+	*doubted = f.record;
+	*last = doubt(s, &f.record, kind, p, out);
+	return *last == -EBADMSG || *last == -EINPROGRESS ? -EAGAIN : *last;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
 static int get(struct store *s, enum kind *kind, const struct address *a, const struct packing *p, struct chunk **out)
 {
+	int64_t until_ms = now_ms() + PATIENCE_MS;
 	struct record doubted = { .segment = 0 };
-	struct found f;
-	int rc, last = -EBADMSG;
+	int rc = -EAGAIN, last = -EBADMSG;
 
 	*out = NULL;
 	__atomic_fetch_add(&s->counts.lookups, 1, __ATOMIC_RELAXED);
-	for (int i = 0; i < ATTEMPTS; i++) {
-		rc = store_find(s, a, &f);
-		if (rc == -EBADMSG)
-			return mend_start(s) ? -EINPROGRESS : -EBADMSG;
-		if (rc == -EUCLEAN) {
-			if (!__atomic_exchange_n(&s->told_damage, true, __ATOMIC_RELAXED))
-				store_say(s, LOG_CRIT, "the ledger is damaged; no chunk is lost, but what it "
-				    "leads to is found again only when the store is opened next");
-			return -EIO;
-		}
-		if (rc < 0)
-			return rc;
-		rc = get_found(s, &f, kind, p, out);
-		chunk_drop(f.held);
-		if (f.record.bad)
-			return store_mending(s) ? -EINPROGRESS : last;
-		if (rc != -EBADMSG && rc != -ENXIO)
-			return rc;
-		/* A place may have been given back meanwhile: its chunk is gone, or elsewhere. */
-		if (!leads(s, &f.record))
-			continue;
-		/* It may have been written again elsewhere meanwhile, or be so now: look once more. */
-		if (record_same_place(&doubted, &f.record))
-			return last;
-		doubted = f.record;
-		last = doubt(s, &f.record, kind, p, out);
-		if (last != -EBADMSG && last != -EINPROGRESS)
-			return last;
-	}
-	return -EIO;
+	for (unsigned int i = 0; rc == -EAGAIN && (i < ATTEMPTS || now_ms() < until_ms); i++)
+		rc = get_once(s, kind, a, p, out, &doubted, &last);
+	return rc == -EAGAIN ? -EIO : rc;
 }
 
 int store_get(struct store *s, enum kind *kind, const struct address *a, struct chunk **out)
@@ -428,7 +450,7 @@ int store_get_packed(struct store *s, enum store_hashing how, enum kind *kind, c
 	return rc;
 }
 
-bool store_durable(struct store *s, const struct address *a)
+int store_here_durable(struct store *s, const struct address *a)
 {
 	const struct recent *e;
 	bool durable;
@@ -437,22 +459,30 @@ bool store_durable(struct store *s, const struct address *a)
 	e = recents_find(&s->recents, a);
 	durable = e && e->state == RECENT_DURABLE && !e->record.bad;
 	pthread_mutex_unlock(&s->lock);
-	return e ? durable : store_has(s, a, NULL, NULL);
+	if (e)
+		return durable ? 0 : -ENOENT;
+	return store_here(s, a, NULL, NULL);
 }
 
-bool store_has(struct store *s, const struct address *a, enum kind *kind, uint32_t *len)
+int store_here(struct store *s, const struct address *a, enum kind *kind, uint32_t *len)
 {
 	struct found f;
+	int rc = store_find(s, a, &f);
 
-	if (store_find(s, a, &f) < 0)
-		return false;
+	/* An entry that is nonsense leads nowhere. */
+	if (rc < 0)
+		return rc == -EBADMSG ? -ENOENT : store_blind(s, rc);
 	chunk_drop(f.held);
 	if (f.record.bad)
-		return false;
+		return -ENOENT;
 	if (kind)
 		*kind = f.record.kind;
 	if (len)
 		*len = f.record.raw_len;
-	return true;
+	return 0;
 }
 
+bool store_has(struct store *s, const struct address *a, enum kind *kind, uint32_t *len)
+{
+	return store_here(s, a, kind, len) == 0;
+}

@@ -365,6 +365,8 @@ int ledger_each(struct ledger *l, const struct address *after,
 	mdb_cursor_close(cursor);
 out:
 	ledger_reader_end(l, txn);
+	if (rc == -EUCLEAN)
+		ledger_condemn(l);
 	return rc;
 }
 

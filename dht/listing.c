@@ -65,9 +65,10 @@ static int offer_ledger(void *arg, const struct record *r)
 
 #define FILTER 256	/* addresses looked at under one lock */
 
-size_t store_filter(struct store *s, struct address *addresses, size_t n)
+ssize_t store_filter(struct store *s, struct address *addresses, size_t n)
 {
 	size_t kept = 0;
+	int rc;
 
 	for (size_t from = 0, part; from < n; from += part) {
 		enum { ASK, HERE, GONE } word[FILTER];
@@ -83,12 +84,14 @@ size_t store_filter(struct store *s, struct address *addresses, size_t n)
 		}
 		pthread_mutex_unlock(&s->lock);
 		/* An entry leaves only after the commit that the ledger is asked behind. */
-		ledger_has(s->ledger, addresses + from, part, has);
+		rc = ledger_has(s->ledger, addresses + from, part, has);
+		if (rc < 0)
+			return store_blind(s, rc);
 		for (size_t i = 0; i < part; i++)
 			if (word[i] != GONE && has[i])
 				addresses[kept++] = addresses[from + i];
 	}
-	return kept;
+	return (ssize_t)kept;
 }
 
 static int compare(const void *a, const void *b)
@@ -96,9 +99,10 @@ static int compare(const void *a, const void *b)
 	return address_compare(a, b);
 }
 
-size_t store_list(struct store *s, const struct address *after, size_t n, struct address *out)
+ssize_t store_list(struct store *s, const struct address *after, size_t n, struct address *out)
 {
 	struct smallest h = { .s = s, .after = after, .heap = out, .n = n };
+	int rc;
 
 	if (n == 0)
 		return 0;
@@ -107,8 +111,10 @@ size_t store_list(struct store *s, const struct address *after, size_t n, struct
 		for (struct recent *e = s->recents.table[i]; e; e = e->next)
 			if (!e->record.bad)
 				offer(&h, &e->record.address);
-	ledger_each(s->ledger, after, offer_ledger, &h);
+	rc = ledger_each(s->ledger, after, offer_ledger, &h);
 	pthread_mutex_unlock(&s->lock);
+	if (rc < 0)
+		return store_blind(s, rc);
 	qsort(out, h.count, sizeof(*out), compare);
-	return h.count;
+	return (ssize_t)h.count;
 }

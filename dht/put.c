@@ -5,9 +5,9 @@
 #include <errno.h>
 #include <string.h>
 
-/* 1: it is there and can be read; 0: it must be stored.  *${in_ledger}: has the ledger
+/* 1: it is there and can be read; 0: it must be stored; -EAGAIN: it would have to be read, and is to be ${quick}.  *${in_ledger}: has the ledger
  * *${old} of it?  (Unchanged where the ledger's entry can't be read.) */
-static int known(struct store *s, enum kind kind, const struct address *a, struct record *old,
+static int known(struct store *s, enum kind kind, const struct address *a, bool quick, struct record *old,
     bool *in_ledger)
 {
 	struct chunk *c;
@@ -24,6 +24,8 @@ static int known(struct store *s, enum kind kind, const struct address *a, struc
 		return 0;
 	if (f.recent || verified_has(s, a))
 		return 1;
+	if (quick)
+		return -EAGAIN;
 	rc = store_read(s, &f.record, kind, &c);
 	if (rc == 0) {
 		chunk_drop(c);
@@ -142,7 +144,7 @@ struct offered {
 	enum kind kind;
 	const struct address *address;
 	struct chunk *raw;
-	bool deflate;
+	bool deflate, quick;
 	const struct store_packed *packed;	/* NULL: raw */
 	struct store_packed *share;	/* NULL, or what is stored is to be handed out, too ... */
 	size_t room;			/* ... behind so many bytes */
@@ -170,7 +172,7 @@ static int put_raw(struct store *s, const struct offered *o)
 	size_t len = 0;
 	int rc;
 
-	rc = known(s, o->kind, o->address, &old, &in_ledger);
+	rc = known(s, o->kind, o->address, o->quick, &old, &in_ledger);
 	if (rc == 0) {
 		/* Without the memory to compress it is stored as it is. */
 		x = o->deflate ? scratch_borrow(s) : NULL;
@@ -226,7 +228,7 @@ static int put_packed(struct store *s, const struct offered *o)
 
 	if (!record_valid(&r))
 		return -EBADMSG;
-	rc = known(s, o->kind, o->address, &old, &in_ledger);
+	rc = known(s, o->kind, o->address, o->quick, &old, &in_ledger);
 	if (rc != 0)
 		return rc;
 	rc = unpack(s, &r, p, &raw);
@@ -256,7 +258,7 @@ static int put_offered(struct store *s, const struct offered *o)
 		condemned = rc >= 0 && s->condemnations != before;
 		if (rc >= 0 && !condemned)
 			gc_keep(s, o->address);
-		s->counts.inserts += !condemned;
+		s->counts.inserts += !condemned && rc != -EAGAIN;
 		s->counts.inserts_known += rc > 0 && !condemned;
 		pthread_mutex_unlock(&s->lock);
 	} while (condemned);
@@ -274,16 +276,18 @@ int store_put(struct store *s, enum kind kind, const struct address *a, struct c
 	return rc < 0 ? rc : 0;
 }
 
-int store_put_share(struct store *s, enum kind kind, const struct address *a, struct chunk *c, bool deflate, size_t room,
+int store_put_share(struct store *s, enum kind kind, const struct address *a, struct chunk *c, unsigned int how, size_t room,
     struct store_packed *out)
 {
-	struct offered o = { .kind = kind, .address = a, .raw = c, .deflate = deflate, .share = out, .room = room };
+	struct offered o = { .kind = kind, .address = a, .raw = c, .deflate = how & STORE_DEFLATE, .quick = how & STORE_QUICK,
+		.share = out, .room = room };
 	int rc;
 
 	assert(kind_valid(kind) && c->len <= CHUNK_MAX && room <= STORE_ROOM);
-	out->bytes = NULL;
+	if (out)
+		out->bytes = NULL;
 	rc = put_offered(s, &o);
-	if (rc < 0) {
+	if (rc < 0 && out) {
 		chunk_drop(out->bytes);
 		out->bytes = NULL;
 	}

@@ -40,44 +40,48 @@ bool removal_await(struct store *s, const struct address *a)
 	return waits;
 }
 
-/* Under the lock: is all that is known of ${a} in the ledger, for good? */
-static bool settled(struct store *s, const struct address *a)
+/* Under the lock: 0: all that is known of ${a} is in the ledger, for good; -EAGAIN: not yet. */
+static int settled(struct store *s, const struct address *a)
 {
 	struct record r;
 	struct segment *g;
+	int rc;
 
 	if (recents_find(&s->recents, a))
-		return false;
-	if (ledger_get(s->ledger, a, &r) < 0)
-		return true;
+		return -EAGAIN;
+	rc = ledger_get(s->ledger, a, &r);
+	/* What is nonsense goes, too. */
+	if (rc < 0)
+		return rc == -ENOENT || rc == -EBADMSG ? 0 : rc == -EAGAIN ? -EIO : store_blind(s, rc);
 	g = segments_find(s->segments, r.segment);
 	/* Behind what is durable is nothing, whatever a damaged ledger says. */
-	return !g || r.offset < g->ledger_end || r.offset >= g->keep_end;
+	return !g || r.offset < g->ledger_end || r.offset >= g->keep_end ? 0 : -EAGAIN;
 }
 
 /* Under the ledger's lock: condemns all, or none where some are not settled. */
-static bool condemn(struct store *s)
+static int condemn(struct store *s)
 {
-	bool all = true;
+	int rc = 0;
 
 	pthread_mutex_lock(&s->lock);
-	for (size_t i = 0; i < s->removal_count && all; i++)
-		all = settled(s, &s->removal[i]);
-	if (all) {
+	for (size_t i = 0; i < s->removal_count && rc == 0; i++)
+		rc = settled(s, &s->removal[i]);
+	if (rc == 0) {
 		s->removal_condemned = true;
 		__atomic_fetch_add(&s->condemnations, 1, __ATOMIC_RELAXED);
 	}
 	pthread_mutex_unlock(&s->lock);
-	return all;
+	return rc;
 }
 
 static int remove_settled(struct store *s, uint64_t *bytes)
 {
 	uint64_t records;
-	int rc = -EAGAIN;
+	int rc;
 
 	pthread_mutex_lock(&s->ledger_lock);
-	if (condemn(s)) {
+	rc = condemn(s);
+	if (rc == 0) {
 		rc = ledger_delete(s->ledger, s->removal, s->removal_count, &records, bytes);
 		pthread_mutex_lock(&s->lock);
 		s->removal_condemned = false;

@@ -37,15 +37,19 @@ int store_put(struct store *s, enum kind kind, const struct address *a, struct c
  */
 int store_get(struct store *s, enum kind *kind, const struct address *a, struct chunk **out);
 
-/** store_has(s, a, kind, len): as dht_has(). */
+/**
+ * store_here(s, a, kind, len): is it here?  0, *${kind} and *${len} (or NULL) are set; -ENOENT: no; another error: the ledger can't be
+ * read, and nobody knows: -EIO, -ENOMEM, -EAGAIN.  store_has(): the same for who need not tell these apart.
+ */
+int store_here(struct store *s, const struct address *a, enum kind *kind, uint32_t *len);
 bool store_has(struct store *s, const struct address *a, enum kind *kind, uint32_t *len);
 
-/** store_durable(s, a): is it here, and would it survive a crash? */
-bool store_durable(struct store *s, const struct address *a);
+/** store_here_durable(s, a): as store_here(); -ENOENT: it would not survive a crash. */
+int store_here_durable(struct store *s, const struct address *a);
 
-/** store_filter(s, addresses, n): those that are here, in the same order, to the front; returns how many.  In the order of
- * addresses faster than one by one. */
-size_t store_filter(struct store *s, struct address *addresses, size_t n);
+/** store_filter(s, addresses, n): those that are here, in the same order, to the front; returns how many, or -errno as store_here().  In the
+ * order of addresses faster than one by one. */
+ssize_t store_filter(struct store *s, struct address *addresses, size_t n);
 
 /*
  * A chunk as it lies in a record, which others may have as it is: the bytes that the codec made of it, fewer than the raw ones;
@@ -74,11 +78,16 @@ enum store_hashing {
  */
 int store_get_packed(struct store *s, enum store_hashing how, enum kind *kind, const struct address *a, size_t room, struct store_packed *out);
 
+enum store_put_how {
+	STORE_DEFLATE = 1,		/* there is time to compress it */
+	STORE_QUICK = 2,		/* -EAGAIN where what is there already would have to be read first */
+};
+
 /**
- * store_put_share(s, kind, a, c, deflate, room, out): as store_put(), and hands out what was stored as store_get_packed() does: nobody compresses it
- * once more.  Where it was there already, or there is no memory for that, out->bytes is NULL.
+ * store_put_share(s, kind, a, c, how, room, out): as store_put(), and hands out what was stored as store_get_packed() does: nobody compresses it
+ * once more.  Where it was there already, or there is no memory for that, out->bytes is NULL.  With ${out} NULL nothing is.
  */
-int store_put_share(struct store *s, enum kind kind, const struct address *a, struct chunk *c, bool deflate, size_t room,
+int store_put_share(struct store *s, enum kind kind, const struct address *a, struct chunk *c, unsigned int how, size_t room,
     struct store_packed *out);
 
 /**
@@ -102,7 +111,7 @@ struct store_mark {
 void store_mark(struct store *s, struct store_mark *out);
 
 /** store_list(s, after, n, out): as dht_list(). */
-size_t store_list(struct store *s, const struct address *after, size_t n, struct address *out);
+ssize_t store_list(struct store *s, const struct address *after, size_t n, struct address *out);
 
 /**
  * store_sync_start(s): ask for all that has been put to be made durable; returns a ticket.

@@ -164,6 +164,10 @@ struct found {
  * 0, -ENOENT, or from the ledger: -EBADMSG, -EUCLEAN, -EIO. */
 int store_find(struct store *s, const struct address *a, struct found *out);
 
+/** store_blind(s, rc): the ledger said ${rc} when it was read: where that is damage, the log is told, once.  What its reader is to be told: -EIO
+ * then, else ${rc}. */
+int store_blind(struct store *s, int rc);
+
 /** store_look(s, a, out): what the ledger has of ${a}, unless it is condemned.  Where there is no entry.
  * Under the lock.  As ledger_get(). */
 int store_look(struct store *s, const struct address *a, struct record *out);

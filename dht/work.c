@@ -8,7 +8,7 @@
 #define WORK_BATCH 16u	/* inserts that a worker takes at a time: address_of_many() gains three quarters of what it can */
 #define WORK_EACH  4u	/* inserts that wait for each worker that has some, before another is woken: together they are quicker, and waking costs */
 
-enum queue { QUEUE_LOOKUP, QUEUE_INSERT, QUEUE_AHEAD, QUEUES };
+enum queue { QUEUE_LOOKUP, QUEUE_INSERT, QUEUE_ALONE, QUEUE_AHEAD, QUEUES };
 
 /* op->state */
 enum op_state {
@@ -37,7 +37,7 @@ struct work {
 	unsigned int asked;	/* away, those that were cancelled since among them */
 	unsigned int queued[QUEUES];
 	unsigned int pending;	/* operations that are not done */
-	unsigned int inserting;	/* workers that run inserts: one that runs a lookup may wait for the disk for long */
+	unsigned int inserting;	/* workers that run quick inserts: one that runs another may wait for the disk for long */
 	unsigned int running;	/* ... that run one, or what is left of one given back */
 	enum queue turn;	/* lookups or inserts: whose turn it is */
 	uint64_t resumed;	/* calls of work_resume() */
@@ -52,10 +52,16 @@ static struct dht_op *op_of(struct list *l)
 	return list_item(l, struct dht_op, link);
 }
 
+/* Does it wait for no read of the disk? */
+static bool is_quick(const struct dht_op *op)
+{
+	return op->verb == WORK_INSERT && !op->alone;
+}
+
 static enum queue queue_of(const struct dht_op *op)
 {
 	if (op->verb == WORK_INSERT)
-		return QUEUE_INSERT;
+		return is_quick(op) ? QUEUE_INSERT : QUEUE_ALONE;
 	return op->ahead ? QUEUE_AHEAD : QUEUE_LOOKUP;
 }
 
@@ -85,10 +91,12 @@ static struct dht_op *dequeue(struct work *w, enum queue q)
 /* Under the lock: the next to run, or NULL. */
 static struct dht_op *take(struct work *w)
 {
-	enum queue q = w->turn;
+	/* Those alone have been here longer. */
+	enum queue insert = w->queued[QUEUE_ALONE] > 0 ? QUEUE_ALONE : QUEUE_INSERT;
+	enum queue q = w->turn == QUEUE_LOOKUP ? QUEUE_LOOKUP : insert;
 
 	if (w->queued[q] == 0)
-		q = q == QUEUE_LOOKUP ? QUEUE_INSERT : QUEUE_LOOKUP;
+		q = q == QUEUE_LOOKUP ? insert : QUEUE_LOOKUP;
 	if (w->queued[q] == 0)
 		q = QUEUE_AHEAD;
 	if (w->queued[q] == 0)
@@ -182,6 +190,12 @@ static void finish(struct work *w, struct dht_op *op, struct work_job *job, uint
 		send_away(w, op);
 		return;
 	}
+	if (job->result == -EAGAIN && is_quick(op)) {
+		op->alone = true;
+		op->address = job->address;
+		enqueue(w, op);
+		return;
+	}
 	op->result = job->result;
 	if (op->verb == WORK_LOOKUP)
 		op->chunk = job->chunk;
@@ -199,7 +213,7 @@ static unsigned int take_some(struct work *w, struct dht_op *ops[WORK_BATCH])
 	ops[0] = take(w);
 	if (!ops[0])
 		return 0;
-	if (ops[0]->verb == WORK_INSERT && w->queued[QUEUE_LOOKUP] == 0)
+	if (is_quick(ops[0]) && w->queued[QUEUE_LOOKUP] == 0)
 		more = w->queued[QUEUE_INSERT] / 2;
 	while (n <= more && n < WORK_BATCH)
 		ops[n++] = dequeue(w, QUEUE_INSERT);
@@ -209,7 +223,8 @@ static unsigned int take_some(struct work *w, struct dht_op *ops[WORK_BATCH])
 /* Under the lock. */
 static void job_init(struct work_job *job, struct dht_op *op, bool hurry)
 {
-	*job = (struct work_job){ .verb = (enum work_verb)op->verb, .kind = op->kind, .address = op->address, .hurry = op->hurry || hurry };
+	*job = (struct work_job){ .verb = (enum work_verb)op->verb, .kind = op->kind, .address = op->address, .hurry = op->hurry || hurry,
+		.alone = op->alone };
 	if (op->verb == WORK_INSERT)
 		job->chunk = chunk_hold(op->chunk);
 	/* What it brought from others is the job's, whatever becomes of it. */
@@ -223,7 +238,7 @@ static void hash(struct work_job *job, unsigned int n)
 {
 	struct address_job a[WORK_BATCH];
 
-	if (job->verb != WORK_INSERT)
+	if (job->verb != WORK_INSERT || job->alone)
 		return;
 	for (unsigned int i = 0; i < n; i++)
 		a[i] = (struct address_job){ .kind = job[i].kind, .data = job[i].chunk->data, .len = job[i].chunk->len };
@@ -237,7 +252,7 @@ static void carry_out(struct worker *me, struct dht_op *ops[], unsigned int n, b
 {
 	struct work *w = me->work;
 	struct work_job job[WORK_BATCH];
-	bool inserts = ops[0]->verb == WORK_INSERT;
+	bool inserts = is_quick(ops[0]);
 	uint64_t resumed = w->resumed;
 
 	for (unsigned int i = 0; i < n; i++)
@@ -383,6 +398,7 @@ void work_add(struct work *w, struct dht_op *op, enum work_verb verb)
 {
 	assert(verb == WORK_INSERT || verb == WORK_LOOKUP);
 	op->verb = verb;
+	op->alone = false;
 	op->returned = 0;
 	op->packed = NULL;
 	pthread_mutex_lock(&w->lock);

@@ -1,9 +1,10 @@
 /*
  * work: the threads that carry out operations, and where operations wait.
  *
- * Lookups and inserts take turns; lookups ahead of time come when there is nothing else.  An
- * operation that is cancelled while it waits, and a lookup even while it runs, is given back
- * at once by a thread that does nothing else, so that a disk that hangs holds up nobody.
+ * Lookups and inserts take turns; lookups ahead of time come when there is nothing else.  Inserts are hashed
+ * some at a time; one that must read what is there already does so alone, as a lookup does.  An operation that is
+ * cancelled while it waits, and a lookup even while it runs, is given back at once by a thread that does nothing
+ * else, so that a disk that hangs holds up nobody.
  */
 #ifndef DHT_WORK_H
 #define DHT_WORK_H
@@ -16,12 +17,14 @@ enum work_verb { WORK_INSERT, WORK_LOOKUP, WORK_SYNC, WORK_SAFE, WORK_PUBLISHED,
 struct work_job {
 	enum work_verb verb;
 	bool hurry;		/* inserts queue up: spend no time on compression */
+	bool alone;		/* an insert that holds up no other: it may wait for the disk */
 	enum kind kind;
 	struct address address;	/* insert: that of its chunk */
 	struct chunk *chunk;	/* insert: held for the job; lookup: the result, consumed */
 	struct chunk *packed;	/* lookup: what work_returned() brought, held for the job */
 	int returned;		/* or why it did not; 0: it was not away */
-	int result;		/* -EINPROGRESS: it waits on, until work_resume(); -EREMOTE: a lookup goes away, see below */
+	int result;		/* -EINPROGRESS: it waits on, until work_resume(); -EREMOTE: a lookup goes away, see below;
+				 * -EAGAIN: an insert is to be run once more, alone */
 };
 
 /*

@@ -110,26 +110,27 @@ static bool address_before(uint8_t prefix, uint64_t off, struct address *a)
 	return true;
 }
 
-static void list_addresses(struct listing *l)
+static int list_addresses(struct listing *l)
 {
 	struct address batch[LIST_BATCH], after;
 	bool any = address_before(l->dir->prefix, l->off, &after);
 	char name[ADDRESS_TEXT_LEN + 1];
-	size_t n;
+	ssize_t n;
 
 	do {
 		n = dht_list(l->b->fs->dht, any ? &after : NULL, LIST_BATCH, batch);
-		for (size_t i = 0; i < n; i++) {
+		for (ssize_t i = 0; i < n; i++) {
 			if (batch[i].b[0] != l->dir->prefix)
-				return;
+				return 0;
 			address_format(&batch[i], name);
 			if (!add(l, name, NO_INO, 0, NULL, address_off(&batch[i])))
-				return;
+				return 0;
 		}
 		if (n > 0)
 			after = batch[n - 1];
 		any = true;
 	} while (n == LIST_BATCH);
+	return n < 0 ? (int)n : 0;
 }
 
 static bool add_entry(struct listing *l, const struct entry *e, uint64_t off)
@@ -216,10 +217,9 @@ static int list_run(struct fetch *f)
 		return list_directory(f);
 	if (nolist)
 		return 0;
-	if (l->dir->type == VIEW_ROOT)
-		list_prefixes(l);
-	else
-		list_addresses(l);
+	if (l->dir->type != VIEW_ROOT)
+		return list_addresses(l);
+	list_prefixes(l);
 	return 0;
 }
 

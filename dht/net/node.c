@@ -212,7 +212,8 @@ static void input(struct node *n, const struct event *e)
 		commands_input(n, e->command);
 		break;
 	case EVENT_LOST:
-		node_stop_for(n, e->result, "what it noted for the ring, its file `shelf', can't be read any more; if the disk is well, start it again");
+		node_stop_for(n, e->result, "what it noted for the ring, its file `shelf', or what it has, its `ledger', can't be read any more; "
+		    "if the disk is well, start it again");
 		break;
 	}
 }

@@ -90,10 +90,11 @@ static void remove_records(struct batch *b)
 
 		if (!removes(op))
 			continue;
-		if (store_has(s, &op->effect.address, NULL, NULL) && may_go(b, op))
-			b->removed[b->removed_count++] = op->effect.address;
-		else
+		op->done.result = store_here(s, &op->effect.address, NULL, NULL);
+		if (op->done.result == 0 && !may_go(b, op))
 			op->done.result = -ENOENT;
+		if (op->done.result == 0)
+			b->removed[b->removed_count++] = op->effect.address;
 	}
 	rc = store_remove(s, b->removed, b->removed_count, &b->removed_bytes);
 	for (size_t i = 0; i < b->count && rc < 0; i++)

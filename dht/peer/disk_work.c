@@ -250,7 +250,7 @@ static bool only_hash(struct op *const ops[], unsigned int n)
 
 void *disk_work_main(void *disk)
 {
-	struct codec *codec = codec_new();
+	struct codec *codec = NULL;
 	struct op *ops[TOGETHER];
 	struct disk *d = disk;
 
@@ -267,6 +267,9 @@ void *disk_work_main(void *disk)
 		hash = only_hash(ops, n);
 		d->hashing += hash;
 		pthread_mutex_unlock(&d->lock);
+		/* Where there was no memory for it, there may be now. */
+		if (!codec)
+			codec = codec_new();
 		work_some(d, ops, n, codec);
 		pthread_mutex_lock(&d->lock);
 		d->hashing -= hash;

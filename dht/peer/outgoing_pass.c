@@ -22,7 +22,7 @@ uint64_t outgoing_now_ms(void)
 void pass_start(struct outgoing *o, struct epoch *e, bool first)
 {
 	o->pass = PASS_FOREIGN;
-	o->first_pass = first;
+	o->first_pass |= first;
 	o->pass_at = (struct address){ .b = { 0 } };
 	o->pass_epoch = e;
 	e->undecided++;
@@ -33,41 +33,64 @@ void pass_end(struct outgoing *o, int result)
 	if (result < 0) {
 		outgoing_fail(o, o->pass_epoch, result);
 		o->forgotten++;
+	} else {
+		o->first_pass = false;
 	}
 	o->pass_epoch->undecided--;
 	o->pass = PASS_NONE;
 }
 
-/* Under the lock. */
-static void pass_take(struct outgoing *o, const struct address *a)
+/* Without the lock, for which the node's loop may wait: is it to go out?  -ENOENT: no, or it has gone; another error: nobody knows. */
+static int look_at(struct outgoing *o, enum pass pass, const struct address *a, struct waiting *out)
 {
-	struct waiting w = { .address = *a, .epoch = o->pass_epoch };
 	struct catalogue *c = shelf_catalogue(peer_shelf(o->o.peer));
 	enum kind kind;
+	int rc = store_here(o->o.store, a, &kind, NULL);
 
-	if (!store_has(o->o.store, a, &kind, NULL) || (o->pass == PASS_FRESH && c->state(c, a) & STATE_FOREIGN))
-		return;
-	w.kind = (uint8_t)kind;
-	if (line_push(&o->late, &w) < 0) {
-		outgoing_fail(o, w.epoch, -ENOMEM);
-		o->forgotten++;
-		return;
+	if (rc == 0 && pass == PASS_FRESH && c->state(c, a) & STATE_FOREIGN)
+		rc = -ENOENT;
+	if (rc == 0)
+		*out = (struct waiting){ .address = *a, .kind = (uint8_t)kind };
+	return rc;
+}
+
+/* The next of them, from *${at} on, which moves behind them.  Sets ${count} to how many are to go out.  0: no more; or -errno. */
+static int look_on(struct outgoing *o, enum pass pass, struct address *at, struct waiting *out, unsigned int *count)
+{
+	struct shelf *shelf = peer_shelf(o->o.peer);
+	struct address some[PASS_STEP];
+	int n = pass == PASS_FOREIGN ? shelf_unconfirmed(shelf, at, PASS_STEP, some) : shelf_fresh(shelf, at, PASS_STEP, some);
+
+	*count = 0;
+	for (int i = 0; i < n; i++) {
+		int rc = look_at(o, pass, &some[i], &out[*count]);
+
+		/* One that it fails for is another pass's, of all. */
+		if (rc < 0 && rc != -ENOENT)
+			return rc;
+		*count += rc == 0;
 	}
-	w.epoch->undecided++;
+	return n;
 }
 
 void pass_step(struct outgoing *o)
 {
-	struct shelf *shelf = peer_shelf(o->o.peer);
-	struct address some[PASS_STEP], at = o->pass_at;
+	struct waiting some[PASS_STEP];
+	struct address at = o->pass_at;
 	enum pass pass = o->pass;
-	int n;
+	unsigned int count;
+	int n, rc = 0;
 
 	pthread_mutex_unlock(&o->lock);
-	n = pass == PASS_FOREIGN ? shelf_unconfirmed(shelf, &at, PASS_STEP, some) : shelf_fresh(shelf, &at, PASS_STEP, some);
+	n = look_on(o, pass, &at, some, &count);
 	pthread_mutex_lock(&o->lock);
-	for (int i = 0; i < n; i++)
-		pass_take(o, &some[i]);
+	for (unsigned int i = 0; i < count && rc == 0; i++) {
+		some[i].epoch = o->pass_epoch;
+		rc = line_push(&o->late, &some[i]);
+		some[i].epoch->undecided += rc == 0;
+	}
+	if (rc < 0)
+		n = rc;
 	o->pass_at = at;
 	if (n == 0 && pass == PASS_FOREIGN && o->first_pass) {
 		o->pass = PASS_FRESH;

@@ -69,7 +69,7 @@ struct shelf_adoption {
  */
 int shelf_adopt(struct shelf *s, struct shelf_adoption *at, bool (*busy)(void *arg, const struct address *a), void *arg);
 
-/** shelf_broken(s): 0, or why something could not be read since it was opened: what it said then, and says from now on, may lack something.  The node
+/** shelf_broken(s): 0, or why something of it, or of the store's ledger, could not be read since it was opened: what it said then, and says from now on, may lack something.  The node
  * must not go on.  Any thread. */
 int shelf_broken(struct shelf *s);
 

@@ -35,7 +35,7 @@ static void take_in(struct comparison *c, const struct address *a)
 	uint32_t len = 0;
 	struct shelf_change *new;
 
-	if (c->busy && (c->busy(c->arg, a) || !store_durable(c->s->store, a))) {
+	if (c->busy && (c->busy(c->arg, a) || store_here_durable(c->s->store, a) < 0)) {
 		c->left_out = true;
 		return;
 	}
@@ -102,11 +102,12 @@ static int step(struct comparison *c, size_t *i, size_t n, bool more, struct add
 /* One list of the store, behind ${after} (NULL: the first), and the rows from ${from} on up to where it ends. */
 static int compare_part(struct comparison *c, const struct address *after, struct address *from, size_t *n)
 {
+	ssize_t here = store_list(c->s->store, after, STEP, c->here);
 	bool done = false;
 	size_t i = 0;
-	int rc = 0;
+	int rc = here < 0 ? (int)here : 0;
 
-	*n = store_list(c->s->store, after, STEP, c->here);
+	*n = here < 0 ? 0 : (size_t)here;
 	while (rc == 0 && !done)
 		rc = step(c, &i, *n, *n == STEP, from, &done);
 	return rc;

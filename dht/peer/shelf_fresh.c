@@ -131,19 +131,29 @@ int shelf_put_base(struct shelf *s, uint64_t base)
 
 int shelf_own(struct shelf *s, const struct address *volume)
 {
-	bool same;
+	struct address before;
+	bool had;
 	int rc;
 
 	pthread_mutex_lock(&s->write_lock);
-	same = s->has_own && address_equal(&s->own, volume);
+	before = s->own;
+	had = s->has_own;
 	s->own = *volume;
 	s->has_own = true;
 	pthread_mutex_unlock(&s->write_lock);
-	if (same)
+	if (had && address_equal(&before, volume))
 		return 0;
-	/* In this order: who is killed in between does it once more. */
+	/* In this order: who is killed in between does it once more, and so does who is told again of what failed. */
 	rc = adopt(s);
-	return rc < 0 ? rc : put_meta(s, shelf_value(OWN_KEY, sizeof(OWN_KEY) - 1), shelf_value(s->own.b, ADDRESS_LEN));
+	if (rc == 0)
+		rc = put_meta(s, shelf_value(OWN_KEY, sizeof(OWN_KEY) - 1), shelf_value(volume->b, ADDRESS_LEN));
+	if (rc < 0) {
+		pthread_mutex_lock(&s->write_lock);
+		s->own = before;
+		s->has_own = had;
+		pthread_mutex_unlock(&s->write_lock);
+	}
+	return rc;
 }
 
 void shelf_behind(struct shelf *s)
@@ -160,35 +170,37 @@ void shelf_collecting(struct shelf *s, bool collecting)
 	pthread_mutex_unlock(&s->write_lock);
 }
 
-/* The page of the lease in which ${a} would be. */
-static bool own_lease_has(struct shelf *s, MDB_txn *txn, const struct address *a)
+/* Is it in the page of the lease in which it would be?  1, 0 or -errno. */
+static int own_lease_has(struct shelf *s, MDB_txn *txn, const struct address *a)
 {
 	uint8_t at[SHELF_PAGE_KEY] = { 0 };
 	MDB_val key = shelf_value(at, sizeof(at)), value;
 	MDB_cursor *cursor;
 	bool found = false;
-	int rc;
+	int rc = mdb_cursor_open(txn, s->table[SHELF_PAGES], &cursor);
 
 	shelf_lease_key(ring_slot(a), &s->own, at);
 	memcpy(at + SHELF_LEASE_KEY, a->b, ADDRESS_LEN);
-	if (mdb_cursor_open(txn, s->table[SHELF_PAGES], &cursor))
-		return false;
-	rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
-	/* It begins with ${a}, or is the one before. */
-	if (rc || !shelf_begins(key, at, sizeof(at)))
-		rc = mdb_cursor_get(cursor, &key, &value, rc ? MDB_LAST : MDB_PREV);
-	if (rc == 0 && shelf_begins(key, at, SHELF_LEASE_KEY))
-		found = bsearch(a, value.mv_data, value.mv_size / ADDRESS_LEN, ADDRESS_LEN,
-		    (int (*)(const void *, const void *))address_compare) != NULL;
-	mdb_cursor_close(cursor);
-	return found;
+	if (rc == 0) {
+		rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+		/* It begins with ${a}, or is the one before. */
+		if (rc == MDB_NOTFOUND || (rc == 0 && !shelf_begins(key, at, sizeof(at))))
+			rc = mdb_cursor_get(cursor, &key, &value, rc ? MDB_LAST : MDB_PREV);
+		if (rc == 0 && shelf_begins(key, at, SHELF_LEASE_KEY))
+			found = bsearch(a, value.mv_data, value.mv_size / ADDRESS_LEN, ADDRESS_LEN,
+			    (int (*)(const void *, const void *))address_compare) != NULL;
+		mdb_cursor_close(cursor);
+	}
+	return rc && rc != MDB_NOTFOUND ? shelf_error(rc) : found;
 }
 
 bool shelf_is_fresh(struct shelf *s, MDB_txn *txn, const struct address *a)
 {
 	MDB_val key = shelf_value(a->b, ADDRESS_LEN), value;
+	int rc = shelf_error(mdb_get(txn, s->table[SHELF_FRESHS], &key, &value));
 
-	return mdb_get(txn, s->table[SHELF_FRESHS], &key, &value) == 0;
+	shelf_read_failed(s, rc);
+	return rc == 0;
 }
 
 int shelf_fresh_add(struct shelf *s, MDB_txn *txn, const struct address *a)
@@ -196,7 +208,7 @@ int shelf_fresh_add(struct shelf *s, MDB_txn *txn, const struct address *a)
 	MDB_val key = shelf_value(a->b, ADDRESS_LEN), value = shelf_value("", 0);
 
 	/* What a lease holds now, a collection under way may be about to leave out. */
-	if (!s->has_own || (!s->collecting && own_lease_has(s, txn, a)))
+	if (!s->has_own || (!s->collecting && own_lease_has(s, txn, a) > 0))
 		return 0;
 	return shelf_error(mdb_put(txn, s->table[SHELF_FRESHS], &key, &value, 0));
 }
@@ -261,17 +273,20 @@ int shelf_fresh(struct shelf *s, struct address *cursor, size_t n, struct addres
 /* Written for it first, or in a lease of it, or to be in one. */
 static bool is_own(struct shelf *s, MDB_txn *txn, const struct address *a, MDB_val row, uint32_t number)
 {
-	MDB_val key = shelf_value(a->b, ADDRESS_LEN), value;
+	int has;
 
-	return (number && get_le32(row.mv_data) == number) || mdb_get(txn, s->table[SHELF_FRESHS], &key, &value) == 0 ||
-	    own_lease_has(s, txn, a);
+	if ((number && get_le32(row.mv_data) == number) || shelf_is_fresh(s, txn, a))
+		return true;
+	has = own_lease_has(s, txn, a);
+	shelf_read_failed(s, has);
+	return has > 0;
 }
 
 /* Of ${STEP} rows at most.  Sets ${more}. */
 static int look_unconfirmed(struct shelf *s, struct address *cursor, size_t n, struct address *out, bool *more)
 {
 	MDB_val key = shelf_value(s->own.b, ADDRESS_LEN), value;
-	struct shelf_walk w;
+	struct shelf_walk w = { .least = 0 };
 	uint32_t number = 0;
 	size_t found = 0;
 	MDB_txn *txn;
@@ -279,9 +294,11 @@ static int look_unconfirmed(struct shelf *s, struct address *cursor, size_t n, s
 
 	if (rc < 0)
 		return rc;
-	if (mdb_get(txn, s->table[SHELF_VOLUMES], &key, &value) == 0 && value.mv_size == SHELF_VOLUME_LEN)
+	rc = shelf_error(mdb_get(txn, s->table[SHELF_VOLUMES], &key, &value));
+	if (rc == 0 && value.mv_size == SHELF_VOLUME_LEN)
 		number = get_le32(value.mv_data);
-	rc = shelf_walk(&w, s, txn, STATE_FOREIGN);
+	if (rc == 0 || rc == -ENOENT)
+		rc = shelf_walk(&w, s, txn, STATE_FOREIGN);
 	if (rc == 0)
 		rc = shelf_walk_to(&w, cursor);
 	for (size_t i = 0; rc == 0 && i < STEP && found < n && shelf_walk_at(&w); i++) {
@@ -307,7 +324,8 @@ int shelf_unconfirmed(struct shelf *s, struct address *cursor, size_t n, struct 
 
 	while (rc == 0 && more)
 		rc = look_unconfirmed(s, cursor, n, out, &more);
-	return rc;
+	/* What could not be read was passed over. */
+	return shelf_broken(s) ? shelf_broken(s) : rc;
 }
 
 struct chunk *shelf_lease(struct shelf *s, const struct address *volume, unsigned int slot)

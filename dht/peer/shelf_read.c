@@ -76,10 +76,11 @@ static void note_stale(struct shelf *s, const struct address *a)
 static unsigned int state(struct catalogue *c, const struct address *a)
 {
 	struct shelf *s = of(c);
+	bool leased, wanted;
 	unsigned int states;
 	MDB_val value;
 	MDB_txn *txn;
-	bool leased, wanted;
+	int rc;
 
 	if (shelf_reader(s, &txn) < 0)
 		return 0;
@@ -87,14 +88,16 @@ static unsigned int state(struct catalogue *c, const struct address *a)
 	leased = has_lease(s, txn, a);
 	wanted = !leased && shelf_is_fresh(s, txn, a);
 	shelf_reader_end(s, txn);
-	if (states && !store_has(s->store, a, NULL, NULL)) {
-		note_stale(s, a);
-		return 0;
-	}
 	/* What is on its way to the disk is not there for others before it is durable. */
-	if (!states && store_durable(s->store, a))
+	rc = states ? store_here(s->store, a, NULL, NULL) : store_here_durable(s->store, a);
+	shelf_read_failed(s, rc);
+	if (states && rc == -ENOENT)
+		note_stale(s, a);
+	if (rc < 0)
+		return 0;
+	if (!states)
 		states = STATE_FOREIGN;
-	return states ? states | (leased ? STATE_LEASED : wanted ? STATE_WANTED : 0) : 0;
+	return states | (leased ? STATE_LEASED : wanted ? STATE_WANTED : 0);
 }
 
 static bool leased(struct catalogue *c, const struct address *a)
@@ -238,15 +241,15 @@ static int take(struct both *b, size_t n, struct address *out, size_t *count)
 	return rc;
 }
 
-/* Those that the store has not are not here, whatever the shelf says. */
-static size_t drop_stale(struct shelf *s, struct address *all, size_t n)
+/* Those that the store has not are not here, whatever the shelf says.  How many are left, or -errno. */
+static ssize_t drop_stale(struct shelf *s, struct address *all, size_t n)
 {
 	struct address before[BLOCK];
-	size_t kept, k = 0;
+	ssize_t kept, k = 0;
 
 	memcpy(before, all, n * sizeof(*all));
 	kept = store_filter(s->store, all, n);
-	for (size_t i = 0; i < n && kept < n; i++) {
+	for (size_t i = 0; i < n && kept >= 0 && (size_t)kept < n; i++) {
 		if (k < kept && address_equal(&before[i], &all[k]))
 			k++;
 		else
@@ -267,9 +270,14 @@ static int list_records(struct shelf *s, MDB_txn *txn, const struct address *fro
 		rc = shelf_walk_to(&b.walk, from);
 	while (rc == 0 && *count < n) {
 		size_t want = n - *count < BLOCK ? n - *count : BLOCK, got;
+		ssize_t kept;
 
 		rc = take(&b, want, out + *count, &got);
-		*count += drop_stale(s, out + *count, got);
+		kept = drop_stale(s, out + *count, got);
+		if (kept < 0)
+			rc = (int)kept;
+		else
+			*count += (size_t)kept;
 		if (got < want)
 			break;
 	}

@@ -153,10 +153,9 @@ static int set_states(struct batch *b, struct shelf_change *c)
 	uint32_t len;
 
 	assert(c->states & STATE_ANY);
-	if (!store_has(b->s->store, &c->address, NULL, &len)) {
-		c->result = -ENOENT;
-		return old.states ? forget(b, &c->address, &old) : 0;
-	}
+	c->result = store_here(b->s->store, &c->address, NULL, &len);
+	if (c->result < 0)
+		return c->result == -ENOENT && old.states ? forget(b, &c->address, &old) : 0;
 	if (!old.states)
 		new.bytes = len;
 	return set(b, &c->address, &old, standing(c->states), new);
@@ -234,7 +233,7 @@ static int drop_stale(struct batch *b, size_t n)
 
 		pthread_mutex_unlock(&s->lock);
 		old = find(b, &a);
-		if (old.states && !store_has(s->store, &a, NULL, NULL))
+		if (old.states && store_here(s->store, &a, NULL, NULL) == -ENOENT)
 			rc = forget(b, &a, &old);
 		pthread_mutex_lock(&s->lock);
 	}
@@ -281,7 +280,10 @@ static int commit(struct batch *b, struct shelf_change *changes, size_t n)
 		return rc;
 	}
 	rc = shelf_error(mdb_txn_commit(b->txn));
-	return rc < 0 ? rc : shelf_grow(s, 0);
+	/* The changes are made whatever this says; the next commit begins with the same. */
+	if (rc == 0)
+		shelf_grow(s, 0);
+	return rc;
 }
 
 /* After a commit that failed: a full disk is got over; but where LMDB goes on no more, its readers find nothing, either. */

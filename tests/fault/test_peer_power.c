@@ -266,7 +266,7 @@ static void what_can_not_be_made_durable_stays_cached(void **state)
 	faultio_fail(l.files, FAULT_SYNC, 0, 0, 0);
 	start_one(&l, 5, EFFECT_STATES, STATE_OWNED);
 	assert_int_equal(await(&l, 5), 0);
-	assert_true(store_durable(l.store, &l.known[0].address));
+	assert_int_equal(store_here_durable(l.store, &l.known[0].address), 0);
 	close_all(&l);
 	end(&l);
 }

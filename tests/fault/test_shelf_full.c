@@ -60,6 +60,22 @@ int mdb_put(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *value, unsigned in
 	return key->mv_size == 1 + ADDRESS_LEN && k[1] == STARVED ? ENOMEM : put(txn, dbi, key, value, flags);
 }
 
+/* 1: it can't be told how long the file is to be, from the next but one look on, which comes behind the next commit; 2: from the next. */
+static atomic_int info_fails;
+
+int mdb_env_info(MDB_env *env, MDB_envinfo *info)
+{
+	static int (*real)(MDB_env *, MDB_envinfo *);
+
+	if (!real)
+		*(void **)&real = dlsym(RTLD_NEXT, "mdb_env_info");
+	if (atomic_load(&info_fails) == 2)
+		return EIO;
+	if (atomic_load(&info_fails) == 1)
+		atomic_store(&info_fails, 2);
+	return real(env, info);
+}
+
 struct kit {
 	struct dhttest files;
 	struct store *store;
@@ -172,6 +188,41 @@ static void a_full_disk_changes_nothing_and_is_got_over(void **state)
 	assert_int_equal(store_close(k->store), 0);
 	open_all(k);
 	assert_after(k, STATE_OWNED);
+}
+
+static void what_fails_behind_a_commit_does_not_unsay_it(void **state)
+{
+	struct shelf_change changes[CHANGES];
+	struct kit *k = *state;
+
+	atomic_store(&info_fails, 1);
+	assert_int_equal(change(k, changes), 0);
+	assert_int_equal(atomic_load(&info_fails), 2);
+	assert_after(k, STATE_OWNED);
+	/* It is the next one's failure, of which nothing is made. */
+	assert_int_equal(change(k, changes), -EIO);
+	atomic_store(&info_fails, 0);
+	assert_after(k, STATE_OWNED);
+	assert_int_equal(change(k, changes), 0);
+}
+
+static void a_volume_that_could_not_be_noted_is_noted_when_it_is_told_again(void **state)
+{
+	struct kit *k = *state;
+	struct address volume = { .b = { 7 } }, fresh, cursor = { .b = { 0 } };
+
+	atomic_store(&page_error, ENOSPC);
+	assert_int_equal(shelf_own(k->shelf, &volume), -ENOSPC);
+	assert_false(shelf_owns(k->shelf, &volume));
+	atomic_store(&page_error, 0);
+	assert_int_equal(shelf_own(k->shelf, &volume), 0);
+	assert_int_equal(shelf_own(k->shelf, &volume), 0);
+	assert_int_equal(shelf_close(k->shelf), 0);
+	assert_int_equal(store_close(k->store), 0);
+	open_all(k);
+	assert_true(shelf_owns(k->shelf, &volume));
+	/* What was here on nobody's behalf is its. */
+	assert_int_equal(shelf_fresh(k->shelf, &cursor, 1, &fresh), 1);
 }
 
 /* LMDB goes on no more then; but the shelf is as it was before, and not damaged. */
@@ -310,6 +361,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_full_disk_changes_nothing_and_is_got_over, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_fails_behind_a_commit_does_not_unsay_it, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_volume_that_could_not_be_noted_is_noted_when_it_is_told_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_last_page_that_fails_is_no_damage, setup, teardown),
 		cmocka_unit_test_setup_teardown(one_that_lacks_memory_fails_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_node_whose_shelf_fails_says_so_and_stops, setup, teardown),

@@ -13,7 +13,8 @@ struct fixture {
 	struct io io;		/* the system's, with a gate */
 	pthread_mutex_t lock;	/* covers all that follows */
 	pthread_cond_t changed;
-	bool shut;		/* reads wait at the gate */
+	bool shut;		/* reads wait at the gate ... */
+	unsigned int admitted;	/* ... but for so many */
 	unsigned int waiting;	/* reads that do */
 	bool shut_sync;		/* the same for fdatasync */
 	unsigned int waiting_sync;
@@ -22,13 +23,14 @@ struct fixture {
 	pthread_t starter;
 };
 
-static void pass(struct fixture *f, const bool *shut, unsigned int *waiting)
+static void pass(struct fixture *f, const bool *shut, unsigned int *waiting, unsigned int *admitted)
 {
 	pthread_mutex_lock(&f->lock);
 	++*waiting;
 	pthread_cond_broadcast(&f->changed);
-	while (*shut)
+	while (*shut && *admitted == 0)
 		pthread_cond_wait(&f->changed, &f->lock);
+	*admitted -= *admitted > 0;
 	--*waiting;
 	pthread_mutex_unlock(&f->lock);
 }
@@ -37,7 +39,7 @@ static ssize_t gated_pread(void *ctx, int fd, void *buf, size_t len, uint64_t of
 {
 	struct fixture *f = ctx;
 
-	pass(f, &f->shut, &f->waiting);
+	pass(f, &f->shut, &f->waiting, &f->admitted);
 	return io_system.pread(NULL, fd, buf, len, off);
 }
 
@@ -45,7 +47,9 @@ static int gated_fdatasync(void *ctx, int fd)
 {
 	struct fixture *f = ctx;
 
-	pass(f, &f->shut_sync, &f->waiting_sync);
+	unsigned int none = 0;
+
+	pass(f, &f->shut_sync, &f->waiting_sync, &none);
 	return io_system.fdatasync(NULL, fd);
 }
 
@@ -305,6 +309,44 @@ static void an_insert_does_not_wait_for_a_read_that_hangs(void **state)
 	chunk_drop(insert.chunk);
 }
 
+/* What is there already, and was not read in this run, is read before it is said to be there. */
+static void one_that_must_be_read_holds_up_no_other_insert(void **state)
+{
+	enum { WORKERS = 2, N = 24 };
+	struct fixture *f = *state;
+	struct dht_op hold[WORKERS], insert[N];
+	struct address known;
+
+	put_durably(f, WORKERS + 1);
+	dhttest_reopen(&f->t);
+	set_gate(f, &f->shut, true);
+	for (uint64_t i = 0; i < WORKERS; i++) {
+		hold[i] = lookup_op(f, i, 1000);
+		dht_lookup(f->t.dht, &hold[i]);
+	}
+	await(f, &f->waiting, WORKERS);
+	/* Those behind it are taken together with it. */
+	for (uint64_t i = 0; i < N; i++) {
+		insert[i] = insert_op(f, i == 0 ? WORKERS : 100 + i, 1000);
+		dht_insert(f->t.dht, &insert[i]);
+	}
+	pthread_mutex_lock(&f->lock);
+	f->admitted = WORKERS;
+	pthread_cond_broadcast(&f->changed);
+	pthread_mutex_unlock(&f->lock);
+	await(f, &f->done, WORKERS + N - 1);
+	for (unsigned int i = 0; i < WORKERS + N - 1; i++)
+		assert_ptr_not_equal(f->order[i], &insert[0]);
+	set_gate(f, &f->shut, false);
+	await(f, &f->done, WORKERS + N);
+	for (unsigned int i = 0; i < WORKERS + N; i++) {
+		assert_int_equal(f->order[i]->result, 0);
+		chunk_drop(f->order[i]->chunk);
+	}
+	dhttest_address(WORKERS, 1000, &known);
+	assert_true(address_equal(&insert[0].address, &known));
+}
+
 static void a_cancelled_insert_is_done_or_not_but_never_half(void **state)
 {
 	struct fixture *f = *state;
@@ -397,6 +439,7 @@ int main(void)
 		TEST(a_cancelled_lookup_is_given_back_though_the_disk_hangs),
 		TEST(a_lookup_of_another_kind_leaves_nothing_behind),
 		TEST(an_insert_does_not_wait_for_a_read_that_hangs),
+		TEST(one_that_must_be_read_holds_up_no_other_insert),
 		TEST(a_cancelled_insert_is_done_or_not_but_never_half),
 		TEST(syncs_share_an_fdatasync_and_can_be_cancelled),
 		TEST(an_insert_does_not_wait_for_an_fdatasync),

@@ -8,10 +8,17 @@
 #include <lmdb.h>
 #include <sched.h>
 #include <sodium.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#ifdef HAVE_LIBDEFLATE
+#include <libdeflate.h>
+#else
+#include <zlib.h>
+#endif
 
 #include "chunker/codec.h"
 #include "chunker/deadline.h"
@@ -86,6 +93,31 @@ int mdb_cursor_open(MDB_txn *txn, MDB_dbi dbi, MDB_cursor **cursor)
 	return real.open(txn, dbi, cursor);
 }
 
+/* No memory to unpack with. */
+static atomic_bool starved;
+
+#ifdef HAVE_LIBDEFLATE
+struct libdeflate_decompressor *libdeflate_alloc_decompressor(void)
+{
+	union {
+		void *symbol;
+		struct libdeflate_decompressor *(*alloc)(void);
+	} real = { .symbol = dlsym(RTLD_NEXT, "libdeflate_alloc_decompressor") };
+
+	return atomic_load(&starved) ? NULL : real.alloc();
+}
+#else
+int inflateInit_(z_streamp z, const char *version, int size)
+{
+	union {
+		void *symbol;
+		int (*init)(z_streamp z, const char *version, int size);
+	} real = { .symbol = dlsym(RTLD_NEXT, "inflateInit_") };
+
+	return atomic_load(&starved) ? Z_MEM_ERROR : real.init(z, version, size);
+}
+#endif
+
 static ssize_t gated_pread(void *ctx, int fd, void *buf, size_t len, uint64_t off)
 {
 	pass(AT_READS);
@@ -111,15 +143,18 @@ static unsigned int at_the_gate(void)
 	return n;
 }
 
+static void open_disk(struct kit *k)
+{
+	struct disk_options o = { .store = k->store, .shelf = k->shelf, .done = done, .arg = k, .adopt_s = k->adopt_s, .workers = WORKERS };
+
+	assert_int_equal(disk_open(&o, &k->disk), 0);
+}
+
 static void open_all(struct kit *k)
 {
-	struct disk_options o = { .done = done, .arg = k, .adopt_s = k->adopt_s, .workers = WORKERS };
-
 	assert_int_equal(store_open(&k->files.options, false, NULL, NULL, NULL, &k->store, k->why, sizeof(k->why)), 0);
 	assert_int_equal(shelf_open(k->files.dir, k->store, &k->shelf, k->why, sizeof(k->why)), 0);
-	o.store = k->store;
-	o.shelf = k->shelf;
-	assert_int_equal(disk_open(&o, &k->disk), 0);
+	open_disk(k);
 	k->c = shelf_catalogue(k->shelf);
 }
 
@@ -284,6 +319,23 @@ static void what_is_written_is_read_and_travels_as_it_came(void **state)
 		chunk_drop(e.chunk);
 		assert_int_equal(k->c->state(k->c, &e.address), STATE_OWNED);
 	}
+}
+
+static void a_worker_that_lacked_memory_works_when_there_is_some(void **state)
+{
+	struct kit *k = *state;
+	struct effect read = { .kind = EFFECT_READ };
+
+	assert_int_equal(write_one(k, 1, 5000, STATE_OWNED), 0);
+	disk_close(k->disk);
+	atomic_store(&starved, true);
+	open_disk(k);
+	read.address = address(1, 5000);
+	for (unsigned int i = 0; i < 4 * WORKERS; i++)
+		assert_int_equal(run(k, read), -ENOMEM);
+	atomic_store(&starved, false);
+	for (unsigned int i = 0; i < 4 * WORKERS; i++)
+		assert_read(k, 1, 5000);
 }
 
 static void bytes_of_another_address_are_refused(void **state)
@@ -488,7 +540,7 @@ static void a_cached_copy_that_somebody_waits_behind_does_not_rest(void **state)
 		assert_int_equal(run(k, save), 0);
 		set_gate(AT_NONE);
 		assert_int_equal(await(k, behind)->result, 0);
-		rested = store_durable(k->store, &a);
+		rested = store_here_durable(k->store, &a) == 0;
 		await(k, read[0]);
 		await(k, read[1]);
 	}
@@ -780,6 +832,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(what_is_written_is_read_and_travels_as_it_came),
+		TEST(a_worker_that_lacked_memory_works_when_there_is_some),
 		TEST(bytes_of_another_address_are_refused),
 		TEST(what_is_there_already_is_neither_verified_nor_stored_again),
 		TEST(proofs_are_of_the_nonce_and_the_raw_bytes),

@@ -28,6 +28,7 @@ struct kit {
 	pthread_cond_t changed;
 	unsigned int asked, put_begun, put_ended;	/* under lock */
 	bool late_over;			/* under lock */
+	unsigned int moves;		/* so often the chunk 1 moves on when it is read */
 };
 
 static void open_store(struct kit *k)
@@ -303,6 +304,39 @@ static void who_stores_the_same_meanwhile_keeps_no_removal_from_its_end(void **s
 		assert_int_equal(get(k, &a[i]), i < k->put_ended ? 0 : -ENOENT);
 }
 
+static ssize_t read_too_late(void *ctx, int fd, void *buf, size_t len, uint64_t off)
+{
+	struct kit *k = ctx;
+	struct address a;
+
+	if (len != len_of(1) || k->moves == 0)
+		return io_system.pread(io_system.ctx, fd, buf, len, off);
+	k->moves--;
+	dhttest_address(1, len_of(1), &a);
+	assert_int_equal(store_remove(k->s, &a, 1, NULL), 0);
+	put(k, 1);
+	assert_int_equal(store_sync_wait(k->s, store_sync_start(k->s)), 0);
+	/* Where it was has been given back. */
+	memset(buf, 0, len);
+	return (ssize_t)len;
+}
+
+static void one_that_moves_on_whenever_it_is_read_is_found_all_the_same(void **state)
+{
+	struct kit *k = *state;
+	struct address a = put(k, 1);
+
+	store_close(k->s);
+	k->io = io_system;
+	k->io.ctx = k;
+	k->io.pread = read_too_late;
+	k->t.options.io = &k->io;
+	open_store(k);
+	k->moves = 20;
+	assert_int_equal(get(k, &a), 0);
+	assert_int_equal(k->moves, 0);
+}
+
 static void what_is_packed_goes_from_store_to_store_as_it_lies(void **state)
 {
 	struct kit *k = *state, other = { .s = NULL };
@@ -355,6 +389,7 @@ int main(void)
 		TEST(the_mark_tells_of_every_change_and_of_nothing_else),
 		TEST(puts_race_with_removals_and_lose_nothing_that_came_later),
 		TEST(who_stores_the_same_meanwhile_keeps_no_removal_from_its_end),
+		TEST(one_that_moves_on_whenever_it_is_read_is_found_all_the_same),
 		TEST(what_is_packed_goes_from_store_to_store_as_it_lies),
 	};
 
