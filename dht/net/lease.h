@@ -41,6 +41,8 @@
 #include "dht/net/signed.h"
 #include "dht/net/trie.h"
 
+#define LEASES_VERIFIED 256u	/* as many as a byte has values */
+
 struct leases {
 	struct list storing;		/* on their way to the disk */
 	uint32_t held;			/* addresses in them */
@@ -48,6 +50,7 @@ struct leases {
 	struct shares brought;		/* volumes, by slot, and ends (LEASE_SHARE_ENDS) */
 	struct list ending;		/* ends of volumes on their way to the disk */
 	unsigned int retired;		/* rows of ROW_RETIRED */
+	struct address verified[LEASES_VERIFIED];	/* hashes of signed bytes, each where its first byte says */
 	uint64_t warned;		/* when two of one number were last said to be here; 0: never */
 	struct list collecting;		/* coming in by parts (lease_serve.c) */
 	unsigned int collected;
@@ -61,6 +64,12 @@ struct leases {
 };
 
 #define LEASE_SHARE_ENDS RING_SLOTS	/* a key of shares, beside those of slots */
+
+/**
+ * lease_open(n, bytes, len, out): lease_read(), where one that was verified lately, of the last LEASES_VERIFIED, is not verified again: a lease on its
+ * way to R owners is read here R times, and a signature takes longer than all else that is done for it.
+ */
+int lease_open(struct node *n, const uint8_t *bytes, size_t len, struct lease *out);
 
 /* ---- lease_store.c: on the disk ---- */
 

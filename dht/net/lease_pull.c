@@ -392,7 +392,7 @@ static enum took take(struct node *n, struct lease_pull_private *p, const struct
 		wait_for(n, p, volume);
 		return WAITS;
 	}
-	if (lease_read(blob->data, blob->len, &n->file.id, &p->lease) || p->lease.slot != p->of->slot ||
+	if (lease_open(n, blob->data, blob->len, &p->lease) || p->lease.slot != p->of->slot ||
 	    p->lease.count > LEASE_ADDRESSES_MAX)
 		return WRONG;
 	switch (lease_rank(n, &p->lease, blob)) {

@@ -39,7 +39,7 @@ static int begin(struct node *n, struct lease_push *p, struct chunk *blob)
 
 	chunk_drop(p->blob);
 	p->blob = blob;
-	if (lease_read(blob->data, blob->len, &n->file.id, &l))
+	if (lease_open(n, blob->data, blob->len, &l))
 		return -EIO;
 	p->total = l.count;
 	p->sent = 0;

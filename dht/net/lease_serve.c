@@ -248,7 +248,7 @@ static void serve_lease(struct node *n, struct served *s, const struct message *
 	if (c)
 		l = c->lease;
 	else
-		err = lease_read(m->lease.data, m->lease.len, &n->file.id, &l);
+		err = lease_open(n, m->lease.data, m->lease.len, &l);
 	if (!err && l.count > LEASE_ADDRESSES_MAX)
 		err = -E2BIG;
 	if (!err && !placement_mine(n, l.slot)) {

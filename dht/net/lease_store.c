@@ -59,12 +59,11 @@ int lease_rank(struct node *n, const struct lease *l, const struct wire_slice *b
 		return 0;
 	if (old->len == blob->len && memcmp(old->data, blob->data, blob->len) == 0)
 		err = -EALREADY;
-	else if (lease_read(old->data, old->len, &n->file.id, &here))
-		err = 0;	/* a rotten one rules nothing */
-	else if (here.seq == l->seq)
-		err = -EEXIST;
-	else if (here.seq > l->seq)
-		err = -ESTALE;
+	else if (lease_decode(old->data, old->len, &n->file.id, &here) == 0 && here.seq >= l->seq)
+		err = here.seq == l->seq ? -EEXIST : -ESTALE;
+	/* A rotten one rules nothing. */
+	if ((err == -EEXIST || err == -ESTALE) && lease_open(n, old->data, old->len, &here))
+		err = 0;
 	chunk_drop(old);
 	if (err == -EEXIST)
 		conflict(n, l);

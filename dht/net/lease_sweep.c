@@ -31,6 +31,7 @@ struct lease_sweep {
 	struct lease_pull pull;
 	bool ended;			/* this walk looks for ends too, so at all slots */
 	bool left;			/* it could not finish */
+	uint64_t wait;			/* before the next one, then */
 	uint8_t strange[RING_SLOTS / 8];	/* slots that may have leases though they are not ours */
 };
 
@@ -45,6 +46,8 @@ static void removed(struct node *n, void *user, int result)
 	struct lease_sweep *w = user;
 
 	w->left |= result != 0;
+	if (result == 0)
+		w->wait = LEASES_AGAIN_MIN;
 	go_on(n, w);
 }
 
@@ -164,6 +167,17 @@ static bool walk_slot(struct node *n, struct lease_sweep *w)
 	return true;
 }
 
+/* An owner that could not be told may have left since; one that is down stays so for long. */
+static uint64_t next_walk(struct node *n, struct lease_sweep *w)
+{
+	uint64_t wait = w->wait;
+
+	if (!w->left)
+		return w->renew_at;
+	w->wait = wait < LEASES_AGAIN_MAX / 2 ? 2 * wait : LEASES_AGAIN_MAX;
+	return n->now + node_jitter(n, wait);
+}
+
 static void walk(struct node *n, struct timer *t)
 {
 	struct lease_sweep *w = list_item(t, struct lease_sweep, timer);
@@ -190,7 +204,7 @@ static void walk(struct node *n, struct timer *t)
 		w->ended &= w->left;
 		if (w->renew)
 			w->renew_at = n->now + node_jitter(n, DELETE_EPOCH);
-		timer_set(n, t, w->left ? n->now + LEASES_AGAIN_MAX : w->renew_at);
+		timer_set(n, t, next_walk(n, w));
 		return;
 	}
 	timer_set(n, t, n->now + 1 * MS);
@@ -206,6 +220,7 @@ void lease_sweep_again(struct node *n)
 				w->strange[slot / 8] |= (uint8_t)(1u << slot % 8);
 	w->ended |= n->leases->retired > 0;
 	w->walking = false;
+	w->wait = LEASES_AGAIN_MIN;
 	if (!w->busy)
 		timer_set(n, &w->timer, n->now + 1);
 }

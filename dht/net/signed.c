@@ -51,18 +51,25 @@ static size_t sign(enum signed_kind kind, uint8_t *body, size_t len, const uint8
 	return len + MEMBER_SIGNATURE;
 }
 
-/* The signature, and what all of them begin with.  NULL: bad; else the rest, of body - START bytes. */
-static const uint8_t *open_start(enum signed_kind kind, const uint8_t *bytes, size_t len, size_t body,
+/* What all of them begin with.  NULL: bad; else the rest, of body - START bytes. */
+static const uint8_t *decode_start(enum signed_kind kind, const uint8_t *bytes, size_t len, size_t body,
     const struct address *ring, uint8_t key[MEMBER_KEY], struct address *volume)
 {
 	if (len != body + MEMBER_SIGNATURE || bytes[0] != kind || bytes[1] != FORMAT ||
 	    memcmp(bytes + 2, ring->b, ADDRESS_LEN) != 0)
 		return NULL;
 	memcpy(key, bytes + 2 + ADDRESS_LEN, MEMBER_KEY);
-	if (!domain_verify(domains[kind], bytes, body, key, bytes + body))
-		return NULL;
 	volume_id(key, volume);
 	return bytes + START;
+}
+
+/* And the signature. */
+static const uint8_t *open_start(enum signed_kind kind, const uint8_t *bytes, size_t len, size_t body,
+    const struct address *ring, uint8_t key[MEMBER_KEY], struct address *volume)
+{
+	const uint8_t *p = decode_start(kind, bytes, len, body, ring, key, volume);
+
+	return p && domain_verify(domains[kind], bytes, body, key, bytes + body) ? p : NULL;
 }
 
 size_t lease_sign(const struct lease *l, const struct address *ring, const uint8_t secret[MEMBER_SECRET],
@@ -78,9 +85,9 @@ size_t lease_sign(const struct lease *l, const struct address *ring, const uint8
 	return sign(SIGNED_LEASE, out, LEASE_BODY, secret);
 }
 
-int lease_read(const uint8_t *bytes, size_t len, const struct address *ring, struct lease *out)
+int lease_decode(const uint8_t *bytes, size_t len, const struct address *ring, struct lease *out)
 {
-	const uint8_t *p = open_start(SIGNED_LEASE, bytes, len, LEASE_BODY, ring, out->key, &out->volume);
+	const uint8_t *p = decode_start(SIGNED_LEASE, bytes, len, LEASE_BODY, ring, out->key, &out->volume);
 
 	if (!p)
 		return -EBADMSG;
@@ -89,6 +96,13 @@ int lease_read(const uint8_t *bytes, size_t len, const struct address *ring, str
 	out->count = get_le32(p + 10);
 	memcpy(out->root.b, p + 14, ADDRESS_LEN);
 	return out->slot < RING_SLOTS ? 0 : -EBADMSG;
+}
+
+int lease_read(const uint8_t *bytes, size_t len, const struct address *ring, struct lease *out)
+{
+	if (!open_start(SIGNED_LEASE, bytes, len, LEASE_BODY, ring, out->key, &out->volume))
+		return -EBADMSG;
+	return lease_decode(bytes, len, ring, out);
 }
 
 size_t retire_sign(const struct retire *r, const struct address *ring, const uint8_t secret[MEMBER_SECRET],

@@ -56,6 +56,8 @@ size_t head_sign(const struct head *h, const struct address *ring, const uint8_t
 int lease_read(const uint8_t *bytes, size_t len, const struct address *ring, struct lease *out);
 int retire_read(const uint8_t *bytes, size_t len, const struct address *ring, struct retire *out);
 int head_read(const uint8_t *bytes, size_t len, const struct address *ring, struct head *out);
+/** lease_decode(bytes, len, ring, out): lease_read() without the signature: of what was verified when it came, and may have rotted since. */
+int lease_decode(const uint8_t *bytes, size_t len, const struct address *ring, struct lease *out);
 
 /** lease_root(addresses, count, out): BLAKE2b-256 over the addresses, which are in strictly rising order. */
 void lease_root(const struct address *addresses, uint32_t count, struct address *out);

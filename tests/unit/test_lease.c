@@ -44,6 +44,55 @@ static void the_addresses_must_be_those_that_were_signed(void **state)
 	netkit_free(k);
 }
 
+static void one_that_was_verified_lately_is_refused_when_a_byte_differs(void **state)
+{
+	struct netkit *k = netkit_ring(3, 1);
+	struct node *n = k->node[0].node;
+	struct volumekit v;
+	struct chunk *blob;
+	struct address a[2];
+	uint8_t bytes[SIGNED_MAX];
+	struct lease l;
+
+	(void)state;
+	volumekit_make(k, 2, &v);
+	volumekit_addresses(v.slot, 10, 2, a);
+	blob = volumekit_lease(&v, v.slot, 5, a, 2);
+	for (size_t i = 0; i < blob->len; i++) {
+		assert_int_equal(lease_open(n, blob->data, blob->len, &l), 0);
+		assert_int_equal(l.seq, 5);
+		memcpy(bytes, blob->data, blob->len);
+		bytes[i] ^= 1;
+		assert_int_equal(lease_open(n, bytes, blob->len, &l), -EBADMSG);
+	}
+	chunk_drop(blob);
+	netkit_free(k);
+}
+
+/* Its number says that it is newer than all others. */
+static void one_that_rotted_on_the_disk_rules_nothing(void **state)
+{
+	struct netkit *k = netkit_ring(1, 1);
+	struct catalogue_lease row = { .slot = VOLUMEKIT_SLOT, .seq = 99 };
+	struct effect e = { .kind = EFFECT_LEASE, .lease = &row };
+	struct event done;
+	struct volumekit v;
+	uint8_t *bytes;
+
+	(void)state;
+	volumekit_make(k, 2, &v);
+	row.volume = v.id;
+	row.blob = volumekit_lease(&v, v.slot, row.seq, NULL, 0);
+	bytes = (uint8_t *)(uintptr_t)row.blob->data;
+	bytes[row.blob->len - 1] ^= 1;
+	memory_catalogue_apply(&k->node[0].disk, &e, &done);
+	assert_int_equal(done.result, 0);
+	chunk_drop(row.blob);
+	assert_int_equal(leasekit_make(k, 0, &v, 5, 100, 3), 0);
+	assert_int_equal(leasekit_seq(k, 0, &v), 5);
+	netkit_free(k);
+}
+
 /* ---- rules 1 to 4 ---- */
 
 static void a_higher_number_supersedes_and_a_lower_is_old(void **state)
@@ -344,6 +393,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_addresses_must_be_those_that_were_signed),
+		cmocka_unit_test(one_that_was_verified_lately_is_refused_when_a_byte_differs),
+		cmocka_unit_test(one_that_rotted_on_the_disk_rules_nothing),
 		cmocka_unit_test(a_higher_number_supersedes_and_a_lower_is_old),
 		cmocka_unit_test(of_two_with_one_number_the_first_stays_until_a_higher_one),
 		cmocka_unit_test(no_absence_takes_a_lease_away),

@@ -68,6 +68,71 @@ static void who_leaves_hands_over_all_it_has_first(void **state)
 	}
 }
 
+static bool first_lease_is_lost(struct repairkit *k, unsigned int from, unsigned int to, struct link_message *m)
+{
+	unsigned int *lost = k->user;
+
+	(void)to;
+	return from != 1 || m->type != WIRE_LEASE || (*lost)++ > 0;
+}
+
+/* As where he to whom it was to go left at the same time. */
+static void a_lease_that_did_not_arrive_is_sent_again_soon(void **state)
+{
+	struct repairkit *k = ring_of(4);
+	struct command leave = { .kind = COMMAND_LEAVE, .timeout = 1800 * S };
+	uint64_t started = k->net->now;
+	unsigned int lost = 0;
+
+	(void)state;
+	k->user = &lost;
+	k->meddle = first_lease_is_lost;
+	assert_int_equal(netkit_ask(k->net, 1, &leave)->result, 0);
+	assert_true(lost > 1);
+	assert_true(k->net->now - started < 90 * S);
+	k->out[1] = true;
+	all_is_with_the_others(k, 1);
+	repairkit_free(k);
+}
+
+static bool knows_as_owner(struct node *n, const struct address *id)
+{
+	const struct ring *before;
+	bool knows = ring_find(placement(n), id) >= 0;
+
+	for (unsigned int i = 0; (before = placement_earlier(n, i)); i++)
+		knows |= ring_find(before, id) >= 0;
+	return knows;
+}
+
+static void who_keeps_nothing_and_died_as_it_came_holds_nobody_up(void **state)
+{
+	(void)state;
+	for (unsigned int after = 0; after < 3; after++) {
+		struct repairkit *k = repairkit_ring(5, 4, CHUNKS, 500, seed);
+		struct command leave = { .kind = COMMAND_LEAVE, .timeout = 1800 * S }, nothing = { .kind = COMMAND_DRAIN, .count = 1 };
+		uint64_t started;
+
+		netkit_start(k->net, 4);
+		netkit_command(k->net, 4, &nothing);
+		while (!membership_find(repairkit_node(k, 0), &k->net->node[4].id))
+			netkit_run(k->net, 10 * MS);
+		netkit_run(k->net, 500 * MS);
+		netkit_crash(k->net, 4);
+		k->out[4] = true;
+		/* In doubt, or down. */
+		netkit_run(k->net, after * 10 * S);
+		for (unsigned int i = 0; i < 4; i++)
+			assert_false(knows_as_owner(repairkit_node(k, i), &k->net->node[4].id));
+		started = k->net->now;
+		assert_int_equal(netkit_ask(k->net, 0, &leave)->result, 0);
+		assert_true(k->net->now - started < 90 * S);
+		k->out[0] = true;
+		all_is_with_the_others(k, 0);
+		repairkit_free(k);
+	}
+}
+
 /* What was put, and has no lease yet, nobody fetches: it is pushed, and waited for. */
 static void what_has_no_lease_yet_is_handed_over_too(void **state)
 {
@@ -200,6 +265,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_leaves_hands_over_all_it_has_first),
+		cmocka_unit_test(a_lease_that_did_not_arrive_is_sent_again_soon),
+		cmocka_unit_test(who_keeps_nothing_and_died_as_it_came_holds_nobody_up),
 		cmocka_unit_test(what_has_no_lease_yet_is_handed_over_too),
 		cmocka_unit_test(who_is_alone_can_not_leave),
 		cmocka_unit_test(where_time_is_up_it_goes_on_draining_and_leaves_another_time),
