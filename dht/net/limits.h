@@ -30,7 +30,8 @@
 #define CALL_QUICK	     (2 * S)	/* of one without */
 #define SERVED_PEER_MAX	     64u	/* requests of one peer: twice CALLS_PEER_MAX; beyond: WIRE_BUSY */
 #define SERVED_WORK_MAX	     16u	/* of them with long answers, by one link, in work; the others wait in line: 4 MiB of chunks */
-#define SERVED_YIELD	     (10 * MS)	/* a read for repair waits while others read, so long at most: of one peer, CALLS_REPAIR_MAX in that, 50 MB/s */
+#define SERVED_YIELD	     (15 * MS)	/* a read for repair waits while others read, so long at most: of one peer, CALLS_REPAIR_MAX in that, 35 MB/s */
+#define SERVED_CALM	     (3 * MS)	/* who reads asks for more that soon: of several owners each has one of his reads at times */
 #define SERVED_LINE_BYTES    768u	/* of a request that may wait in line: 64 paths of a trie, and 64 of them leave credit */
 #define UNREAD_MAX	     (8u << 20)	/* answers to a link that is full: twice SERVED_WORK_MAX chunks; beyond, it is closed */
 #define UNREAD_ALL_MAX	     (128u << 20)	/* of all such links: half of what SERVED_MAX chunks are; beyond, the one with most is closed */

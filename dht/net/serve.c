@@ -36,6 +36,7 @@ struct serve {
 	struct list all, line;	/* in work; in line */
 	unsigned int count;	/* of both */
 	unsigned int reads;	/* in work, that somebody waits for */
+	uint64_t calm;		/* none is: from when on it counts that no other followed the last one */
 	size_t bytes;		/* of the requests' bodies */
 	struct timer turn;
 };
@@ -79,7 +80,10 @@ static void forget(struct node *n, struct served *s)
 	s->peer->used = n->now;
 	n->serve->count--;
 	n->serve->bytes -= s->body->len;
-	n->serve->reads -= s->working && is_read(s, LINK_READ);
+	if (s->working && is_read(s, LINK_READ)) {
+		n->serve->reads--;
+		n->serve->calm = n->now + SERVED_CALM;
+	}
 	list_remove(&s->link);
 	chunk_drop(s->body);
 	free(s);
@@ -183,7 +187,9 @@ static uint64_t yields_until(const struct node *n, const struct served *s)
 {
 	uint64_t until = s->came + SERVED_YIELD;
 
-	return is_read(s, LINK_REPAIR) && n->serve->reads > 0 && n->now < until ? until : 0;
+	if (n->serve->reads == 0 && n->serve->calm < until)
+		until = n->serve->calm;
+	return is_read(s, LINK_REPAIR) && n->now < until ? until : 0;
 }
 
 /* Of the free places each peer may have its share; so some always stay free for those who have none yet.

@@ -182,11 +182,14 @@ static void reads_for_repair_while_others_read(void **state)
 	assert_int_equal(k->serving, 1);
 	request(k, b, 1);
 	assert_int_equal(k->serving, 2);
-	/* They wait until nobody does any more ... */
+	/* They wait until nobody does any more, for a little while ... */
 	get(k, a, 2, LINK_REPAIR);
 	core_run(k, SERVED_YIELD / 2);
 	assert_int_equal(k->serving, 2);
 	finish(k, 1, 2);
+	core_run(k, SERVED_CALM - 2);
+	assert_int_equal(k->serving, 2);
+	core_run(k, 1);
 	assert_int_equal(k->serving, 3);
 	/* ... or for so long, each. */
 	request(k, b, 2);
