@@ -7,7 +7,7 @@
  * PROVING | there it is                      | own()      | ASKING
  *         | our copy is bad                  | own()      | IDLE, fetch_heal()
  * ASKING  | the same answer, or none         | answered() | IDLE
- *         | it lacks it, and is being filled | answered() | IDLE: repair's turn
+ *         | it lacks it, and it is repair's turn | answered() | IDLE
  *         | it should have it, and has not   | answered() | IDLE; its standing; foreign_add(): the copy is pushed
  *         | another answer                   | answered() | likewise
  */

@@ -20,7 +20,7 @@ struct proof {
 	struct address id;	/* the peer asked */
 	struct address expected;
 	bool unknown;		/* there is no ${expected} */
-	bool filling;		/* PROOF_LACKS, and not all of the slot is there yet, by its own word */
+	bool filling;		/* PROOF_LACKS, and by its own word not all is there yet, or there was no room: repair's turn */
 	struct call call;
 	void (*done)(struct node *n, struct proof *p, enum verdict verdict);
 };

@@ -5,7 +5,7 @@
  * TOUCH | any                                     | touch()    | answered at once from the catalogue
  * GET   | none here                               | get()      | MISS; ${complete} where it counts
  *       | a record                                | get()      | EFFECT_READ -> got()
- * AUDIT | none that stays                         | audit()    | MISS; ${complete} where it counts
+ * AUDIT | none that stays                         | audit()    | MISS; ${complete} where it counts, and it is not repair's turn
  *       | OWNED or FOREIGN                        | audit()    | EFFECT_PROVE -> proved()
  * PUT   | leaving; not ours and no spare; no room | put()      | LEAVING, NOT_OWNER, FULL
  *       | welcome                                 | put()      | EFFECT_WRITE -> written()
@@ -33,6 +33,7 @@ struct chunkserve {
 	struct list all;
 	unsigned int count;
 	uint64_t writing;		/* sum of their bytes: the catalogue does not count them yet */
+	uint64_t refused;		/* until then what was refused for want of room may still be lacking: repair's round */
 };
 
 /* The end of our part: what remains is to answer it. */
@@ -110,13 +111,27 @@ static void touch(struct node *n, struct served *s, const struct message *m)
 }
 
 /* It counts where we should have it, and have nothing of it. */
-static void miss(struct node *n, struct served *s, const struct address *a)
+static bool counts(struct node *n, const struct address *a)
 {
 	unsigned int slot = ring_slot(a);
-	struct message m = { .status = WIRE_MISS, .complete = !(chunk_state(n, a) & STATE_ANY) &&
-		placement_mine(n, slot) && placement_complete(n, slot) };
+
+	return !(chunk_state(n, a) & STATE_ANY) && placement_mine(n, slot) && placement_complete(n, slot);
+}
+
+static void miss(struct node *n, struct served *s, bool complete)
+{
+	struct message m = { .status = WIRE_MISS, .complete = complete };
 
 	serve_answer(n, s, &m, NULL);
+}
+
+/* Bytes that can still be written, once all that is on its way is. */
+static uint64_t room(struct node *n)
+{
+	struct catalogue *c = n->options.catalogue;
+	uint64_t space = c->space(c);
+
+	return space > n->chunkserve->writing ? space - n->chunkserve->writing : 0;
 }
 
 static void got(struct node *n, struct work *w, const struct event *e)
@@ -143,7 +158,7 @@ static void get(struct node *n, struct served *s, const struct message *m)
 	if (chunk_state(n, &m->address) & STATE_ANY)
 		serving(n, s, &e, got);
 	else
-		miss(n, s, &m->address);
+		miss(n, s, counts(n, &m->address));
 }
 
 static void proved(struct node *n, struct work *w, const struct event *e)
@@ -159,6 +174,12 @@ static void proved(struct node *n, struct work *w, const struct event *e)
 		answer(n, v, e->result == -ENOENT ? WIRE_MISS : fault(e->result));
 }
 
+/* What we know to lack, or may have refused for want of room, is nobody else's to find: we are not blamed for it. */
+static bool repairs_turn(struct node *n)
+{
+	return pulls_busy(n) || n->now < n->chunkserve->refused || room(n) < WIRE_BYTES_MAX;
+}
+
 static void audit(struct node *n, struct served *s, const struct message *m)
 {
 	struct effect e = { .kind = EFFECT_PROVE, .address = m->address, .hash = m->nonce };
@@ -166,7 +187,7 @@ static void audit(struct node *n, struct served *s, const struct message *m)
 	if (stays(n, &m->address))
 		serving(n, s, &e, proved);
 	else
-		miss(n, s, &m->address);
+		miss(n, s, counts(n, &m->address) && !repairs_turn(n));
 }
 
 /* Nothing is refused that is here already: it costs no space, and it may come because our copy is bad. */
@@ -179,7 +200,7 @@ static bool has_room(struct node *n, const struct message *m)
 
 	if (chunk_state(n, &m->address) & STATE_ANY)
 		return true;
-	if (c->space(c) < n->chunkserve->writing + m->bytes.len)
+	if (room(n) < m->bytes.len)
 		return false;
 	if (!n->options.volume_max || address_equal(volume, &nobody))
 		return true;
@@ -191,6 +212,11 @@ static bool has_room(struct node *n, const struct message *m)
 			sum += v->bytes;
 	}
 	return sum <= n->options.volume_max;
+}
+
+static void note_refused(struct node *n)
+{
+	n->chunkserve->refused = n->now + REPAIR_EVERY;
 }
 
 static void kept(struct node *n, struct work *w, const struct event *e)
@@ -219,6 +245,7 @@ static void written(struct node *n, struct work *w, const struct event *e)
 		return;
 	case -ENOSPC:
 		pulls_full(n);
+		note_refused(n);
 		answer(n, v, WIRE_FULL);
 		return;
 	default:
@@ -251,6 +278,7 @@ static void put(struct node *n, struct served *s, const struct message *m)
 	} else if (!kind_valid(m->kind)) {
 		serve_status(n, s, WIRE_BAD);
 	} else if (!has_room(n, m)) {
+		note_refused(n);
 		serve_status(n, s, WIRE_FULL);
 	} else if (!(e.chunk = chunk_slice(s->body, (size_t)(m->bytes.data - s->body->data), m->bytes.len))) {
 		serve_status(n, s, WIRE_BUSY);

@@ -215,6 +215,8 @@ void placement_given_up(struct node *n, unsigned int slot);
 void placement_set_complete(struct node *n, unsigned int slot);
 /** pulls_full(n): a write found the disk full: that is said now and then, and nothing is pulled for a moment. */
 void pulls_full(struct node *n);
+/** pulls_busy(n): repair found that something is lacking here, and is fetching it. */
+bool pulls_busy(const struct node *n);
 /** placement_left(n): microseconds until all are, by the pace of the last minute or two; 0: there is none yet. */
 uint64_t placement_left(struct node *n);
 /** placement_owners(n, slot, out): the other owners, as peers, by rank; their number (at most RING_REPLICAS_MAX). */

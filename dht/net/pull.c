@@ -150,6 +150,11 @@ void pulls_full(struct node *n)
 	node_log(n, LOG_WARNING, "this node is FULL: copies that it should have go to others; give it more room (--size-max, the disk), or less --weight");
 }
 
+bool pulls_busy(const struct node *n)
+{
+	return n->repair && n->repair->pulls && n->repair->pulls->wants > 0;
+}
+
 static void written(struct node *n, struct work *work, const struct event *e)
 {
 	struct pull *p = list_item(work, struct pull, work);

@@ -151,6 +151,12 @@ bool deleting(struct node *n, const struct address *a)
 	return kit->deleting;
 }
 
+bool pulls_busy(const struct node *n)
+{
+	(void)n;
+	return kit->pulling;
+}
+
 void pulls_full(struct node *n)
 {
 	(void)n;

@@ -66,6 +66,7 @@ struct kit {
 	unsigned int members;		/* peers of the table, besides us */
 	struct ring *ring, *earlier[2];	/* newest first */
 	bool incomplete;		/* what placement_complete() does not say */
+	bool pulling;			/* what pulls_busy() says */
 	bool deleting;
 	struct list calls;		/* under way, in the order of their answers */
 	struct list works;		/* effects of the disk, not carried out yet */

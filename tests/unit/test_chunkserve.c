@@ -254,6 +254,71 @@ static void what_may_go_at_any_time_is_not_proved(void **state)
 	finish();
 }
 
+static void assert_audit_misses(bool complete)
+{
+	struct address nonce = { { 1 } };
+
+	ask_audit(&nonce);
+	assert_int_equal(k->answer.status, WIRE_MISS);
+	assert_int_equal(k->answer.complete, complete);
+}
+
+/* A GET's miss still counts: who asks by it wants to know whether there is one at all. */
+static void whose_disk_is_full_says_that_not_all_is_here(void **state)
+{
+	(void)state;
+	begin(true);
+	assert_audit_misses(true);
+	k->disk.space = WIRE_BYTES_MAX - 1;
+	assert_audit_misses(false);
+	ask_get();
+	assert_true(k->answer.complete);
+	k->disk.space = WIRE_BYTES_MAX;
+	assert_audit_misses(true);
+	finish();
+}
+
+static void what_was_refused_may_be_lacking_until_repair_has_gone_round(void **state)
+{
+	static const struct address volume = { { 9 } };
+
+	(void)state;
+	for (unsigned int i = 0; i < 3; i++) {
+		uint64_t space;
+
+		begin(true);
+		space = k->disk.space;
+		if (i == 0)
+			k->disk.space = c->len - 1;
+		else if (i == 1)
+			k->disk_fails = -ENOSPC;	/* the catalogue does not know it */
+		else
+			k->node->options.volume_max = c->len - 1;
+		ask_put(c, false, &volume);
+		assert_int_equal(k->answer.status, WIRE_FULL);
+		k->disk.space = space;
+		assert_audit_misses(false);
+		kit_run(k, REPAIR_EVERY - 1);
+		assert_audit_misses(false);
+		kit_run(k, 1);
+		assert_audit_misses(true);
+		finish();
+	}
+}
+
+static void while_repair_fetches_what_is_lacking_it_says_so(void **state)
+{
+	(void)state;
+	begin(true);
+	k->pulling = true;
+	assert_audit_misses(false);
+	ask_get();
+	assert_true(k->answer.complete);
+	k->pulling = false;
+	assert_audit_misses(true);
+	finish();
+}
+
 /* ---- put ---- */
 
 static void a_put_is_answered_when_it_is_durable(void **state)
@@ -475,6 +540,9 @@ int main(void)
 		cmocka_unit_test(a_bad_copy_is_a_fault_and_is_healed),
 		cmocka_unit_test(a_proof_is_of_the_nonce_and_the_bytes),
 		cmocka_unit_test(what_may_go_at_any_time_is_not_proved),
+		cmocka_unit_test(whose_disk_is_full_says_that_not_all_is_here),
+		cmocka_unit_test(what_was_refused_may_be_lacking_until_repair_has_gone_round),
+		cmocka_unit_test(while_repair_fetches_what_is_lacking_it_says_so),
 		cmocka_unit_test(a_put_is_answered_when_it_is_durable),
 		cmocka_unit_test(what_is_not_ours_is_taken_as_a_spare_only),
 		cmocka_unit_test(wrong_bytes_are_not_stored_and_cost_standing),

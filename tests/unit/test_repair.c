@@ -72,6 +72,53 @@ static void what_each_of_two_lacks_comes_from_the_other(void **state)
 	repairkit_free(k);
 }
 
+/* Its slots are complete, by what its disk says; what was written since did not fit. */
+static void an_owner_whose_disk_is_full_is_not_blamed_and_filled_when_there_is_room(void **state)
+{
+	struct repairkit *k = ring_of(3, 60, 200);
+	struct memory_catalogue *disk = &k->net->node[2].disk;
+	uint64_t room = disk->catalogue.space(&disk->catalogue);
+	unsigned int lacks = 0;
+
+	(void)state;
+	netkit_crash(k->net, 2);
+	for (unsigned int i = 0; i < k->chunks; i += 2)
+		gone(k, 2, i);
+	disk->space = 0;
+	netkit_start(k->net, 2);
+	netkit_run(k->net, 60 * AUDIT_EVERY);
+	for (unsigned int i = 0; i < k->chunks; i++)
+		lacks += !repairkit_state(k, 2, i);
+	assert_int_equal(lacks, 30);
+	for (unsigned int node = 0; node < 3; node++)
+		assert_int_equal(repairkit_node(k, node)->status.wrong_answers, 0);
+	disk->space = room;
+	assert_true(repairkit_place(k, 2 * REPAIR_EVERY));
+	repairkit_free(k);
+}
+
+/* It was away while they were written, and catches up from slow disks. */
+static void an_owner_that_catches_up_is_not_blamed(void **state)
+{
+	struct repairkit *k = ring_of(3, 3000, 200);
+	uint64_t delay = k->net->disk_delay, began;
+
+	(void)state;
+	netkit_crash(k->net, 2);
+	for (unsigned int i = 0; i < k->chunks; i += 2)
+		gone(k, 2, i);
+	k->net->disk_delay = 2 * S;
+	began = k->net->now;
+	netkit_start(k->net, 2);
+	assert_true(repairkit_place(k, 60 * AUDIT_EVERY));
+	printf("# 1500 chunks fetched in %llu s\n", (unsigned long long)((k->net->now - began) / S));
+	assert_true(k->net->now - began > 3 * AUDIT_EVERY);
+	k->net->disk_delay = delay;
+	for (unsigned int node = 0; node < 3; node++)
+		assert_int_equal(repairkit_node(k, node)->status.wrong_answers, 0);
+	repairkit_free(k);
+}
+
 static bool odd(unsigned int i)
 {
 	return i % 2;
@@ -538,6 +585,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(where_nothing_is_missing_a_pair_spends_one_round_of_64_bytes),
 		cmocka_unit_test(what_each_of_two_lacks_comes_from_the_other),
+		cmocka_unit_test(an_owner_whose_disk_is_full_is_not_blamed_and_filled_when_there_is_room),
+		cmocka_unit_test(an_owner_that_catches_up_is_not_blamed),
 		cmocka_unit_test(what_no_lease_has_is_not_copied),
 		cmocka_unit_test(what_a_new_lease_holds_and_its_owner_lacks_is_looked_for_soon),
 		cmocka_unit_test(the_newer_lease_comes_to_who_has_an_older_one),
