@@ -19,6 +19,7 @@
  *         | W is short: the next on the walk       | ask_spare()  | PUT
  * TOUCHED | has it                                 | touched_it() | HAS
  *         | lacks it                               | touched_it() | PUT
+ *         | no answer in time                      | touched_it() | PUT, and where W is short, the next on the walk is asked, too
  * PUT     | durable there                          | put_it()     | HAS
  * any     | busy, another placement, a cut link    | failed()     | AGAIN, at most INSERT_TRIES times
  *         | ... busy for the BUSY_TIMESth time     | place()      | the same, and where W is short, the next on the walk is asked, too
@@ -43,7 +44,7 @@ struct ask {
 	struct address id;
 	enum ask_state state;
 	bool spare;			/* no owner under the present table */
-	unsigned int tries, busy;	/* that failed; of these, how often it was too busy */
+	unsigned int tries, busy;	/* that failed; of these, how often it was too busy; BUSY_TIMES: or silent */
 	struct insert_touch touch;
 	struct call call;		/* the put */
 };
@@ -192,7 +193,12 @@ static void touched_it(struct node *n, struct insert_touch *t, struct peer *p, i
 {
 	struct ask *a = list_item(t, struct ask, touch);
 
-	if (result || answer->status != WIRE_OK) {
+	if (result == -ETIMEDOUT && !a->insert->replied && peer_reachable(n, p)) {
+		/* It is silent, or the question still stands behind the bytes of others on a slow line. */
+		a->busy = BUSY_TIMES;
+		ask_put(n, a, p);
+		go(n, a->insert);
+	} else if (result || answer->status != WIRE_OK) {
 		failed(n, a, p, result, answer);
 	} else if (has) {
 		a->state = HAS;

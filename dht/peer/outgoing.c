@@ -22,10 +22,13 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "chunker/cut.h"
 #include "chunker/deadline.h"
 #include "dht/peer/packed.h"
 
 #define WINDOW_STEP   64u	/* what waits goes on when so many have room: not one wake-up each */
+#define SOON_MS	      2000u	/* answered by then: the line takes more */
+#define LATE_MS	      5000u	/* not answered by then: half of what the core waits for one (CALL_TIMEOUT), in whose line others stand behind it */
 #define BUSY_PAUSE_NS 5000000	/* the core has too many commands of ours */
 #define PASS_LOOK_S   1u	/* while a pass goes on, those who wait for it are looked at that often */
 
@@ -132,16 +135,35 @@ static void sent_free(struct sent *s)
 	free(s);
 }
 
-/* Under the lock. */
-static bool has_room(const struct outgoing *o)
+/* Under the lock: for one more than the ${reading} that are being read, which are among the chunks, but not yet among the bytes. */
+static bool has_room(const struct outgoing *o, unsigned int reading)
 {
-	return o->chunks < OUTGOING_CHUNKS && o->bytes < OUTGOING_BYTES;
+	return o->chunks < OUTGOING_CHUNKS && o->bytes + (size_t)reading * CUT_MEAN < o->window;
 }
 
 /* Under the lock: is the thread worth waking?  While it is awake it goes on until there is no room at all. */
 static bool late_may_go(const struct outgoing *o)
 {
-	return o->late.count > 0 && o->chunks + WINDOW_STEP <= OUTGOING_CHUNKS && o->bytes <= OUTGOING_BYTES / 2;
+	return o->late.count > 0 && o->chunks + WINDOW_STEP <= OUTGOING_CHUNKS && o->bytes <= o->window / 2;
+}
+
+/*
+ * Under the lock, before ${s} is out of the window: all that is in it is to be answered long before the core gives up the last of
+ * it.  A window that is not used tells nothing of what the line can take.
+ */
+static void window_learn(struct outgoing *o, const struct sent *s, int result)
+{
+	uint64_t now = outgoing_now_ms();
+	size_t len = s->ask.command.chunk->len;
+
+	if (now - s->at_ms > LATE_MS) {
+		if (s->at_ms < o->narrowed_ms)
+			return;
+		o->narrowed_ms = now;
+		o->window = o->window / 2 > OUTGOING_FIRST / 2 ? o->window / 2 : OUTGOING_FIRST / 2;
+	} else if (result == 0 && now - s->at_ms <= SOON_MS && o->bytes > o->window / 2) {
+		o->window = o->window + len < OUTGOING_BYTES ? o->window + len : OUTGOING_BYTES;
+	}
 }
 
 static void answered(struct peer_ask *ask);
@@ -158,6 +180,7 @@ static int ask(struct outgoing *o, const struct waiting *w, struct chunk *packed
 	}
 	s->o = o;
 	s->what = *w;
+	s->at_ms = outgoing_now_ms();
 	s->ask.user = s;
 	s->ask.done = answered;
 	s->ask.command = (struct command){
@@ -192,6 +215,8 @@ static void answered(struct peer_ask *ask)
 
 	pthread_mutex_lock(&o->lock);
 	list_remove(&s->link);
+	if (ask->command.kind == COMMAND_INSERT)
+		window_learn(o, s, ask->result);
 	o->chunks--;
 	o->bytes -= ask->command.chunk ? ask->command.chunk->len : 0;
 	result = fetched ? send_fetched(o, s) : ask->result;
@@ -216,7 +241,7 @@ int outgoing_add(struct outgoing *o, enum kind kind, const struct address *a, st
 	if (o->stopping) {
 		/* Only the store knows of it, and the shelf when it is opened again. */
 		shelf_behind(peer_shelf(o->o.peer));
-	} else if (packed && has_room(o) && o->late.count == 0) {
+	} else if (packed && has_room(o, 0) && o->late.count == 0) {
 		o->chunks++;
 		w.epoch->undecided++;
 		rc = ask(o, &w, chunk_hold(packed));
@@ -275,7 +300,7 @@ static void send_late(struct outgoing *o)
 	bool full = o->late.count >= OUTGOING_LATE;
 	unsigned int n = 0;
 
-	while (n < PACKED_SOME && has_room(o) && line_pop(&o->late, &w[n])) {
+	while (n < PACKED_SOME && has_room(o, n) && line_pop(&o->late, &w[n])) {
 		items[n] = (struct packed_item){ .kind = (enum kind)w[n].kind, .address = w[n].address };
 		o->chunks++;
 		n++;
@@ -319,7 +344,7 @@ static void *outgoing_main(void *arg)
 			pthread_mutex_unlock(&o->lock);
 			nanosleep(&pause, NULL);
 			pthread_mutex_lock(&o->lock);
-		} else if (o->late.count > 0 && has_room(o)) {
+		} else if (o->late.count > 0 && has_room(o, 0)) {
 			send_late(o);
 		} else if (o->pass != PASS_NONE && o->late.count == 0) {
 			pass_step(o);
@@ -390,6 +415,7 @@ int outgoing_open(const struct outgoing_options *options, struct outgoing **out)
 		return -ENOMEM;
 	}
 	o->o = *options;
+	o->window = OUTGOING_FIRST;
 	o->codec = codec_new();
 	pthread_mutex_init(&o->lock, NULL);
 	pthread_condattr_init(&clock);

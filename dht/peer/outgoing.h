@@ -2,7 +2,8 @@
  * outgoing: what was inserted here, on its way to W other nodes.
  *
  * A chunk that the mount inserts lies in the store at once; outgoing has the ring keep it too (COMMAND_INSERT), a bounded window of chunks at a
- * time.  What does not fit waits as an address, and is read from the store when its turn comes, or had of others where it is gone by then; what
+ * time: small at first, larger as it is answered soon, and smaller when not, so that on a slow line the last of it is not given up.
+ * What does not fit waits as an address, and is read from the store when its turn comes, or had of others where it is gone by then; what
  * could not go out stays FOREIGN there, which the core goes on with, also after a restart.  So nothing here is all that there is of a chunk.
  * What an earlier run left so goes out here once more, at the start.
  *
@@ -16,6 +17,7 @@
 #include "dht/peer/peer.h"
 
 #define OUTGOING_BYTES	(64u << 20)	/* of chunks with the ring: a second at 64 MB/s, 20 ms of the fastest */
+#define OUTGOING_FIRST	(512u << 10)	/* ... but so many at first, and more as they are answered soon: of a slow line none is to wait too long */
 #define OUTGOING_CHUNKS 768u		/* likewise, in number: of the core's COMMANDS_MAX, the rest is for reads */
 #define OUTGOING_ENDED	UINT64_MAX	/* the ticket of who comes too late: nobody will be told of it */
 #define OUTGOING_LATE	(1u << 20)	/* addresses that wait: 64 GiB of chunks, 48 MB of memory */

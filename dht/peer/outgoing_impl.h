@@ -30,6 +30,7 @@ struct sent {
 	struct outgoing *o;
 	struct peer_ask ask;
 	struct waiting what;
+	uint64_t at_ms;
 };
 
 struct outgoing {
@@ -41,11 +42,12 @@ struct outgoing {
 	struct line late, unsafe;
 	struct list sent;
 	unsigned int chunks;		/* sent, or about to be */
-	size_t bytes;
+	size_t bytes, window;		/* no more go out while there are so many */
+	uint64_t narrowed_ms;		/* when the window was made smaller: what was sent before tells no more of it */
 	struct list epochs;		/* oldest first; the last is open */
 	struct epoch *untold;		/* the oldest that was not told */
 	enum pass pass;
-	bool first_pass;		/* it is the one of the start */
+	bool first_pass;		/* that of the start, which has not come to its end yet */
 	struct address pass_at;
 	struct epoch *pass_epoch;
 	uint64_t tickets;
