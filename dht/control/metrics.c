@@ -17,7 +17,7 @@
 #include "dht/control/channel.h"
 
 #define ANSWER_MS   5000	/* for the status of a busy node */
-#define BACKLOG	    16
+#define BACKLOG	    1024	/* connections that come in one burst, so that a scraper among them need not try again */
 #define CONTENT	    "text/plain; version=0.0.4; charset=utf-8"
 #define UNIX_PREFIX "unix:"
 
@@ -25,6 +25,9 @@ struct metrics {
 	struct MHD_Daemon *daemon;
 	char *store;
 	char *path;		/* of a Unix socket; NULL: none */
+	/* By order of coming, the oldest first.  Its thread's own. */
+	struct MHD_Connection *open[METRICS_AT_ONCE];
+	unsigned int count;
 };
 
 /* Those that only rise while the program runs; the others go up and down. */
@@ -130,6 +133,44 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *connection, cons
 		return answer(connection, MHD_HTTP_OK, text, (size_t)len, MHD_RESPMEM_MUST_FREE);
 	free(text);
 	return refuse(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "the status can't be had\n");
+}
+
+/* ---- who may stay ---- */
+
+static void forget(struct metrics *m, const struct MHD_Connection *connection)
+{
+	for (unsigned int i = 0; i < m->count; i++) {
+		if (m->open[i] != connection)
+			continue;
+		m->count--;
+		memmove(m->open + i, m->open + i + 1, (m->count - i) * sizeof(*m->open));
+		return;
+	}
+}
+
+/* A scraper asks as soon as it is connected, and is answered at once: so the oldest is one that is not asking.  It is closed
+ * when its end is read. */
+static void end_oldest(struct metrics *m)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(m->open[0], MHD_CONNECTION_INFO_CONNECTION_FD);
+
+	if (info)
+		shutdown(info->connect_fd, SHUT_RDWR);
+	forget(m, m->open[0]);
+}
+
+static void come_or_gone(void *arg, struct MHD_Connection *connection, void **state, enum MHD_ConnectionNotificationCode what)
+{
+	struct metrics *m = arg;
+
+	(void)state;
+	if (what != MHD_CONNECTION_NOTIFY_STARTED) {
+		forget(m, connection);
+		return;
+	}
+	if (m->count == METRICS_AT_ONCE)
+		end_oldest(m);
+	m->open[m->count++] = connection;
 }
 
 /* ---- where ---- */
@@ -242,8 +283,8 @@ int metrics_start(const char *where, const char *store, struct metrics **out, ch
 		return say(where, -fd, why, why_size);
 	}
 	m->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL, 0, NULL, NULL, handle, m,
-	    MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, METRICS_AT_ONCE,
-	    MHD_OPTION_CONNECTION_TIMEOUT, METRICS_TIMEOUT_S, MHD_OPTION_END);
+	    MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, 2 * METRICS_AT_ONCE,
+	    MHD_OPTION_NOTIFY_CONNECTION, come_or_gone, m, MHD_OPTION_CONNECTION_TIMEOUT, METRICS_TIMEOUT_S, MHD_OPTION_END);
 	if (!m->daemon) {
 		close(fd);
 		metrics_stop(m);

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define METRICS_AT_ONCE	  8u		/* connections; each may hold a place of the control socket's */
+#define METRICS_AT_ONCE	  8u		/* connections; one more, and the oldest is closed */
 #define METRICS_TIMEOUT_S 10u		/* of a connection that says nothing */
 
 struct metrics;

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "dht/control/call.h"
@@ -66,6 +67,16 @@ static int tear_down(void **state)
 	return 0;
 }
 
+static int connect_to(const struct world *w)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	strcpy(a.sun_path, w->socket + strlen("unix:"));
+	assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	return fd;
+}
+
 static void say_and_read(int fd, const char *request, char *out, size_t size)
 {
 	size_t at = 0;
@@ -80,12 +91,7 @@ static void say_and_read(int fd, const char *request, char *out, size_t size)
 
 static void get(struct world *w, const char *request, char *out, size_t size)
 {
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-
-	strcpy(a.sun_path, w->socket + strlen("unix:"));
-	assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
-	say_and_read(fd, request, out, size);
+	say_and_read(connect_to(w), request, out, size);
 }
 
 #define GET "GET /metrics HTTP/1.0\r\n\r\n"
@@ -130,6 +136,34 @@ static void other_paths_and_methods_are_refused(void **state)
 	assert_non_null(strstr(text, " 404 "));
 	get(w, "POST /metrics HTTP/1.0\r\nContent-Length: 0\r\n\r\n", text, sizeof(text));
 	assert_non_null(strstr(text, " 405 "));
+}
+
+static void those_who_say_nothing_or_dawdle_keep_nobody_out(void **state)
+{
+	struct world *w = *state;
+	char text[4096], c;
+	int silent[300], dawdles;
+
+	assert_int_equal(metrics_start(w->socket, w->store, &w->metrics, w->why, sizeof(w->why)), 0);
+	dawdles = connect_to(w);
+	assert_int_equal(write(dawdles, "GET /met", 8), 8);
+	for (size_t i = 0; i < sizeof(silent) / sizeof(*silent); i++)
+		silent[i] = connect_to(w);
+	for (unsigned int i = 0; i < 3 * METRICS_AT_ONCE; i++) {
+		const time_t began = time(NULL);
+
+		get(w, GET, text, sizeof(text));
+		assert_non_null(strstr(text, " 200 "));
+		assert_true(time(NULL) - began < (time_t)METRICS_TIMEOUT_S / 2);
+	}
+	/* They were sent away, and not only passed by. */
+	assert_int_equal(read(dawdles, &c, 1), 0);
+	close(dawdles);
+	for (size_t i = 0; i < sizeof(silent) / sizeof(*silent); i++) {
+		if (i < sizeof(silent) / sizeof(*silent) - METRICS_AT_ONCE)
+			assert_int_equal(read(silent[i], &c, 1), 0);
+		close(silent[i]);
+	}
 }
 
 static void only_this_machine_may_ask(void **state)
@@ -204,6 +238,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(numbers_and_truths_are_told_and_texts_are_not, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_status_that_fails_is_503_and_the_next_is_asked_anew, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(other_paths_and_methods_are_refused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(those_who_say_nothing_or_dawdle_keep_nobody_out, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(only_this_machine_may_ask, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_port_answers_too, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_socket_that_a_killed_program_left_is_taken_over_and_a_file_is_not, set_up, tear_down),
