@@ -30,7 +30,7 @@ FS := \
 	redo tree_mend tree_checkpoint tree_reader tree_roots tree_fill unpack claim restore \
 	extents layers file file_roots files flush flusher read write seek publish \
 	checkpoint keep kept snapshot_write snapshot_take snapshots mark collect collector \
-	session watchdog signals gate buffers loop parked known ops ops_name ops_attr ops_dir ops_file ops_io replicas people \
+	session watchdog signals gate buffers loop parked known told ops ops_name ops_attr ops_dir ops_file ops_io replicas people \
 	view walks byhash byhash_list byhash_xattr follow \
 	control control_commands control_collect control_data control_diff control_paths control_volume settle fs
 PROGRAM := control/wire control/channel control/call control/store control/server program/log program/size program/process program/progress program/home program/config
@@ -63,7 +63,7 @@ UNIT_FS := \
 	test_options test_cache test_fetch test_jobs test_gate test_extents test_file test_file_memory test_files \
 	test_files_bound test_files_threads test_control_wire test_keep test_tree test_tree_rename test_tree_attr \
 	test_acl test_tree_full test_tree_threads test_tree_model test_parked test_checkpoint test_snapshot_write \
-	test_snapshots test_collect test_view test_walks test_known test_replicas
+	test_snapshots test_collect test_view test_walks test_known test_told test_replicas
 UNIT_FAKE := \
 	test_cache test_fetch test_walks test_file test_file_memory test_files test_files_bound test_files_threads test_checkpoint \
 	test_snapshots test_collect
@@ -137,7 +137,7 @@ $(B)/%.a:
 
 $(B)/%.o: %.c
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(if $(filter fs/% tools/nullfs.c tests/unit/test_parked.c,$<),$(FUSE_CFLAGS)) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(if $(filter fs/% tools/nullfs.c tests/unit/test_parked.c tests/unit/test_told.c,$<),$(FUSE_CFLAGS)) -MMD -MP -c -o $@ $<
 
 $(B)/dhtfs: $(B)/fs/main.o
 $(B)/dhtd: $(B)/tools/dhtd.o

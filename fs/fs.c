@@ -294,7 +294,8 @@ static int open_parts(struct fs *fs, char *why, size_t why_size)
 	fs->counts = jobs_new(1);
 	fs->parking = parking_new();
 	fs->known = known_new();
-	if (!fs->jobs || !fs->counts || !fs->parking || !fs->known)
+	fs->told = told_new();
+	if (!fs->jobs || !fs->counts || !fs->parking || !fs->known || !fs->told)
 		return -ENOMEM;
 	r = byhash_new(fs, &fs->byhash);
 	if (r == 0 && o->settings.follow)
@@ -386,6 +387,7 @@ int fs_close(struct fs *fs)
 		cache_free(fs->cache);
 	known_free(fs->known);
 	gate_free(fs->gate);
+	told_free(fs->told);
 	uploads_destroy(&fs->uploads);
 	roots_destroy(&fs->roots);
 	grace_destroy(&fs->reading);

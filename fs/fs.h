@@ -18,6 +18,7 @@
 #include "fs/parked.h"
 #include "fs/roots.h"
 #include "fs/snapshots.h"
+#include "fs/told.h"
 #include "fs/tree.h"
 #include "fs/uploads.h"
 
@@ -48,6 +49,7 @@ struct fs {
 	struct jobs *counts;		/* ... and what others are not to wait behind: as long as a file is large */
 	struct parking *parking;
 	struct known *known;
+	struct told *told;
 	struct byhash *byhash;
 	uint8_t volume[MEMBER_KEY];	/* the public key, if ${writes} */
 	bool writes;			/* the tree is a volume of a ring */

@@ -28,6 +28,12 @@ void ops_changed(struct fs *fs)
 		checkpoint_hold(fs->checkpoint);
 }
 
+void ops_names_changed(struct fs *fs, fuse_ino_t dir)
+{
+	ops_changed(fs);
+	told_changed(fs->told, fs->session, dir);
+}
+
 static struct timespec to_timespec(struct timestamp t)
 {
 	return (struct timespec){ .tv_sec = t.sec, .tv_nsec = t.nsec };
@@ -67,13 +73,21 @@ double ops_stat(struct fs *fs, const struct inode *row, struct stat *out)
 {
 	double timeout_s = TIMEOUT_S;
 	struct inode inode = *row;
-	uint64_t data = inode.size;
+	uint64_t data;
 
-	if (S_ISREG(inode.mode)) {
+	/* What was read before that would not be taken back; one that is removed is as it was. */
+	told_soon(fs->told, row->ino);
+	if (S_ISREG(row->mode)) {
 		if (current(fs, &inode))
 			timeout_s = WRITTEN_TIMEOUT_S;
 		data = inode.data;
+	} else {
+		if (tree_get(fs->tree, row->ino, &inode) < 0)
+			inode = *row;
+		data = inode.size;
 	}
+	if (inode.link_id && told_subtracts(fs->told, inode.ino))
+		timeout_s = 0;
 	*out = (struct stat){
 		.st_ino = inode.ino,
 		.st_mode = inode.mode,
@@ -102,6 +116,9 @@ int ops_entry(struct fs *fs, const struct inode *inode, struct fuse_entry_param 
 		.entry_timeout = TIMEOUT_S,
 	};
 	out->attr_timeout = ops_stat(fs, inode, &out->attr);
+	/* Who comes by this name again, perhaps to link it, then has the attributes asked for anew. */
+	if (out->attr_timeout == 0)
+		out->entry_timeout = 0;
 	return 0;
 }
 

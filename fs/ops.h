@@ -29,14 +29,15 @@ static inline bool ops_viewed(const struct fs *fs, fuse_ino_t ino)
 /** ops_err(req, r): answer with 0 or -errno; what means trouble only inside is EIO outside. */
 void ops_err(fuse_req_t req, int r);
 
-/** ops_changed(fs): the tree was changed: a checkpoint is due. */
+/** ops_changed(fs): the tree was changed: a checkpoint is due.  ops_names_changed(fs, dir): ... names in ${dir}; before the answer. */
 void ops_changed(struct fs *fs);
+void ops_names_changed(struct fs *fs, fuse_ino_t dir);
 
 /* Of a file that is being written the kernel keeps size and times itself, but not the blocks. */
 #define WRITTEN_TIMEOUT_S 1.0
 
-/** ops_stat(fs, row, out): what stat(2) says: the row, which may be old by now, and over it what the file in
- * memory knows.  Returns for how many seconds the kernel may remember it. */
+/** ops_stat(fs, row, out): what the kernel is told for stat(2): the row, which may be old by now, and over it what the file in
+ * memory knows.  Returns for how many seconds the kernel may remember it; 0: it should not. */
 double ops_stat(struct fs *fs, const struct inode *row, struct stat *out);
 
 /** ops_entry(fs, inode, out): the answer to a lookup, which is counted: 0 or -ENOMEM.  ops_forgotten(fs, ino, n):

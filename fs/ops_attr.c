@@ -27,6 +27,8 @@ void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct fs *fs = ops_fs(req);
 	struct inode inode;
+	struct stat st;
+	double timeout_s;
 	int r;
 
 	(void)fi;
@@ -35,10 +37,15 @@ void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		return;
 	}
 	r = tree_get(fs->tree, ino, &inode);
-	if (r < 0)
+	if (r < 0) {
 		ops_err(req, r);
-	else
-		reply_attr(req, &inode);
+		return;
+	}
+	timeout_s = ops_stat(fs, &inode, &st);
+	/* So that only who asked takes it. */
+	if (timeout_s == 0)
+		fuse_lowlevel_notify_inval_inode(fs->session, ino, -1, 0);
+	fuse_reply_attr(req, &st, timeout_s);
 }
 
 /*
@@ -162,6 +169,16 @@ static int kill_sgid(struct fs *fs, fuse_ino_t ino)
 	return tree_set_attr(fs->tree, ino, &inode, SET_MODE, &inode);
 }
 
+static void xattr_changed(struct fs *fs, fuse_ino_t ino, const char *name)
+{
+	static const char acl[] = "system.posix_acl_";
+	struct inode inode;
+
+	ops_changed(fs);
+	if (strncmp(name, acl, sizeof(acl) - 1) == 0 || (tree_get(fs->tree, ino, &inode) == 0 && !S_ISREG(inode.mode)))
+		told_changed(fs->told, fs->session, ino);
+}
+
 void ops_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value,
     size_t size, int flags)
 {
@@ -172,10 +189,11 @@ void ops_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *
 		return;
 	r = people_has(name) ? -EPERM :
 	    tree_set_xattr(fs->tree, ino, name, value, size, flags & ~SESSION_KILL_SGID, fs_now());
-	if (r == 0)
-		ops_changed(fs);
-	if (r == 0 && flags & SESSION_KILL_SGID)
-		r = kill_sgid(fs, ino);
+	if (r == 0) {
+		if (flags & SESSION_KILL_SGID)
+			r = kill_sgid(fs, ino);
+		xattr_changed(fs, ino, name);
+	}
 	ops_err(req, r);
 }
 
@@ -188,7 +206,7 @@ void ops_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 		return;
 	r = people_has(name) ? -EPERM : tree_remove_xattr(fs->tree, ino, name, fs_now());
 	if (r == 0)
-		ops_changed(fs);
+		xattr_changed(fs, ino, name);
 	ops_err(req, r);
 }
 

@@ -58,6 +58,12 @@ static bool add_name(struct listing *l, const struct tree_name *n, const struct 
 	struct fuse_entry_param e = { .ino = 0 };
 	bool counted = l->plus && ops_entry(l->fs, inode, &e) == 0, fits;
 
+	/* It would take them all the same. */
+	if (counted && e.attr_timeout == 0) {
+		ops_forgotten(l->fs, n->ino, 1);
+		e = (struct fuse_entry_param){ .ino = 0 };
+		counted = false;
+	}
 	/* Else the kernel is told the type alone, and looks it up if it cares. */
 	e.attr.st_ino = n->ino;
 	e.attr.st_mode = counted ? inode->mode : (mode_t)n->type << 12;

@@ -87,7 +87,7 @@ static int create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mo
 	if (r < 0)
 		ops_err(req, r);
 	else
-		ops_changed(fs);
+		ops_names_changed(fs, parent);
 	return r;
 }
 
@@ -163,7 +163,7 @@ void ops_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *nam
 		ops_err(req, r);
 		return;
 	}
-	ops_changed(fs);
+	ops_names_changed(fs, parent);
 	reply_entry(req, &inode);
 }
 
@@ -176,9 +176,11 @@ static void remove_name(fuse_req_t req, fuse_ino_t parent, const char *name,
 
 	if (!ops_writable(req, parent))
 		return;
+	told_removing(fs->told);
 	r = reserved(parent, name) ? -EBUSY : remove(fs->tree, parent, name, fs_now(), &gone);
+	told_removed(fs->told, r == 0 && gone.nlink > 0 ? gone.ino : 0);
 	if (r == 0)
-		ops_changed(fs);
+		ops_names_changed(fs, parent);
 	ops_err(req, r);
 }
 
@@ -219,13 +221,27 @@ static int rename_it(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_i
 	const struct new_inode whiteout = {
 		.mode = S_IFCHR, .uid = ctx->uid, .gid = ctx->gid, .now = fs_now(),
 	};
-	struct tree *t = ops_fs(req)->tree;
+	struct fs *fs = ops_fs(req);
 	struct inode moved, gone;
+	int r;
 
+	told_removing(fs->told);
 	if (flags & RENAME_WHITEOUT)
-		return tree_rename_whiteout(t, parent, name, new_parent, new_name,
+		r = tree_rename_whiteout(fs->tree, parent, name, new_parent, new_name,
 		    flags & ~RENAME_WHITEOUT, &whiteout, &moved, &gone);
-	return tree_rename(t, parent, name, new_parent, new_name, flags, whiteout.now, &moved, &gone);
+	else
+		r = tree_rename(fs->tree, parent, name, new_parent, new_name, flags, whiteout.now, &moved, &gone);
+	told_removed(fs->told, r == 0 && gone.nlink > 0 ? gone.ino : 0);
+	return r;
+}
+
+/* Its own time of change is another now, which the kernel keeps of regular files only. */
+static void moved_to(struct fs *fs, fuse_ino_t parent, const char *name)
+{
+	struct inode inode;
+
+	if (tree_lookup(fs->tree, parent, name, &inode) == 0 && !S_ISREG(inode.mode))
+		told_changed(fs->told, fs->session, inode.ino);
 }
 
 void ops_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
@@ -244,7 +260,12 @@ void ops_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t 
 	if (flags & RENAME_EXCHANGE)
 		keep_whole(fs, new_parent, new_name, parent, name);
 	r = rename_it(req, parent, name, new_parent, new_name, flags);
-	if (r == 0)
-		ops_changed(fs);
+	if (r == 0) {
+		ops_names_changed(fs, parent);
+		ops_names_changed(fs, new_parent);
+		moved_to(fs, new_parent, new_name);
+		if (flags & RENAME_EXCHANGE)
+			moved_to(fs, parent, name);
+	}
 	ops_err(req, r);
 }
