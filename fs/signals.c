@@ -1,12 +1,10 @@
 #include "fs/signals.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #define BIT(signal) (UINT64_C(1) << ((signal) - 1))
 
@@ -26,51 +24,70 @@ uint64_t signals_now_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-static uint64_t mask_of(const char *status, const char *field)
-{
-	const char *at = strstr(status, field);
-
-	return at ? strtoull(at + strlen(field), NULL, 16) : 0;
-}
-
-/* The text of /proc/${pid}/${file}: false: it can't be read. */
-static bool read_proc(uint32_t pid, const char *file, char *text, size_t size)
+static FILE *open_proc(uint32_t pid, const char *file)
 {
 	char path[32];
-	ssize_t n;
-	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%u/%s", pid, file);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
+	return fopen(path, "re");
+}
+
+/* The masks of signals in /proc/PID/status. */
+enum mask { PENDING, SHARED_PENDING, BLOCKED, IGNORED, CAUGHT, MASKS };
+
+static const char *const mask_names[MASKS] = {
+	[PENDING] = "SigPnd:", [SHARED_PENDING] = "ShdPnd:", [BLOCKED] = "SigBlk:",
+	[IGNORED] = "SigIgn:", [CAUGHT] = "SigCgt:",
+};
+
+/*
+ * Line by line: the masks stand behind the groups, and a process may be in 65,536 of those.
+ * False: the process is not there any more.
+ */
+static bool read_masks(uint32_t pid, uint64_t mask[MASKS])
+{
+	FILE *f = open_proc(pid, "status");
+	bool alive = false;
+	char *line = NULL;
+	size_t size = 0;
+
+	if (!f)
 		return false;
-	n = read(fd, text, size - 1);
-	close(fd);
-	text[n > 0 ? n : 0] = '\0';
-	return n > 0;
+	memset(mask, 0, MASKS * sizeof(mask[0]));
+	while (getline(&line, &size, f) > 0) {
+		if (strncmp(line, "State:\t", 7) == 0)
+			alive = line[7] != 'Z' && line[7] != 'X';
+		for (int i = 0; i < MASKS; i++)
+			if (strncmp(line, mask_names[i], strlen(mask_names[i])) == 0)
+				mask[i] = strtoull(line + strlen(mask_names[i]), NULL, 16);
+	}
+	free(line);
+	fclose(f);
+	return alive;
 }
 
 /* The kernel makes a SIGKILL of what ends a process without a core, in each of its threads. */
 bool signals_fatal(uint32_t pid)
 {
-	char status[4096];
-	uint64_t pending;
+	uint64_t mask[MASKS];
 
-	if (pid == 0 || !read_proc(pid, "status", status, sizeof(status)) ||
-	    strstr(status, "\nState:\tZ") || strstr(status, "\nState:\tX"))
-		return true;
-	pending = mask_of(status, "\nSigPnd:") | mask_of(status, "\nShdPnd:");
-	return pending & ~HARMLESS & ~mask_of(status, "\nSigBlk:") &
-	    ~mask_of(status, "\nSigIgn:") & ~mask_of(status, "\nSigCgt:");
+	return pid == 0 || !read_masks(pid, mask) ||
+	    ((mask[PENDING] | mask[SHARED_PENDING]) & ~HARMLESS & ~mask[BLOCKED] & ~mask[IGNORED] &
+		~mask[CAUGHT]) != 0;
 }
 
 bool signals_deaf(uint32_t pid)
 {
+	FILE *f = pid != 0 ? open_proc(pid, "stat") : NULL;
 	char stat[1024], *end;
 	unsigned int flags;
+	size_t n;
 
-	if (pid == 0 || !read_proc(pid, "stat", stat, sizeof(stat)))
+	if (!f)
 		return false;
+	n = fread(stat, 1, sizeof(stat) - 1, f);
+	fclose(f);
+	stat[n] = '\0';
 	/* Behind the name: state, five numbers, flags. */
 	end = strrchr(stat, ')');
 	if (!end || sscanf(end, ") %*c %*d %*d %*d %*d %*d %u", &flags) != 1)

@@ -5,6 +5,7 @@
  */
 #define FUSE_USE_VERSION 314
 #include <fuse_lowlevel.h>
+#include <grp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -100,15 +101,24 @@ static void handle(int signal)
 	(void)signal;
 }
 
-/* A process that handles SIGUSR1, and has one and SIGSTOP waiting for it. */
-static pid_t process(void)
+#define GROUPS_MAX 1000
+
+/* A process that handles SIGUSR1, and has one and SIGSTOP waiting for it; in as many ${groups}, where that is not 0. */
+static pid_t process(size_t groups)
 {
 	void (*old)(int) = signal(SIGUSR1, handle);
+	gid_t group[GROUPS_MAX];
 	int status;
-	pid_t pid = fork();
+	pid_t pid;
+
+	for (size_t i = 0; i < groups; i++)
+		group[i] = (gid_t)(100000 + i);
+	pid = fork();
 
 	assert_true(pid >= 0);
 	if (pid == 0) {
+		if (groups > 0 && setgroups(groups, group) < 0)
+			_exit(1);
 		raise(SIGSTOP);
 		_exit(0);
 	}
@@ -122,7 +132,7 @@ static pid_t process(void)
 static void a_signal_that_ends_nothing_lets_the_wait_go_on(void **state)
 {
 	struct request *r = begin(*state);
-	pid_t pid = process();
+	pid_t pid = process(0);
 
 	r->parked.signal.pid = (uint32_t)pid;
 	parked_started(&r->parked);
@@ -139,6 +149,22 @@ static void a_signal_that_ends_nothing_lets_the_wait_go_on(void **state)
 	waitpid(pid, NULL, 0);
 	assert_true(signals_fatal((uint32_t)pid));
 	parking_free(*state);
+}
+
+/* Its groups stand in /proc before its signals, and may be 65,536. */
+static void a_signal_is_seen_of_a_process_with_many_groups(void **state)
+{
+	pid_t pid;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	pid = process(GROUPS_MAX);
+	assert_false(signals_fatal((uint32_t)pid));
+	kill(pid, SIGQUIT);
+	assert_true(signals_fatal((uint32_t)pid));
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
 }
 
 static void an_old_interrupt_counts(void **state)
@@ -281,6 +307,7 @@ int main(void)
 		cmocka_unit_test_setup(the_end_waits_for_completions_that_run, reset),
 		cmocka_unit_test_setup(completion_and_interrupt_race_and_one_wins, reset),
 		cmocka_unit_test_setup(a_signal_that_ends_nothing_lets_the_wait_go_on, reset),
+		cmocka_unit_test(a_signal_is_seen_of_a_process_with_many_groups),
 		cmocka_unit_test(an_old_interrupt_counts),
 	};
 
