@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "fs/follow.h"
 #include "fs/fs.h"
 
 const struct call_command fs_commands[] = {
@@ -116,6 +117,17 @@ int call_snapshot(struct call *c, const char *note, struct ref *out)
 	}
 	*out = w.waiter.ref;
 	return w.waited.result;
+}
+
+int call_shown(struct call *c, struct ref *out)
+{
+	struct follow_status followed;
+
+	if (!call_fs(c)->follow)
+		return call_snapshot(c, NULL, out);
+	follow_status(call_fs(c)->follow, &followed);
+	*out = followed.snapshot;
+	return 0;
 }
 
 int call_published(struct call *c)

@@ -42,6 +42,9 @@ int call_lookup_failed(struct call *c, int error, const struct address *a);
 /** call_snapshot(c, note, out): take a snapshot as snapshots_wait() does. */
 int call_snapshot(struct call *c, const char *note, struct ref *out);
 
+/** call_shown(c, out): a snapshot of what the mount shows now: one is taken; where it follows another's volume, the one that is shown. */
+int call_shown(struct call *c, struct ref *out);
+
 /** call_checkpoint(c): make the tree's changes until now durable. */
 int call_checkpoint(struct call *c);
 

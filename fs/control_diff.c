@@ -35,7 +35,7 @@ static int resolve(struct call *c, const char *text, struct ref *out)
 
 	*out = (struct ref){ .hash = HASH_BLAKE2B_256, .kind = KIND_DIRECTORY };
 	if (text && strcmp(text, "now") == 0) {
-		r = call_snapshot(c, NULL, out);
+		r = call_shown(c, out);
 		a = out->address;
 	} else if (!text || address_parse(text, &a) < 0) {
 		r = call_fail(c, -EINVAL, "'%s' is no address, nor 'now'", text ? text : "");

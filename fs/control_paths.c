@@ -140,7 +140,7 @@ static int find_root(struct call *c, struct ref *out)
 {
 	struct waited_lookup w;
 	struct snapshot snapshot;
-	int r = call_snapshot(c, NULL, out);
+	int r = call_shown(c, out);
 
 	if (r < 0)
 		return r;

@@ -146,7 +146,11 @@ int command_wait(struct call *c)
 		dht_waiting(fs->dht, &w);
 		if (r < 0 || settle_left(&w) == 0)
 			break;
-		r = call_pause(c, AGAIN_MS);
+		/* With --sync local the try ends well, whatever came of it. */
+		if (settle_over(w.head_error))
+			r = call_fail(c, w.head_error, "%s", settle_explain(w.head_error));
+		else
+			r = call_pause(c, AGAIN_MS);
 	}
 	return r == 0 && w.alone ? call_fail(c, -EHOSTUNREACH, SETTLE_ALONE) : r;
 }

@@ -53,9 +53,10 @@ static void set_is_full(void *arg)
 /* Its part of the ring is over; what is here can still be read and written, as without one. */
 static void left_ring(void *arg, int result, const char *why)
 {
-	(void)arg;
+	const struct options *o = arg;
+
 	log_line(result == 0 ? LOG_NOTICE : LOG_CRIT, "this node takes no part in the ring any more, so what is written from now on is on this machine "
-	    "only, and fsync fails: %s", why);
+	    "only%s: %s", o->settings.sync == SYNC_LOCAL ? "" : ", and fsync fails", why);
 }
 
 static int open_dht(const struct options *o, struct dht **out, char *why, size_t why_size)
@@ -84,6 +85,7 @@ static int open_dht(const struct options *o, struct dht **out, char *why, size_t
 		return r;
 	joining.options.log = log_text;
 	joining.options.stopped = left_ring;
+	joining.options.arg = (void *)(uintptr_t)o;
 	d.ring = &joining.options;
 	r = dht_open(&d, out, why, why_size);
 	if (r == 0 && !joining_wait(&joining, dht_peer(*out)))
@@ -385,9 +387,9 @@ int fs_close(struct fs *fs)
 	r = first_error(r, dht_close(fs->dht));
 	if (fs->cache)
 		cache_free(fs->cache);
+	told_free(fs->told);
 	known_free(fs->known);
 	gate_free(fs->gate);
-	told_free(fs->told);
 	uploads_destroy(&fs->uploads);
 	roots_destroy(&fs->roots);
 	grace_destroy(&fs->reading);

@@ -32,6 +32,14 @@ static unsigned long long number(const uint8_t *b, size_t len, const char *name)
 
 /* ---- status ---- */
 
+/* Of the others nobody has told us what they still lack. */
+static const char *own_part(const uint8_t *b, size_t len)
+{
+	if (number(b, len, "slots_incomplete") + number(b, len, "slots_held") > 0)
+		return "this node's repair is not done";
+	return number(b, len, "slots_mine") > 0 ? "this node has all that it should keep" : "this node keeps none of them";
+}
+
 /* Is it safe now?  First in words. */
 static void show_safety(const uint8_t *b, size_t len)
 {
@@ -49,11 +57,9 @@ static void show_safety(const uint8_t *b, size_t len)
 	else if (reduced > 0)
 		printf("all can be read; %.1f %% of the ring has fewer than %llu owners that answer\n",
 		    100.0 * (double)reduced / (double)all, replicas);
-	else if (number(b, len, "slots_incomplete") + number(b, len, "slots_held") > 0)
-		printf("all owners answer; everything has %llu %s when repair is done\n", replicas, replicas == 1 ? "copy" : "copies");
 	else
-		printf("all owners answer: everything has %llu %s%s\n", replicas, replicas == 1 ? "copy" : "copies",
-		    replicas < number(b, len, "ring_replicas") ? "; more machines are needed for more" : "");
+		printf("all owners answer, %llu of each chunk%s; %s\n", replicas,
+		    replicas < number(b, len, "ring_replicas") ? " (more machines are needed for more)" : "", own_part(b, len));
 	if (all > full)
 		printf("             of 100 parts: full %.1f, reduced %.1f, single %.1f, none %.1f\n",
 		    100.0 * (double)full / (double)all, 100.0 * (double)reduced / (double)all,
@@ -66,7 +72,7 @@ static void show_going_out(const uint8_t *b, size_t len)
 
 	fputs("  going out  ", stdout);
 	if (number(b, len, "records_foreign") == 0)
-		puts("nothing: all owners have what is here");
+		puts("nothing: no chunk here waits for its owners");
 	else
 		printf("%llu chunks, %s: not yet with all their owners\n", number(b, len, "records_foreign"),
 		    size_format(number(b, len, "foreign_bytes"), text));

@@ -177,6 +177,17 @@ static void look_forgot(struct peer *p, const struct peer_options *o)
 		    "one; where there was no other, remove %s/" IDENTITY_FILE ": it comes as a new node then", p->dir, p->dir);
 }
 
+/* Where it knows members it connects to them. */
+static void look_reach(struct peer *p, const struct peer_options *o)
+{
+	struct catalogue *c = shelf_catalogue(p->shelf);
+	struct address id;
+
+	if (!p->forgot && !peer_address(p, 0) && (!o->join || !o->join[0]) && !c->rows(c, ROW_MEMBER, NULL, &id))
+		peer_log(p, LOG_WARNING, "this node knows no member of the ring, and listens nowhere: it is alone, and nobody can join it; "
+		    "--join HOST names a member, --listen HOST lets others join");
+}
+
 /* ---- opening ---- */
 
 static void free_names(char **name)
@@ -378,6 +389,8 @@ int peer_open(const struct peer_options *o, struct peer **out, char *why, size_t
 		look_forgot(p, o);
 	if (rc == 0)
 		rc = listen_open(p, o->listen, o->advertise, &p->advertised, why, why_size);
+	if (rc == 0)
+		look_reach(p, o);
 	if (rc == 0)
 		rc = make_node(p, o, why, why_size);
 	if (rc == 0) {

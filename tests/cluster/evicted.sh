@@ -16,6 +16,7 @@ ok 'two more come' node_start 2 dhtd
 ok 'here' node_start 3 dhtd
 ok 'now dhtctl wait waits, and ends' soon 1 wait
 ok 'all is safe' tells 1 'safe *yes'
+ok 'of the ring, status says what this node knows' wait_until "$BOUND_S" tells 1 'all owners answer, 3 of each chunk; this node has all'
 
 ok 'a second mount' node_start 4 dhtfs
 file=$TEST_DIR/4/mnt/film
@@ -40,4 +41,17 @@ ok 'and is a member' views 4 0 1 2 3 4
 ok 'what was left goes out' soon 4 wait
 ok 'all of it' replicas "$file.later" 3/3
 is 'nothing is lost' "$(sha256sum <"$file")" "$before"
+
+ok 'a mount that waits for its own disk only' node_start 5 dhtfs --sync local
+file=$TEST_DIR/5/mnt/file
+echo here >"$file"
+ok 'dhtctl wait waits for the others there, too' soon 5 wait
+ok 'then all is safe' tells 5 'safe *yes'
+ok 'it is evicted' ctl 1 evict "$(address 5)" --admin "$RING.admin"
+ok 'and says so' wait_until "$BOUND_S" tells 5 'OUT OF THE RING'
+echo later >"$file"
+ok 'fsync goes on' sync "$file"
+ok 'so does dhtctl sync' soon 5 sync
+fails 'dhtctl wait waits for nothing' 'no part in the ring' soon 5 wait
+ok 'the log does not say that fsync fails' eval '! said 5 "fsync fails"'
 done_testing

@@ -48,6 +48,8 @@ is 'and bytes' "$(contents "$D")" "$(contents "$A")"
 is 'xattrs too' "$(getfattr --only-values -n user.short "$D/film")" value
 is 'the address of a directory is the same' "$(xattr "$D/src" address)" "$(xattr "$A/src" address)"
 is 'by-hash is there' "$(cat "$D/by-hash/$(xattr "$A/news" address)")" two
+is 'dhtctl paths finds what it shows' "$(ctl 4 paths "$(xattr "$A/news" address)")" news
+ok 'and dhtctl diff: nothing is new since' ctl 4 diff "$(ctl 1 snapshot)" now
 is 'it keeps no copies for others' "$(field 4 ring_state)" draining
 fails 'nothing can be written' 'Read-only' touch "$D/new"
 exec 5<"$D/news" 6<"$D/src"

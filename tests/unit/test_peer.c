@@ -212,6 +212,9 @@ static void who_keeps_nothing_owns_nothing_and_may_change_his_mind(void **state)
 	(void)state;
 	kit.peer[1].keeps_nothing = true;
 	peerkit_ring(&kit, 2);
+	/* From the first word that anyone hears of it: it would be an owner for a moment else, and be asked long after it is gone. */
+	assert_true(peerkit_said(&kit, "is a member, and keeps no copies"));
+	assert_false(peerkit_said(&kit, "is draining"));
 	peerkit_stay(&kit, 0);
 	assert_int_equal(peerkit_insert(&kit, 0, c, 0, &a), 0);
 	fetch_and_compare(1, &a, c);
@@ -229,6 +232,25 @@ static void who_keeps_nothing_owns_nothing_and_may_change_his_mind(void **state)
 	snprintf(mark, sizeof(mark), "%s/keeps-nothing", kit.peer[1].dir);
 	peerkit_until(mark_has_gone, mark, "the end of the mark");
 	chunk_drop(c);
+}
+
+static void who_can_neither_reach_anybody_nor_be_reached_says_so(void **state)
+{
+	static const char *const said = "nobody can join it";
+
+	(void)state;
+	peerkit_ring(&kit, 2);
+	assert_false(peerkit_said(&kit, said));
+	/* It knows a member. */
+	peerkit_close(&kit, 1);
+	strcpy(kit.peer[1].listen, "-");
+	strcpy(kit.peer[1].join, "-");
+	peerkit_must_open(&kit, 1);
+	assert_false(peerkit_said(&kit, said));
+	strcpy(kit.peer[2].listen, "-");
+	strcpy(kit.peer[2].join, "-");
+	peerkit_must_open(&kit, 2);
+	assert_true(peerkit_said(&kit, said));
 }
 
 static bool is_alone(void *arg)
@@ -438,6 +460,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(all_restart_without_being_told_of_anybody, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_comes_back_elsewhere_is_found_there, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_keeps_nothing_owns_nothing_and_may_change_his_mind, setup, teardown),
+		cmocka_unit_test_setup_teardown(who_can_neither_reach_anybody_nor_be_reached_says_so, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_lost_its_shelf_is_no_ring_of_its_own, setup, teardown),
 		cmocka_unit_test_setup_teardown(more_than_a_link_takes_is_taken_in_turn, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_cancelled_is_answered_once, setup, teardown),
