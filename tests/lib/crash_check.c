@@ -573,6 +573,9 @@ int crash_check(struct crash *c, size_t moment, enum powercut_how how, enum powe
 	return r;
 }
 
+/* Of the sanitizers (sanitizer/common_interface_defs.h); NULL without one. */
+void __sanitizer_set_report_path(const char *path) __attribute__((weak));
+
 /*
  * In a process of its own: LMDB ends the one in which it finds what can't be, and a file that
  * lacks its end kills who reads it.
@@ -594,6 +597,9 @@ static int check_apart(struct crash *c, size_t moment, enum powercut_how how,
 		/* Not cmocka's handlers, which would tell of a failed test. */
 		for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
 			signal(ends[i], SIG_DFL);
+		/* Nor a sanitizer's report: with pages that can't be, LMDB writes anywhere. */
+		if (__sanitizer_set_report_path)
+			__sanitizer_set_report_path("stderr");
 		if (!freopen("/dev/null", "w", stderr) ||
 		    (crash_check(c, moment, how, lie, prefix, seed) < 0 &&
 			write(pipe_of[1], c->problem, strlen(c->problem)) < 0))

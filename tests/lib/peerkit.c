@@ -128,9 +128,23 @@ void peerkit_end(struct peerkit *k)
 
 static void stopped(void *arg, int result, const char *why)
 {
-	((struct peerkit *)arg)->stop_result = result;
+	struct peerkit *k = arg;
+
+	pthread_mutex_lock(&k->lock);
+	k->stop_result = result;
+	pthread_mutex_unlock(&k->lock);
 	keep_line(arg, 0, why);
 	keep_line(arg, 0, "(stopped)");
+}
+
+int peerkit_stop_result(struct peerkit *k)
+{
+	int result;
+
+	pthread_mutex_lock(&k->lock);
+	result = k->stop_result;
+	pthread_mutex_unlock(&k->lock);
+	return result;
 }
 
 int peerkit_open(struct peerkit *k, unsigned int i)

@@ -28,7 +28,7 @@ struct peerkit {
 	pthread_mutex_t lock;
 	char log[65536];		/* all that peers said; under the lock */
 	size_t log_len;
-	int stop_result;		/* of the last that has stopped by itself; from its loop */
+	int stop_result;		/* likewise: of the last that has stopped by itself */
 };
 
 /** peerkit_begin(k): no peer runs.  peerkit_end(k): all are closed, and their folders removed. */
@@ -53,6 +53,9 @@ void peerkit_complete(struct peerkit *k, unsigned int members);
 
 /** peerkit_until(k, over, arg): until over(arg) is true. */
 void peerkit_until(bool (*over)(void *arg), void *arg, const char *what);
+
+/** peerkit_stop_result(k): of the last that has stopped by itself: another may be stopping now. */
+int peerkit_stop_result(struct peerkit *k);
 
 /** peerkit_said(k, text): does a line of the log have it? */
 bool peerkit_said(struct peerkit *k, const char *text);

@@ -202,7 +202,7 @@ void load_row_lost(struct host *h, uint8_t table, const struct address *key)
 
 unsigned int load_waiting(const struct world *w)
 {
-	return w->load->waiting;
+	return w->load->waiting + w->load->evictions;
 }
 
 /* Nothing waits for ever: what should have been answered by now? */
@@ -310,12 +310,14 @@ void load_evict(struct world *w, struct host *whom)
 static void fire_evict(struct world *w, void *arg, uint64_t unused)
 {
 	(void)unused;
+	w->load->evictions--;
 	load_evict(w, arg);
 }
 
 /* The admin was told that it did not succeed, as by a node that has just started and knows nobody: so he asks another one. */
 static void evict_again(struct world *w, struct host *whom)
 {
+	w->load->evictions++;
 	world_plan(w, w->now + EVICT_AGAIN, fire_evict, whom, 0);
 }
 

@@ -25,7 +25,7 @@ void load_wiped(struct host *h);
 /** load_row_lost(h, table, key): a row of its disk is. */
 void load_row_lost(struct host *h, uint8_t table, const struct address *key);
 
-/** load_waiting(w): commands that were not answered yet. */
+/** load_waiting(w): commands that were not answered yet, and evictions that nobody has accepted. */
 unsigned int load_waiting(const struct world *w);
 
 /* One command of each kind; answers are judged as always. */

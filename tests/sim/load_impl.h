@@ -89,6 +89,7 @@ struct load {
 	struct dice dice;
 	struct request *request;
 	unsigned int requests, waiting, places;
+	unsigned int evictions;			/* that are to be asked for again */
 	uint64_t tickets;
 	struct volume *volume;
 	unsigned int volumes;

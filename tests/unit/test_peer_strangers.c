@@ -246,7 +246,7 @@ static void a_clone_stops(void **state)
 	peerkit_address(&kit, 1, kit.peer[2].join);
 	peerkit_must_open(&kit, 2);
 	peerkit_until_said(&kit, "(stopped)");
-	assert_true(peer_over(kit.stop_result));
+	assert_true(peer_over(peerkit_stop_result(&kit)));
 	assert_int_equal(peer_ask_now(kit.peer[0].peer, &(struct peer_ask){ .command = { .kind = COMMAND_SET, .weight = 2,
 		.timeout = 5000000 } }), 0);
 }
