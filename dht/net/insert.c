@@ -9,7 +9,7 @@
  *         | failed                                 | stored()     | over, replied: -ENOSPC, -EIO, -EBADMSG
  * PLACING | each of the following ends in          | go()         | an owner not asked yet is asked
  *         | W have it                              | go()         | replied: 0
- *         | W can no longer be reached             | go()         | replied: -EHOSTUNREACH, -ENOSPC
+ *         | W can no longer be reached             | go()         | replied: -ENOSPC, -ETIMEDOUT, -EHOSTUNREACH
  *         | its time is up                         | expired()    | replied: -ETIMEDOUT
  *         | a new table                            | table()      | those that failed may be asked again
  *         | it is replied, and nothing is under way, or too many such linger | go() | over: foreign_add()
@@ -52,7 +52,8 @@ struct ask {
 struct insert {
 	struct list link;		/* inserts, oldest first */
 	struct pending pending;
-	bool replied, placing, full;	/* full: one of those that failed has no space */
+	bool replied, placing;
+	bool full, late;		/* one of those that failed has no space, did not answer in time */
 	unsigned int acks;
 	unsigned int walked;		/* of the walk under the present table: looked at */
 	unsigned int pauses;		/* under the present table */
@@ -150,6 +151,7 @@ static void failed(struct node *n, struct ask *a, const struct peer *p, int resu
 	a->state = FAILED;
 	if (!result && answer->status == WIRE_FULL)
 		i->full = true;
+	i->late |= result == -ETIMEDOUT;
 	a->busy += !result && answer->status == WIRE_BUSY;
 	/* What is answered is left to foreign.c, which has time. */
 	if (!i->replied && passes(n, p, result, answer) && ++a->tries < INSERT_TRIES) {
@@ -336,7 +338,7 @@ static void place(struct node *n, struct insert *i)
 	if (!i->replied && count_state(i, HAS, HAS) >= need)
 		reply(n, i, 0);
 	else if (!i->replied && count_state(i, TOUCHED, HAS) < need)
-		reply(n, i, i->full ? -ENOSPC : -EHOSTUNREACH);
+		reply(n, i, i->full ? -ENOSPC : i->late ? -ETIMEDOUT : -EHOSTUNREACH);
 }
 
 /* Too many linger, and it is the last that goes: its bytes are still in line, those of the others on their way. */

@@ -347,6 +347,19 @@ static void a_silent_owner_is_stood_in_for_after_the_time_of_a_touch(void **stat
 	finish();
 }
 
+static void who_can_be_reached_and_does_not_answer_is_late(void **state)
+{
+	uint64_t t;
+
+	(void)state;
+	begin(3, 3, false);
+	owner[0]->ways = owner[1]->ways = KIT_SILENT;
+	t = insert(2, 60 * S);
+	kit_run(k, CALL_QUICK + CALL_TIMEOUT + 1 * S);
+	assert_replied(t, -ETIMEDOUT);
+	finish();
+}
+
 static void busy_ones_are_asked_again_with_growing_pauses(void **state)
 {
 	uint64_t t;
@@ -772,6 +785,7 @@ int main(void)
 		cmocka_unit_test(a_slow_disk_does_not_keep_it_past_its_time),
 		cmocka_unit_test(a_disk_that_hangs_is_not_given_more_and_more),
 		cmocka_unit_test(a_silent_owner_is_stood_in_for_after_the_time_of_a_touch),
+		cmocka_unit_test(who_can_be_reached_and_does_not_answer_is_late),
 		cmocka_unit_test(busy_ones_are_asked_again_with_growing_pauses),
 		cmocka_unit_test(those_that_stay_busy_are_stood_in_for),
 		cmocka_unit_test(one_that_is_busy_once_is_not_stood_in_for),
