@@ -63,7 +63,7 @@ UNIT_FS := \
 	test_options test_cache test_fetch test_jobs test_gate test_extents test_file test_file_memory test_files \
 	test_files_bound test_files_threads test_control_wire test_keep test_tree test_tree_rename test_tree_attr \
 	test_acl test_tree_full test_tree_threads test_tree_model test_parked test_checkpoint test_snapshot_write \
-	test_snapshots test_collect test_view test_walks test_known test_told test_replicas
+	test_snapshots test_collect test_view test_walks test_known test_told test_session test_replicas
 UNIT_FAKE := \
 	test_cache test_fetch test_walks test_file test_file_memory test_files test_files_bound test_files_threads test_checkpoint \
 	test_snapshots test_collect

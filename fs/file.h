@@ -166,7 +166,7 @@ struct file_read {
 void file_read(struct file_read *r);
 void file_read_clear(struct file_read *r);
 
-/* A look for data or a hole: off in, off out; -ENXIO past the end. */
+/* A look for data or a hole, in blocks of 4 KiB: off in, off out; -ENXIO past the end. */
 struct file_seek {
 	struct fetch fetch;
 	struct file *file;
@@ -174,8 +174,9 @@ struct file_seek {
 	bool hole;		/* else data */
 	void (*done)(struct file_seek *s, int result);
 	void *user;
-	bool started;		/* private */
-	unsigned int parity;	/* private */
+	/* private */
+	uint64_t from, data_end;	/* where it began; where what is known to be data ended last */
+	unsigned int parity;
 };
 /** file_seek(s): done() may be called before it returns.  Errors as file_read(). */
 void file_seek(struct file_seek *s);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "dht/control/metrics.h"
@@ -18,6 +19,7 @@
 #include "fs/control.h"
 #include "fs/follow.h"
 #include "fs/restore.h"
+#include "fs/session.h"
 
 #define JOB_THREADS	2u
 
@@ -318,6 +320,7 @@ static int open_parts(struct fs *fs, char *why, size_t why_size)
 int fs_open(const struct options *o, struct fs **out, char *why, size_t why_size)
 {
 	struct fs *fs = calloc(1, sizeof(*fs));
+	struct utsname kernel;
 	int r = -ENOMEM;
 
 	*out = NULL;
@@ -325,6 +328,7 @@ int fs_open(const struct options *o, struct fs **out, char *why, size_t why_size
 	if (fs) {
 		fs->options = o;
 		fs->started = fs_now();
+		fs->calls_in = uname(&kernel) == 0 && session_calls_in(kernel.release);
 		grace_init(&fs->inserting);
 		grace_init(&fs->reading);
 		roots_init(&fs->roots);

@@ -50,6 +50,7 @@ struct fs {
 	struct parking *parking;
 	struct known *known;
 	struct told *told;
+	bool calls_in;			/* session_calls_in(): of this kernel */
 	struct byhash *byhash;
 	uint8_t volume[MEMBER_KEY];	/* the public key, if ${writes} */
 	bool writes;			/* the tree is a volume of a ring */

@@ -180,7 +180,9 @@ void ops_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 
 /*
  * SEEK_DATA and SEEK_HOLE.  The kernel asks us without first writing its dirty pages back,
- * which would then seem to be a hole: so they are called in before the search.
+ * which would then seem to be a hole: so they are called in before the search.  Before Linux 6.16 what is on its way to us already
+ * is not waited for by that, and would: such a kernel is told, once a file is searched that is open for writing, that
+ * there is no search, and from then on takes each file of the mount for data up to its end.
  */
 struct seek {
 	struct parked parked;
@@ -278,6 +280,10 @@ void ops_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fus
 	}
 	if (off < 0) {
 		ops_err(req, -ENXIO);
+		return;
+	}
+	if (!fs->calls_in && file_writers(ops_file(fi)) > 0) {
+		ops_err(req, -ENOSYS);
 		return;
 	}
 	s = calloc(1, sizeof(*s));

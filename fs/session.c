@@ -105,3 +105,10 @@ int session_custom_io(struct fuse_session *se)
 
 	return fuse_session_custom_io(se, &io, fuse_session_fd(se));
 }
+
+bool session_calls_in(const char *release)
+{
+	unsigned int major, minor;
+
+	return sscanf(release, "%u.%u", &major, &minor) == 2 && (major > 6 || (major == 6 && minor >= 16));
+}

@@ -1,6 +1,8 @@
-/* session: three bits in the INIT reply that libfuse 3.14 cannot ask for. */
+/* session: what a kernel can do, and three bits in the INIT reply that libfuse 3.14 cannot ask for. */
 #ifndef FS_SESSION_H
 #define FS_SESSION_H
+
+#include <stdbool.h>
 
 struct fuse_session;
 
@@ -20,5 +22,11 @@ int session_custom_io(struct fuse_session *se);
  * changes.  Asks the filesystem nothing.
  */
 void session_read_ahead(const char *mountpoint);
+
+/**
+ * session_calls_in(release): does a kernel of this release (uname(2)) wait, when pages are invalidated, for those too that it is writing
+ * back?  Before 6.16 ("fuse: remove tmp folio for writebacks") it wrote back copies, and took the pages for clean.
+ */
+bool session_calls_in(const char *release);
 
 #endif

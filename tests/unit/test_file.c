@@ -14,6 +14,7 @@
 
 #define FILES	4u
 #define SIZE_MAX_BYTES (3u * 512 * 1024)
+#define BLOCK	4096	/* of a hole */
 
 struct model {
 	struct file *file;
@@ -192,7 +193,7 @@ static void check_size(struct model *m)
 	assert_true(a.data <= a.size);
 }
 
-/* What is reported as a hole has only zeros, and ends where data begins. */
+/* What is reported as a hole has only zeros, and begins and ends at blocks, which of them are data or a hole. */
 static void check_seek(struct model *m)
 {
 	size_t off = (size_t)kit_below(&state, m->size + 1);
@@ -207,6 +208,8 @@ static void check_seek(struct model *m)
 	assert_true(data == -ENXIO || (data >= (int64_t)off && data < (int64_t)m->size));
 	assert_true(hole >= (int64_t)off && hole <= (int64_t)m->size);
 	assert_true(data == (int64_t)off ? hole > data : hole == (int64_t)off);
+	assert_true(data <= (int64_t)off || data % BLOCK == 0);
+	assert_true(hole == (int64_t)off || hole == (int64_t)m->size || hole % BLOCK == 0);
 	assert_int_equal(cut_zeros(m->bytes + off, (size_t)end - off), (size_t)end - off);
 }
 
@@ -448,6 +451,61 @@ static void a_read_of_many_small_extents_is_one_copy(void **unused)
 	files_close();
 }
 
+static void assert_ranges(struct file *f, uint64_t off, int64_t data, int64_t hole)
+{
+	assert_int_equal(kit_seek(f, off, false), data);
+	assert_int_equal(kit_seek(f, off, true), hole);
+}
+
+static void a_hole_is_a_whole_block(void **unused)
+{
+	static const char zeros[3 * BLOCK];
+	struct file *f;
+
+	(void)unused;
+	files_open(64 << 20);
+	f = model[0].file;
+	/* 100 blocks of data whose last bytes are zeros, which the splice makes a part of the hole behind ... */
+	memset(buffer, 1, 200 * BLOCK);
+	memset(buffer + 100 * BLOCK - 10, 0, 10);
+	assert_int_equal(kit_write(&kit, f, 0, buffer, 100 * BLOCK), 0);
+	assert_int_equal(file_truncate(f, 200 * BLOCK, NULL), 0);
+	assert_int_equal(kit_flush(f), 0);
+	assert_ranges(f, 0, 0, 100 * BLOCK);
+	assert_ranges(f, 100 * BLOCK - 5, 100 * BLOCK - 5, 100 * BLOCK);
+	assert_ranges(f, 100 * BLOCK, -ENXIO, 100 * BLOCK);
+	/* ... are none when more is written behind them. */
+	assert_int_equal(kit_write(&kit, f, 100 * BLOCK, buffer, 50 * BLOCK), 0);
+	assert_ranges(f, 0, 0, 150 * BLOCK);
+	assert_ranges(f, 100 * BLOCK - 5, 100 * BLOCK - 5, 150 * BLOCK);
+	assert_int_equal(kit_flush(f), 0);
+	assert_ranges(f, 100 * BLOCK - 5, 100 * BLOCK - 5, 150 * BLOCK);
+	/* A hole of many pieces; the first and the last block of it have data too. */
+	assert_int_equal(file_zero(f, 20 * BLOCK + 100, 32 * BLOCK, false, NULL), 0);
+	assert_ranges(f, 20 * BLOCK, 20 * BLOCK, 21 * BLOCK);
+	assert_int_equal(kit_flush(f), 0);
+	assert_int_equal(file_zero(f, 52 * BLOCK + 100, 32 * BLOCK, false, NULL), 0);
+	assert_int_equal(file_zero(f, 84 * BLOCK + 50, 32 * BLOCK - 100, false, NULL), 0);
+	assert_ranges(f, 0, 0, 21 * BLOCK);
+	assert_ranges(f, 20 * BLOCK + 200, 20 * BLOCK + 200, 21 * BLOCK);
+	assert_ranges(f, 21 * BLOCK + 7, 115 * BLOCK, 21 * BLOCK + 7);
+	assert_ranges(f, 52 * BLOCK + 50, 115 * BLOCK, 52 * BLOCK + 50);
+	assert_ranges(f, 115 * BLOCK + 7, 115 * BLOCK + 7, 150 * BLOCK);
+	/* The last block ends with the file. */
+	assert_int_equal(file_truncate(f, 150 * BLOCK + 5, NULL), 0);
+	assert_ranges(f, 149 * BLOCK, 149 * BLOCK, 150 * BLOCK);
+	assert_ranges(f, 150 * BLOCK + 4, -ENXIO, 150 * BLOCK + 4);
+	assert_ranges(f, 150 * BLOCK + 5, -ENXIO, -ENXIO);
+	assert_int_equal(kit_write(&kit, f, 150 * BLOCK + 4, "x", 1), 0);
+	assert_ranges(f, 150 * BLOCK + 1, 150 * BLOCK + 1, 150 * BLOCK + 5);
+	/* One chunk has no holes. */
+	assert_int_equal(file_truncate(f, 0, NULL), 0);
+	assert_int_equal(kit_write(&kit, f, 0, zeros, sizeof(zeros)), 0);
+	assert_int_equal(kit_flush(f), 0);
+	assert_ranges(f, 5, 5, sizeof(zeros));
+	files_close();
+}
+
 static void a_file_beyond_the_largest_size_is_refused(void **unused)
 {
 	struct chunk *c = chunk_copy("ab", 2);
@@ -622,6 +680,7 @@ int main(void)
 		cmocka_unit_test(
 		    a_file_of_more_chunks_than_are_inserted_at_once_has_the_ref_of_its_bytes),
 		cmocka_unit_test(a_read_of_many_small_extents_is_one_copy),
+		cmocka_unit_test(a_hole_is_a_whole_block),
 		cmocka_unit_test(a_file_beyond_the_largest_size_is_refused),
 		cmocka_unit_test(a_missing_or_unreadable_chunk_is_the_readers_error_alone),
 		cmocka_unit_test(a_change_beside_a_missing_chunk_can_not_be_flushed_and_that_is_an_io_error),
