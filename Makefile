@@ -76,7 +76,7 @@ FUZZ         := \
 EXERCISE     := plan make model model_names model_data real real_data scan common crash worker run shrink main
 KITS := \
 	address_catalogue change_list chunkkit chunkkit_peers chunkset crash crash_check dhttest disk faultio filekit \
-	golden leasekit memory_catalogue netkit powercut repairkit ringkit suite volumekit wire_golden wire_sample
+	golden leasekit memory_catalogue netkit powercut repairkit ringkit shelfkit suite volumekit wire_golden wire_sample
 MOUNT_HELPERS := exercise/exercise helpers/stall.so helpers/powerlog.so helpers/nomem.so
 CLUSTER_HELPERS := faultproxy liar
 POSIX := \

@@ -1,5 +1,5 @@
 /* A disk that fills, or fails, under the shelf's own commit: none of it was made, all of it is as before, and goes on when it can. */
-#include "tests/lib/dhttest.h"
+#include "tests/lib/shelfkit.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -16,8 +16,6 @@
 #include "dht/net/ringfile.h"
 #include "dht/peer/disk.h"
 #include "dht/peer/peer.h"
-#include "dht/peer/shelf.h"
-#include "dht/store.h"
 #include "tests/lib/suite.h"
 
 #define LEN	 100
@@ -77,31 +75,11 @@ int mdb_env_info(MDB_env *env, MDB_envinfo *info)
 }
 
 struct kit {
-	struct dhttest files;
-	struct store *store;
-	struct shelf *shelf;
-	struct catalogue *c;
-	char why[512];
+	struct shelfkit s;
 	struct address a, b;
 	struct catalogue_lease lease;
 	struct chunk *blob;
 };
-
-static void put(struct kit *k, uint64_t seed, struct address *a)
-{
-	struct chunk *c = dhttest_chunk(seed, LEN);
-
-	dhttest_address(seed, LEN, a);
-	assert_int_equal(store_put(k->store, KIND_DATA, a, c, false), 0);
-	chunk_drop(c);
-}
-
-static void open_all(struct kit *k)
-{
-	assert_int_equal(store_open(&k->files.options, false, NULL, NULL, NULL, &k->store, k->why, sizeof(k->why)), 0);
-	assert_int_equal(shelf_open(k->files.dir, k->store, &k->shelf, k->why, sizeof(k->why)), 0);
-	k->c = shelf_catalogue(k->shelf);
-}
 
 static int setup(void **state)
 {
@@ -109,13 +87,12 @@ static int setup(void **state)
 	struct shelf_change c = { .kind = SHELF_ADD, .states = STATE_OWNED, .bytes = LEN };
 
 	*state = k;
-	dhttest_begin(&k->files);
-	open_all(k);
-	put(k, 1, &k->a);
-	put(k, 2, &k->b);
-	assert_int_equal(store_sync_wait(k->store, store_sync_start(k->store)), 0);
+	shelfkit_begin(&k->s);
+	shelfkit_put(&k->s, 1, LEN, &k->a);
+	shelfkit_put(&k->s, 2, LEN, &k->b);
+	assert_int_equal(store_sync_wait(k->s.store, store_sync_start(k->s.store)), 0);
 	c.address = k->a;
-	assert_int_equal(shelf_commit(k->shelf, &c, 1), 0);
+	assert_int_equal(shelf_commit(k->s.shelf, &c, 1), 0);
 	k->blob = dhttest_chunk(3, 200);
 	k->lease = (struct catalogue_lease){ .slot = 1, .seq = 1, .blob = k->blob, .addresses = &k->a, .count = 1 };
 	return 0;
@@ -125,9 +102,7 @@ static int teardown(void **state)
 {
 	struct kit *k = *state;
 
-	shelf_close(k->shelf);
-	store_close(k->store);
-	dhttest_end(&k->files);
+	shelfkit_end(&k->s);
 	chunk_drop(k->blob);
 	free(k);
 	return 0;
@@ -141,17 +116,17 @@ static int change(struct kit *k, struct shelf_change changes[CHANGES])
 	changes[1] = (struct shelf_change){ .kind = SHELF_ADD, .address = k->b, .states = STATE_OWNED, .bytes = LEN };
 	changes[2] = (struct shelf_change){ .kind = SHELF_ROW, .row = { .table = ROW_HEAD }, .chunk = k->blob };
 	changes[3] = (struct shelf_change){ .kind = SHELF_LEASE, .lease = &k->lease };
-	return shelf_commit(k->shelf, changes, CHANGES);
+	return shelf_commit(k->s.shelf, changes, CHANGES);
 }
 
 static void assert_before(struct kit *k)
 {
 	struct shelf_totals t;
 
-	assert_int_equal(k->c->state(k->c, &k->a), STATE_OWNED);
-	assert_int_equal(k->c->state(k->c, &k->b), STATE_FOREIGN);
-	assert_null(k->c->row(k->c, &(struct catalogue_row_key){ .table = ROW_HEAD }));
-	shelf_totals(k->shelf, &t);
+	assert_int_equal(k->s.c->state(k->s.c, &k->a), STATE_OWNED);
+	assert_int_equal(k->s.c->state(k->s.c, &k->b), STATE_FOREIGN);
+	assert_null(k->s.c->row(k->s.c, &(struct catalogue_row_key){ .table = ROW_HEAD }));
+	shelf_totals(k->s.shelf, &t);
 	assert_int_equal(t.owned, 1);
 	assert_int_equal(t.cached_bytes, 0);
 	assert_int_equal(t.leased, 0);
@@ -161,9 +136,9 @@ static void assert_after(struct kit *k, unsigned int of_b)
 {
 	struct shelf_totals t;
 
-	assert_int_equal(k->c->state(k->c, &k->a), STATE_CACHED | STATE_LEASED);
-	assert_int_equal(k->c->state(k->c, &k->b), of_b);
-	shelf_totals(k->shelf, &t);
+	assert_int_equal(k->s.c->state(k->s.c, &k->a), STATE_CACHED | STATE_LEASED);
+	assert_int_equal(k->s.c->state(k->s.c, &k->b), of_b);
+	shelf_totals(k->s.shelf, &t);
 	assert_int_equal(t.cached_bytes, LEN);
 	assert_int_equal(t.leased, 1);
 }
@@ -181,12 +156,10 @@ static void a_full_disk_changes_nothing_and_is_got_over(void **state)
 			assert_int_equal(changes[n].result, -ENOSPC);
 		assert_before(k);
 	}
-	assert_int_equal(shelf_broken(k->shelf), 0);
+	assert_int_equal(shelf_broken(k->s.shelf), 0);
 	assert_int_equal(change(k, changes), 0);
 	assert_after(k, STATE_OWNED);
-	assert_int_equal(shelf_close(k->shelf), 0);
-	assert_int_equal(store_close(k->store), 0);
-	open_all(k);
+	shelfkit_reopen(&k->s);
 	assert_after(k, STATE_OWNED);
 }
 
@@ -212,17 +185,15 @@ static void a_volume_that_could_not_be_noted_is_noted_when_it_is_told_again(void
 	struct address volume = { .b = { 7 } }, fresh, cursor = { .b = { 0 } };
 
 	atomic_store(&page_error, ENOSPC);
-	assert_int_equal(shelf_own(k->shelf, &volume), -ENOSPC);
-	assert_false(shelf_owns(k->shelf, &volume));
+	assert_int_equal(shelf_own(k->s.shelf, &volume), -ENOSPC);
+	assert_false(shelf_owns(k->s.shelf, &volume));
 	atomic_store(&page_error, 0);
-	assert_int_equal(shelf_own(k->shelf, &volume), 0);
-	assert_int_equal(shelf_own(k->shelf, &volume), 0);
-	assert_int_equal(shelf_close(k->shelf), 0);
-	assert_int_equal(store_close(k->store), 0);
-	open_all(k);
-	assert_true(shelf_owns(k->shelf, &volume));
+	assert_int_equal(shelf_own(k->s.shelf, &volume), 0);
+	assert_int_equal(shelf_own(k->s.shelf, &volume), 0);
+	shelfkit_reopen(&k->s);
+	assert_true(shelf_owns(k->s.shelf, &volume));
 	/* What was here on nobody's behalf is its. */
-	assert_int_equal(shelf_fresh(k->shelf, &cursor, 1, &fresh), 1);
+	assert_int_equal(shelf_fresh(k->s.shelf, &cursor, 1, &fresh), 1);
 }
 
 /* LMDB goes on no more then; but the shelf is as it was before, and not damaged. */
@@ -231,16 +202,16 @@ static void a_last_page_that_fails_is_no_damage(void **state)
 	struct shelf_change changes[CHANGES];
 	struct kit *k = *state;
 
-	assert_int_equal(shelf_broken(k->shelf), 0);
+	assert_int_equal(shelf_broken(k->s.shelf), 0);
 	atomic_store(&meta_error, EIO);
 	assert_int_equal(change(k, changes), -EIO);
 	atomic_store(&meta_error, 0);
-	assert_int_equal(shelf_broken(k->shelf), -EIO);
+	assert_int_equal(shelf_broken(k->s.shelf), -EIO);
 	assert_int_equal(change(k, changes), -EIO);
-	assert_int_equal(shelf_close(k->shelf), -EIO);
-	assert_int_equal(store_close(k->store), 0);
-	open_all(k);
-	assert_int_equal(k->c->state(k->c, &k->a), STATE_OWNED);
+	assert_int_equal(shelf_close(k->s.shelf), -EIO);
+	assert_int_equal(store_close(k->s.store), 0);
+	shelfkit_open(&k->s);
+	assert_int_equal(k->s.c->state(k->s.c, &k->a), STATE_OWNED);
 	assert_int_equal(change(k, changes), 0);
 	/* Meanwhile it was found without a row. */
 	assert_after(k, STATE_OWNED | STATE_FOREIGN);
@@ -272,7 +243,7 @@ static void one_that_lacks_memory_fails_alone(void **state)
 {
 	struct answers a = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, { 0 } };
 	struct kit *k = *state;
-	const struct disk_options o = { .store = k->store, .shelf = k->shelf, .done = answered, .arg = &a };
+	const struct disk_options o = { .store = k->s.store, .shelf = k->s.shelf, .done = answered, .arg = &a };
 	struct disk *d;
 
 	assert_int_equal(disk_open(&o, &d), 0);
@@ -331,14 +302,14 @@ static void a_node_whose_shelf_fails_says_so_and_stops(void **state)
 	struct ring_file ring;
 	struct ring_file_random random;
 	uint8_t admin[MEMBER_SECRET];
-	struct peer_options o = { .store = k->store, .dir = k->files.dir, .ring = &ring, .weight = 1, .stopped = ended, .arg = &e };
+	struct peer_options o = { .store = k->s.store, .dir = k->s.files.dir, .ring = &ring, .weight = 1, .stopped = ended, .arg = &e };
 	struct command fetch = { .kind = COMMAND_FETCH, .address = k->a };
 	struct peer *p;
 
-	assert_int_equal(shelf_close(k->shelf), 0);
+	assert_int_equal(shelf_close(k->s.shelf), 0);
 	memset(&random, 7, sizeof(random));
 	assert_int_equal(ring_file_create(&random, false, 3, 2, &ring, admin), 0);
-	assert_int_equal(peer_open(&o, &p, k->why, sizeof(k->why)), 0);
+	assert_int_equal(peer_open(&o, &p, k->s.why, sizeof(k->s.why)), 0);
 	assert_int_equal(ask(p, fetch), 0);
 	atomic_store(&meta_error, EIO);
 	assert_true(ask(p, (struct command){ .kind = COMMAND_SET, .weight = 2 }) < 0);
@@ -354,7 +325,7 @@ static void a_node_whose_shelf_fails_says_so_and_stops(void **state)
 	memset(&fetch.address, 9, sizeof(fetch.address));
 	assert_int_equal(ask(p, fetch), -ESHUTDOWN);
 	assert_int_equal(peer_close(p), -EIO);
-	assert_int_equal(shelf_open(k->files.dir, k->store, &k->shelf, k->why, sizeof(k->why)), 0);
+	assert_int_equal(shelfkit_open_shelf(&k->s), 0);
 }
 
 int main(void)

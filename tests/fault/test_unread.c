@@ -1,5 +1,5 @@
 /* A ledger that can't be read for a while: what it can't be asked for is not "not there", and nobody gives up anything for it. */
-#include "tests/lib/dhttest.h"
+#include "tests/lib/shelfkit.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -10,8 +10,6 @@
 #include <string.h>
 
 #include "dht/peer/disk.h"
-#include "dht/peer/shelf.h"
-#include "dht/store.h"
 #include "tests/lib/suite.h"
 
 #define LEN   100
@@ -63,11 +61,7 @@ static void set_ledger(int says, unsigned int n)
 }
 
 struct kit {
-	struct dhttest files;
-	struct store *store;
-	struct shelf *shelf;
-	struct catalogue *c;
-	char why[512];
+	struct shelfkit s;
 	struct address a[COUNT];	/* in order */
 };
 
@@ -76,42 +70,21 @@ static int compare(const void *a, const void *b)
 	return address_compare(a, b);
 }
 
-static void open_store(struct kit *k)
-{
-	assert_int_equal(store_open(&k->files.options, false, NULL, NULL, NULL, &k->store, k->why, sizeof(k->why)), 0);
-}
-
-static int open_shelf(struct kit *k)
-{
-	int rc = shelf_open(k->files.dir, k->store, &k->shelf, k->why, sizeof(k->why));
-
-	k->c = rc == 0 ? shelf_catalogue(k->shelf) : NULL;
-	return rc;
-}
-
 /* Owned, and known to the ledger alone. */
 static int setup(void **state)
 {
 	struct kit *k = calloc(1, sizeof(*k));
 
 	*state = k;
-	dhttest_begin(&k->files);
-	open_store(k);
-	for (unsigned int i = 0; i < COUNT; i++) {
-		struct chunk *c = dhttest_chunk(i, LEN);
-
-		dhttest_address(i, LEN, &k->a[i]);
-		assert_int_equal(store_put(k->store, KIND_DATA, &k->a[i], c, false), 0);
-		chunk_drop(c);
-	}
+	shelfkit_begin(&k->s);
+	for (unsigned int i = 0; i < COUNT; i++)
+		shelfkit_put(&k->s, i, LEN, &k->a[i]);
 	qsort(k->a, COUNT, sizeof(k->a[0]), compare);
-	assert_int_equal(store_close(k->store), 0);
-	open_store(k);
-	assert_int_equal(open_shelf(k), 0);
+	shelfkit_reopen(&k->s);
 	for (unsigned int i = 0; i < COUNT; i++) {
 		struct shelf_change c = { .kind = SHELF_STATES, .address = k->a[i], .states = STATE_OWNED };
 
-		assert_int_equal(shelf_commit(k->shelf, &c, 1), 0);
+		assert_int_equal(shelf_commit(k->s.shelf, &c, 1), 0);
 	}
 	return 0;
 }
@@ -121,9 +94,7 @@ static int teardown(void **state)
 	struct kit *k = *state;
 
 	set_ledger(0, 0);
-	shelf_close(k->shelf);
-	store_close(k->store);
-	dhttest_end(&k->files);
+	shelfkit_end(&k->s);
 	free(k);
 	return 0;
 }
@@ -132,18 +103,17 @@ static void assert_all_owned(struct kit *k)
 {
 	struct address list[COUNT + 1];
 
-	assert_int_equal(k->c->list(k->c, NULL, STATE_OWNED, COUNT + 1, list), COUNT);
+	assert_int_equal(k->s.c->list(k->s.c, NULL, STATE_OWNED, COUNT + 1, list), COUNT);
 	assert_memory_equal(list, k->a, sizeof(k->a));
 	for (unsigned int i = 0; i < COUNT; i++)
-		assert_int_equal(k->c->state(k->c, &k->a[i]), STATE_OWNED);
+		assert_int_equal(k->s.c->state(k->s.c, &k->a[i]), STATE_OWNED);
 }
 
 static void reopen(struct kit *k)
 {
-	shelf_close(k->shelf);
-	assert_int_equal(store_close(k->store), 0);
-	open_store(k);
-	assert_int_equal(open_shelf(k), 0);
+	shelf_close(k->s.shelf);
+	assert_int_equal(store_close(k->s.store), 0);
+	shelfkit_open(&k->s);
 }
 
 static void the_store_says_that_it_does_not_know(void **state)
@@ -153,15 +123,15 @@ static void the_store_says_that_it_does_not_know(void **state)
 
 	memcpy(list, k->a, sizeof(list));
 	set_ledger(EIO, UINT32_MAX);
-	assert_int_equal(store_here(k->store, &k->a[0], NULL, NULL), -EIO);
-	assert_int_equal(store_here_durable(k->store, &k->a[0]), -EIO);
-	assert_int_equal(store_filter(k->store, list, COUNT), -EIO);
-	assert_int_equal(store_list(k->store, NULL, COUNT, list), -EIO);
+	assert_int_equal(store_here(k->s.store, &k->a[0], NULL, NULL), -EIO);
+	assert_int_equal(store_here_durable(k->s.store, &k->a[0]), -EIO);
+	assert_int_equal(store_filter(k->s.store, list, COUNT), -EIO);
+	assert_int_equal(store_list(k->s.store, NULL, COUNT, list), -EIO);
 	set_ledger(0, 0);
-	assert_int_equal(store_here(k->store, &k->a[0], NULL, NULL), 0);
-	assert_int_equal(store_list(k->store, NULL, COUNT, list), COUNT);
+	assert_int_equal(store_here(k->s.store, &k->a[0], NULL, NULL), 0);
+	assert_int_equal(store_list(k->s.store, NULL, COUNT, list), COUNT);
 	assert_memory_equal(list, k->a, sizeof(list));
-	assert_int_equal(store_filter(k->store, list, COUNT), COUNT);
+	assert_int_equal(store_filter(k->s.store, list, COUNT), COUNT);
 }
 
 /* The node asks the catalogue, is told that it must not go on, and what the shelf has stays. */
@@ -172,14 +142,14 @@ static void lists_and_states_end_the_node_and_no_row(void **state)
 	struct address list[COUNT];
 
 	for (unsigned int by_list = 0; by_list < 2; by_list++) {
-		assert_int_equal(shelf_broken(k->shelf), 0);
+		assert_int_equal(shelf_broken(k->s.shelf), 0);
 		set_ledger(EIO, UINT32_MAX);
 		if (by_list)
-			assert_int_equal(k->c->list(k->c, NULL, STATE_OWNED, COUNT, list), 0);
+			assert_int_equal(k->s.c->list(k->s.c, NULL, STATE_OWNED, COUNT, list), 0);
 		else
-			assert_int_equal(k->c->state(k->c, &k->a[1]), 0);
-		assert_int_equal(shelf_broken(k->shelf), -EIO);
-		assert_int_equal(shelf_commit(k->shelf, &change, 1), 0);
+			assert_int_equal(k->s.c->state(k->s.c, &k->a[1]), 0);
+		assert_int_equal(shelf_broken(k->s.shelf), -EIO);
+		assert_int_equal(shelf_commit(k->s.shelf, &change, 1), 0);
 		set_ledger(0, 0);
 		assert_all_owned(k);
 		reopen(k);
@@ -195,7 +165,7 @@ static void a_change_that_needs_it_fails_alone(void **state)
 	changes[1].address = k->a[0];
 	changes[1].states = STATE_CACHED;
 	set_ledger(EIO, UINT32_MAX);
-	assert_int_equal(shelf_commit(k->shelf, changes, 2), 0);
+	assert_int_equal(shelf_commit(k->s.shelf, changes, 2), 0);
 	set_ledger(0, 0);
 	assert_int_equal(changes[0].result, 0);
 	assert_int_equal(changes[1].result, -EIO);
@@ -206,12 +176,12 @@ static void a_comparison_takes_no_row_for_stale(void **state)
 {
 	struct kit *k = *state;
 
-	shelf_behind(k->shelf);
-	shelf_close(k->shelf);
+	shelf_behind(k->s.shelf);
+	shelf_close(k->s.shelf);
 	set_ledger(EIO, UINT32_MAX);
-	assert_int_equal(open_shelf(k), -EIO);
+	assert_int_equal(shelfkit_open_shelf(&k->s), -EIO);
 	set_ledger(0, 0);
-	assert_int_equal(open_shelf(k), 0);
+	assert_int_equal(shelfkit_open_shelf(&k->s), 0);
 	assert_all_owned(k);
 }
 
@@ -221,9 +191,9 @@ static void damage_of_the_ledger_is_none_of_the_shelf(void **state)
 	struct kit *k = *state;
 
 	set_ledger(MDB_CORRUPTED, UINT32_MAX);
-	assert_int_equal(k->c->state(k->c, &k->a[0]), 0);
+	assert_int_equal(k->s.c->state(k->s.c, &k->a[0]), 0);
 	set_ledger(0, 0);
-	assert_int_equal(shelf_broken(k->shelf), -EIO);
+	assert_int_equal(shelf_broken(k->s.shelf), -EIO);
 	reopen(k);
 	assert_all_owned(k);
 }
@@ -235,12 +205,12 @@ static void a_removal_that_can_t_be_judged_fails(void **state)
 	struct kit *k = *state;
 
 	set_ledger(EIO, 1);
-	assert_int_equal(store_remove(k->store, k->a, COUNT, NULL), -EIO);
+	assert_int_equal(store_remove(k->s.store, k->a, COUNT, NULL), -EIO);
 	assert_int_equal(atomic_load(&times), 0);
 	set_ledger(0, 0);
 	assert_all_owned(k);
-	assert_int_equal(store_remove(k->store, k->a, COUNT, NULL), 0);
-	assert_int_equal(store_here(k->store, &k->a[0], NULL, NULL), -ENOENT);
+	assert_int_equal(store_remove(k->s.store, k->a, COUNT, NULL), 0);
+	assert_int_equal(store_here(k->s.store, &k->a[0], NULL, NULL), -ENOENT);
 }
 
 struct answer {
@@ -263,7 +233,7 @@ static void the_core_is_not_told_that_it_had_gone_before(void **state)
 {
 	struct answer a = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 1 };
 	struct kit *k = *state;
-	const struct disk_options o = { .store = k->store, .shelf = k->shelf, .done = answered, .arg = &a, .workers = 1 };
+	const struct disk_options o = { .store = k->s.store, .shelf = k->s.shelf, .done = answered, .arg = &a, .workers = 1 };
 	struct effect gone = { .kind = EFFECT_STATES, .ticket = 1, .address = k->a[2] };
 	struct disk *d;
 

@@ -1,5 +1,5 @@
 /* The shelf: the same changes give the same answers as a catalogue in memory; and what a crash may leave. */
-#include "tests/lib/dhttest.h"
+#include "tests/lib/shelfkit.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -9,8 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "dht/peer/shelf.h"
-#include "dht/store.h"
 #include "tests/lib/memory_catalogue.h"
 #include "tests/lib/suite.h"
 
@@ -18,106 +16,55 @@
 #define KEYS 400		/* records that come and go */
 #define VOLUMES 3
 
-struct kit {
-	struct dhttest files;
-	struct store *store;
-	struct shelf *shelf;
-	struct catalogue *c;
-	char why[512];
-};
-
-static void open_store(struct kit *k)
-{
-	assert_int_equal(store_open(&k->files.options, false, NULL, NULL, NULL, &k->store, k->why, sizeof(k->why)), 0);
-}
-
-static int open_shelf(struct kit *k)
-{
-	int rc = shelf_open(k->files.dir, k->store, &k->shelf, k->why, sizeof(k->why));
-
-	k->c = rc == 0 ? shelf_catalogue(k->shelf) : NULL;
-	return rc;
-}
-
-static void close_all(struct kit *k)
-{
-	assert_int_equal(shelf_close(k->shelf), 0);
-	assert_int_equal(store_close(k->store), 0);
-	k->shelf = NULL;
-	k->store = NULL;
-}
-
-static void reopen(struct kit *k)
-{
-	close_all(k);
-	open_store(k);
-	assert_int_equal(open_shelf(k), 0);
-}
-
 static int setup(void **state)
 {
-	struct kit *k = calloc(1, sizeof(*k));
+	struct shelfkit *k = calloc(1, sizeof(*k));
 
-	dhttest_begin(&k->files);
-	open_store(k);
-	assert_int_equal(open_shelf(k), 0);
+	shelfkit_begin(k);
 	*state = k;
 	return 0;
 }
 
 static int teardown(void **state)
 {
-	struct kit *k = *state;
-
-	shelf_close(k->shelf);
-	store_close(k->store);
-	dhttest_end(&k->files);
-	free(k);
+	shelfkit_end(*state);
+	free(*state);
 	return 0;
 }
 
-static void put(struct kit *k, uint64_t seed, struct address *a)
-{
-	struct chunk *c = dhttest_chunk(seed, LEN);
-
-	dhttest_address(seed, LEN, a);
-	assert_int_equal(store_put(k->store, KIND_DATA, a, c, false), 0);
-	chunk_drop(c);
-}
-
-static void sync_store(struct kit *k)
+static void sync_store(struct shelfkit *k)
 {
 	assert_int_equal(store_sync_wait(k->store, store_sync_start(k->store)), 0);
 }
 
-static int one(struct kit *k, struct shelf_change *c)
+static int one(struct shelfkit *k, struct shelf_change *c)
 {
 	assert_int_equal(shelf_commit(k->shelf, c, 1), 0);
 	return c->result;
 }
 
-static int add(struct kit *k, const struct address *a, unsigned int states)
+static int add(struct shelfkit *k, const struct address *a, unsigned int states)
 {
 	return one(k, &(struct shelf_change){ .kind = SHELF_ADD, .address = *a, .states = states, .bytes = LEN });
 }
 
-static int set_states(struct kit *k, const struct address *a, unsigned int states)
+static int set_states(struct shelfkit *k, const struct address *a, unsigned int states)
 {
 	return one(k, &(struct shelf_change){ .kind = SHELF_STATES, .address = *a, .states = states });
 }
 
 static void a_record_without_a_row_is_foreign(void **state)
 {
-	struct kit *k = *state;
+	struct shelfkit *k = *state;
 	struct address a, b;
 
-	put(k, 1, &a);
+	shelfkit_put(k, 1, LEN, &a);
 	assert_int_equal(k->c->state(k->c, &a), 0);
 	sync_store(k);
 	assert_int_equal(k->c->state(k->c, &a), STATE_FOREIGN);
 	assert_int_equal(set_states(k, &a, STATE_OWNED), 0);
 	assert_int_equal(k->c->state(k->c, &a), STATE_OWNED);
-	put(k, 2, &b);
+	shelfkit_put(k, 2, LEN, &b);
 	sync_store(k);
 	assert_int_equal(one(k, &(struct shelf_change){ .kind = SHELF_ADD, .address = b, .states = STATE_OWNED, .bytes = LEN, .known = true }), 0);
 	assert_int_equal(k->c->state(k->c, &b), STATE_OWNED | STATE_FOREIGN);
@@ -125,12 +72,12 @@ static void a_record_without_a_row_is_foreign(void **state)
 
 static void a_row_without_a_record_is_not_seen_and_goes(void **state)
 {
-	struct kit *k = *state;
+	struct shelfkit *k = *state;
 	struct shelf_totals t;
 	struct address a, b, out[4];
 
-	put(k, 1, &a);
-	put(k, 2, &b);
+	shelfkit_put(k, 1, LEN, &a);
+	shelfkit_put(k, 2, LEN, &b);
 	assert_int_equal(add(k, &a, STATE_OWNED), 0);
 	assert_int_equal(add(k, &b, STATE_OWNED), 0);
 	assert_int_equal(store_remove(k->store, &a, 1, NULL), 0);
@@ -147,12 +94,12 @@ static void a_row_without_a_record_is_not_seen_and_goes(void **state)
 
 static void what_is_cached_and_not_leased_is_evicted_first(void **state)
 {
-	struct kit *k = *state;
+	struct shelfkit *k = *state;
 	struct address a[8], cursor = { { 0 } }, out[8];
 	struct catalogue_lease l = { .slot = 1, .seq = 1, .blob = dhttest_chunk(1, 10), .addresses = a, .count = 1 };
 
 	for (unsigned int i = 0; i < 8; i++) {
-		put(k, i, &a[i]);
+		shelfkit_put(k, i, LEN, &a[i]);
 		assert_int_equal(add(k, &a[i], i < 6 ? STATE_CACHED : STATE_OWNED), 0);
 	}
 	assert_int_equal(one(k, &(struct shelf_change){ .kind = SHELF_LEASE, .lease = &l }), 0);
@@ -170,7 +117,7 @@ static void what_is_cached_and_not_leased_is_evicted_first(void **state)
 /* ---- the same as in memory ---- */
 
 struct model {
-	struct kit *k;
+	struct shelfkit *k;
 	struct memory_catalogue m;
 	uint64_t random;
 	struct address key[KEYS], volume[VOLUMES];
@@ -187,7 +134,7 @@ static uint64_t below(struct model *m, uint64_t n)
 	return dhttest_random(&m->random) % n;
 }
 
-static void model_begin(struct model *m, struct kit *k)
+static void model_begin(struct model *m, struct shelfkit *k)
 {
 	m->k = k;
 	m->random = suite_seed(20261123);
@@ -287,13 +234,13 @@ static void same_chunk(struct chunk *a, struct chunk *b)
 
 static void what_our_volume_wants_is_told_until_a_lease_has_it(void **state)
 {
-	struct kit *k = *state;
+	struct shelfkit *k = *state;
 	const struct address volume = { .b = { 9 } };
 	struct address a, b;
 
 	assert_int_equal(shelf_own(k->shelf, &volume), 0);
-	put(k, 1, &a);
-	put(k, 2, &b);
+	shelfkit_put(k, 1, LEN, &a);
+	shelfkit_put(k, 2, LEN, &b);
 	sync_store(k);
 	assert_int_equal(add(k, &a, STATE_OWNED), 0);
 	assert_int_equal(add(k, &b, STATE_OWNED), 0);
@@ -302,7 +249,7 @@ static void what_our_volume_wants_is_told_until_a_lease_has_it(void **state)
 	assert_int_equal(k->c->state(k->c, &b), STATE_OWNED);
 	/* Also where the volume is not written just now. */
 	assert_int_equal(shelf_close(k->shelf), 0);
-	assert_int_equal(open_shelf(k), 0);
+	assert_int_equal(shelfkit_open_shelf(k), 0);
 	assert_int_equal(k->c->state(k->c, &a), STATE_OWNED | STATE_WANTED);
 }
 
@@ -399,7 +346,7 @@ static void random_changes_give_the_answers_of_a_catalogue_in_memory(void **stat
 		}
 		same_answers(&m);
 		if (round % 8 == 7) {
-			reopen(m.k);
+			shelfkit_reopen(m.k);
 			assert_string_equal(m.k->why, "");
 			same_answers(&m);
 		}
@@ -411,46 +358,46 @@ static void random_changes_give_the_answers_of_a_catalogue_in_memory(void **stat
 
 static void what_the_store_got_without_the_shelf_is_foreign_from_the_next_open_on(void **state)
 {
-	struct kit *k = *state;
+	struct shelfkit *k = *state;
 	struct address a[50], gone, out[60];
 	size_t n;
 
 	for (unsigned int i = 0; i < 50; i++)
-		put(k, i, &a[i]);
+		shelfkit_put(k, i, LEN, &a[i]);
 	for (unsigned int i = 0; i < 20; i++)
 		assert_int_equal(add(k, &a[i], STATE_OWNED), 0);
-	close_all(k);
-	open_store(k);
+	shelfkit_close(k);
+	shelfkit_open_store(k);
 	assert_int_equal(store_remove(k->store, a, 5, NULL), 0);
-	put(k, 99, &gone);
-	assert_int_equal(open_shelf(k), 0);
+	shelfkit_put(k, 99, LEN, &gone);
+	assert_int_equal(shelfkit_open_shelf(k), 0);
 	n = k->c->list(k->c, NULL, STATE_FOREIGN, 60, out);
 	assert_int_equal(n, 31);
 	assert_int_equal(k->c->list(k->c, NULL, STATE_OWNED, 60, out), 15);
-	reopen(k);
+	shelfkit_reopen(k);
 	assert_int_equal(k->c->list(k->c, NULL, STATE_FOREIGN, 60, out), 31);
 }
 
 static void a_shelf_that_is_damaged_or_of_another_store_says_so(void **state)
 {
-	struct kit *k = *state;
+	struct shelfkit *k = *state;
 	char path[512];
 
-	close_all(k);
+	shelfkit_close(k);
 	snprintf(path, sizeof(path), "%s", dhttest_path(&k->files, "shelf"));
-	open_store(k);
+	shelfkit_open_store(k);
 	assert_int_equal(truncate(path, 5000), 0);
-	assert_int_equal(open_shelf(k), -EUCLEAN);
+	assert_int_equal(shelfkit_open_shelf(k), -EUCLEAN);
 	assert_non_null(strstr(k->why, "damaged"));
 	/* It stays so: half of it may be wrong. */
-	assert_int_equal(open_shelf(k), -EUCLEAN);
+	assert_int_equal(shelfkit_open_shelf(k), -EUCLEAN);
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(unlink(dhttest_path(&k->files, "shelf-damaged")), 0);
-	assert_int_equal(open_shelf(k), 0);
+	assert_int_equal(shelfkit_open_shelf(k), 0);
 }
 
 /* One bit, wherever the file has these bytes: pages that are free now may have them, too. */
-static void flip(struct kit *k, const void *bytes, size_t len)
+static void flip(struct shelfkit *k, const void *bytes, size_t len)
 {
 	FILE *f = fopen(dhttest_path(&k->files, "shelf"), "r+b");
 	unsigned int found = 0;
@@ -476,7 +423,7 @@ static void flip(struct kit *k, const void *bytes, size_t len)
 
 static const char head_bytes[] = "a head that was acknowledged", lease_bytes[] = "a lease, as it was signed";
 
-static void save_row_and_lease(struct kit *k, struct address *addresses, size_t n)
+static void save_row_and_lease(struct shelfkit *k, struct address *addresses, size_t n)
 {
 	struct catalogue_lease lease = { .slot = 0, .seq = 1, .addresses = addresses, .count = (uint32_t)n,
 		.blob = chunk_copy(lease_bytes, sizeof(lease_bytes)) };
@@ -496,15 +443,15 @@ static void save_row_and_lease(struct kit *k, struct address *addresses, size_t 
 	chunk_drop(lease.blob);
 }
 
-static void damage(struct kit *k, const void *bytes, size_t len)
+static void damage(struct shelfkit *k, const void *bytes, size_t len)
 {
 	struct address addresses[3];
 
 	save_row_and_lease(k, addresses, 3);
-	close_all(k);
-	open_store(k);
+	shelfkit_close(k);
+	shelfkit_open_store(k);
 	flip(k, bytes, len);
-	assert_int_equal(open_shelf(k), -EUCLEAN);
+	assert_int_equal(shelfkit_open_shelf(k), -EUCLEAN);
 	assert_non_null(strstr(k->why, "damaged"));
 }
 
@@ -521,7 +468,7 @@ static void a_lease_with_a_flipped_bit_is_found_when_it_is_opened(void **state)
 /* From these the next lease would be made. */
 static void an_address_of_a_lease_with_a_flipped_bit_is_found_when_it_is_read(void **state)
 {
-	struct kit *k = *state;
+	struct shelfkit *k = *state;
 	struct address addresses[3], volume, *all;
 	uint32_t n;
 
@@ -531,31 +478,31 @@ static void an_address_of_a_lease_with_a_flipped_bit_is_found_when_it_is_read(vo
 	assert_int_equal(n, 3);
 	assert_memory_equal(all, addresses, sizeof(addresses));
 	free(all);
-	close_all(k);
-	open_store(k);
+	shelfkit_close(k);
+	shelfkit_open_store(k);
 	flip(k, addresses, sizeof(addresses));
-	assert_int_equal(open_shelf(k), 0);
+	assert_int_equal(shelfkit_open_shelf(k), 0);
 	assert_int_equal(shelf_lease_list(k->shelf, &volume, 0, &all, &n), -EUCLEAN);
 	assert_null(all);
-	close_all(k);
-	open_store(k);
-	assert_int_equal(open_shelf(k), -EUCLEAN);
+	shelfkit_close(k);
+	shelfkit_open_store(k);
+	assert_int_equal(shelfkit_open_shelf(k), -EUCLEAN);
 }
 
 /* What is written behind the shelf's back is told of at the next open, also after an orderly close. */
 static void what_the_shelf_has_not_heard_of_is_compared(void **state)
 {
-	struct kit *k = *state;
+	struct shelfkit *k = *state;
 	struct address a, out[4];
 
-	put(k, 1, &a);
-	reopen(k);
+	shelfkit_put(k, 1, LEN, &a);
+	shelfkit_reopen(k);
 	assert_int_equal(k->c->list(k->c, NULL, STATE_FOREIGN, 4, out), 1);
 	assert_true(address_equal(&out[0], &a));
 }
 
 struct saver {
-	struct kit *kit;
+	struct shelfkit *kit;
 	atomic_bool ended;
 };
 
@@ -573,7 +520,7 @@ static void *save(void *arg)
 /* As the loop reads while the disk's thread saves: for ThreadSanitizer, above all. */
 static void what_is_read_while_it_is_saved_is_whole(void **state)
 {
-	struct kit *k = *state;
+	struct shelfkit *k = *state;
 	struct saver s = { .kit = k };
 	struct catalogue_row_key key = { .table = ROW_HEAD };
 	struct address addresses[3], volume;
