@@ -4,6 +4,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/mount.sh"
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 helpers=$top/tests/cluster/helpers
+built cluster-helpers cluster/helpers/faultproxy cluster/helpers/liar
 RING=$TEST_DIR/lab.ring
 BOUND_S=${BOUND_S:-60}
 

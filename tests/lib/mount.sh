@@ -108,6 +108,14 @@ bail_out() {
 	exit 1
 }
 
+# built TARGET FILE...: helpers, below B/tests, that a test runs.
+built() {
+	local file
+	for file in "${@:2}"; do
+		[ -e "$B/tests/$file" ] || bail_out "$B/tests/$file is missing: make $1"
+	done
+}
+
 # wait_until SECONDS COMMAND...: try it until it succeeds; 1 when it has not in that time (of a plain build).
 wait_until() {
 	local deadline=$((${EPOCHREALTIME/./} + $1 * SLOW * 1000000))

@@ -2,6 +2,7 @@
 # Random operations by several processes and threads, held against a model, with remounts and kill -9 in
 # between: in some seconds, or for EXERCISE_S (an hour) with SOAK=1.  SEED replays the first plan of each part.
 . "$(dirname "$0")/../lib/mount.sh"
+built mount-helpers mount/exercise/exercise
 exercise=$B/tests/mount/exercise/exercise
 seconds=${SOAK:+${EXERCISE_S:-3600}}
 seconds=${seconds:-27}

@@ -9,6 +9,7 @@ mkdir "$STALL_DIR"
 export ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0
 [ -w /proc/sys/vm/drop_caches ] || { skip 'operations on a disk that hangs' 'only root makes the kernel forget'; done_testing; }
 
+built mount-helpers mount/helpers/stall.so
 start_on_slow_disk() { LD_PRELOAD=$B/tests/mount/helpers/stall.so mount_start "$@"; }
 release() { rm -f "$STALL_DIR"/*; }
 trap 'release; mount_cleanup' EXIT

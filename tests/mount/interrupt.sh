@@ -9,6 +9,7 @@ mkdir "$STALL_DIR"
 export ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0
 
 # The disk of the mount that is started so hangs at "stall NAME" and goes on at "release".
+built mount-helpers mount/helpers/stall.so
 start_on_slow_disk() { LD_PRELOAD=$B/tests/mount/helpers/stall.so mount_start "$@"; }
 stall() { touch "$STALL_DIR/$1"; }
 release() { rm -f "$STALL_DIR"/*; }

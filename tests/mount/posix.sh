@@ -2,6 +2,7 @@
 # The mount behaves as POSIX and the Linux man pages say, and so again from the store.
 # posix/ has the tests, which pass on the machine's own filesystem as well: B/tests/mount/posix/posix DIRECTORY.
 . "$(dirname "$0")/../lib/mount.sh"
+built mount-helpers mount/posix/posix
 posix=$B/tests/mount/posix/posix
 
 options=()

@@ -10,6 +10,7 @@ printf '\0' >"$NOMEM"
 export ASAN_OPTIONS=${ASAN_OPTIONS:-}:verify_asan_link_order=0
 bound_s=30
 
+built mount-helpers mount/helpers/stall.so mount/helpers/nomem.so
 start_with() { LD_PRELOAD=$B/tests/mount/helpers/$1.so mount_start "${@:2}"; }
 breaks() { echo "${2:-5}" >"$STALL_DIR/$1.fails"; }
 heals() { rm -f "$STALL_DIR"/*; }
