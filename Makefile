@@ -55,9 +55,10 @@ UNIT_NET := \
 	test_ring test_wire test_wire_items test_member test_signed test_ringfile test_protocol test_trie test_aead test_noise \
 	test_door test_link test_link_frames test_timers $(UNIT_CORE) $(UNIT_MEMBERS) $(UNIT_WHOLE) test_insert \
 	test_fetch_net test_fetch_ask test_confirm test_where test_audit test_chunkserve test_foreign test_shares test_limits_chunks
+UNIT_DISK    := test_peer_disk test_peer_disk_room
 UNIT_LOOP    := test_peer test_peer_strangers test_peer_names
 UNIT_FAKED   := test_outgoing test_publisher test_leasing test_away test_set
-UNIT_PEER    := test_endpoint test_settings test_metrics test_shelf test_packed test_peer_disk test_volume $(UNIT_LOOP) $(UNIT_FAKED)
+UNIT_PEER    := test_endpoint test_settings test_metrics test_shelf test_packed $(UNIT_DISK) test_volume $(UNIT_LOOP) $(UNIT_FAKED)
 FAULT        := test_unread test_shelf_full test_peer_power test_power test_disk test_tail test_open test_heal test_collect test_crash
 UNIT_FS := \
 	test_options test_cache test_fetch test_jobs test_gate test_extents test_file test_file_memory test_files \
@@ -167,6 +168,7 @@ $(addprefix $(B)/tests/unit/,$(UNIT_CORE)): $(B)/tests/lib/corekit.o $(B)/libnet
 $(addprefix $(B)/tests/unit/,$(UNIT_WHOLE)): $(call objs,tests/lib,netkit leasekit volumekit memory_catalogue repairkit) $(B)/libnet.a
 $(addprefix $(B)/tests/unit/,$(UNIT_MEMBERS)): $(call objs,tests/lib,no_machines swarm netkit memory_catalogue) $(B)/libnet.a
 $(addprefix $(B)/tests/unit/,$(UNIT_FAKED) test_replicas): $(call objs,tests/lib,fakepeer)
+$(addprefix $(B)/tests/unit/,$(UNIT_DISK)): $(call objs,tests/lib,diskkit)
 $(TESTS): $(B)/libtest.a
 $(addprefix $(B)/tests/unit/,$(UNIT_FS)) $(B)/tests/fault/test_crash: $(B)/libfs.a
 $(addprefix $(B)/tests/unit/,$(UNIT_LOOP)): $(call objs,tests/lib,peerkit)
