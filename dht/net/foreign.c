@@ -7,7 +7,8 @@
  * FOREIGN  | a sweep comes to it                            | take()           | taken
  * taken    | all that there is room for                     | touch_queue()    | asked (foreign_touch.c)
  * asked    | all its owners answered, or are out of reach   | foreign_ready()  | ready
- * ready    | fewer than MOVES_MAX move                      | foreign_pump()   | moving (move.c)
+ * ready    | fewer than MOVES_MAX move                      | start_ready()    | moving (move.c)
+ *          | ... but who lacks it said so long ago          | touch_again()    | taken, once more; then it goes first
  * moving   | all owners have proved it: OWNED or CACHED     | foreign_over()   | over
  *          | not all                                        | foreign_over()   | over, left
  *
@@ -205,6 +206,26 @@ static bool yields(struct node *n)
 	return n->now - f->yielding < FOREIGN_PATIENCE;
 }
 
+/* What is asked about again keeps its place and goes first: at most MOVES_MAX are, so that no answer grows old in line again. */
+static void start_ready(struct node *n)
+{
+	struct foreign *f = n->foreign;
+
+	while (!list_empty(&f->ready) && f->bytes < MOVES_BYTES) {
+		struct move *m = list_item(f->ready.next, struct move, link);
+
+		if (!m->moving && f->moving_count == MOVES_MAX)
+			return;
+		list_remove(&m->link);
+		f->moving_count += !m->moving;
+		m->moving = true;
+		if (touch_again(n, m))
+			continue;
+		list_append(&f->moving, &m->link);
+		move_start(n, m);
+	}
+}
+
 void foreign_pump(struct node *n)
 {
 	struct foreign *f = n->foreign;
@@ -223,17 +244,11 @@ void foreign_pump(struct node *n)
 			take_queued(n);
 		take_swept(n);
 	}
-	touch_queue(n);
-	touch_next(n);
-	while (!list_empty(&f->ready) && f->moving_count < MOVES_MAX && f->bytes < MOVES_BYTES) {
-		struct move *m = list_item(f->ready.next, struct move, link);
-
-		list_remove(&m->link);
-		list_append(&f->moving, &m->link);
-		f->moving_count++;
-		m->moving = true;
-		move_start(n, m);
-	}
+	do {
+		touch_queue(n);
+		touch_next(n);
+		start_ready(n);
+	} while (!list_empty(&f->taken));
 	/* All of them were over at once.  Others are heard before the next window. */
 	if (!f->count && (f->sweeping || f->queued) && !timer_busy(&f->gather))
 		timer_set(n, &f->gather, n->now + MS);
@@ -242,8 +257,10 @@ void foreign_pump(struct node *n)
 
 void foreign_ready(struct node *n, struct move *m)
 {
+	struct list *ready = &n->foreign->ready;
+
 	list_remove(&m->link);
-	list_append(&n->foreign->ready, &m->link);
+	list_append(m->moving ? ready->next : ready, &m->link);
 }
 
 void foreign_over(struct node *n, struct move *m, bool left)

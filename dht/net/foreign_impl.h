@@ -31,7 +31,9 @@ struct move {
 	struct list hash;
 	struct address address;
 	uint64_t tables;	/* foreign.tables when its owners were looked up */
-	bool swept, moving;	/* found by a sweep, not told; in its list */
+	bool swept, moving;	/* found by a sweep, not told; it has a place among those that move */
+	bool again;		/* who lacked it was asked a second time */
+	uint64_t lacked;	/* since when, by the first who said so; 0: nobody has */
 	unsigned int owners, waiting;
 	struct shipment *shipment;	/* move.c's; NULL: not its turn */
 	struct copy copy[RING_REPLICAS_MAX];
@@ -76,8 +78,10 @@ void move_start(struct node *n, struct move *m);
 void move_stop(struct node *n, struct move *m);
 
 /** touch_queue(n): ask the owners of all that were taken, each with one message for all that it should have.
+ * touch_again(n, m): is it too long ago that some lacked it?  Then it is taken once more, for these.
  * touch_next(n): as many as may be under way.  touch_end(n): before the moves. */
 void touch_queue(struct node *n);
+bool touch_again(struct node *n, struct move *m);
 void touch_next(struct node *n);
 void touch_end(struct node *n);
 

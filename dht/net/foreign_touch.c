@@ -49,6 +49,8 @@ static void touch_over(struct node *n, struct touch *t, const uint8_t *have)
 			copy->state = COPY_OUT;
 		else
 			copy->state = have[i / 8] >> i % 8 & 1 ? COPY_SAYS : COPY_LACKS;
+		if (copy->state == COPY_LACKS && !m->lacked)
+			m->lacked = n->now;
 		if (!move_has(m, COPY_ASKED))
 			foreign_ready(n, m);
 	}
@@ -137,6 +139,21 @@ void touch_queue(struct node *n)
 		if (!move_has(m, COPY_ASKED))
 			foreign_ready(n, m);
 	}
+}
+
+/* Once: where one owner always answers late, the others' answers are always old. */
+bool touch_again(struct node *n, struct move *m)
+{
+	if (m->again || !m->lacked || n->now - m->lacked < FOREIGN_FRESH)
+		return false;
+	m->again = true;
+	for (unsigned int i = 0; i < m->owners; i++)
+		if (m->copy[i].state == COPY_LACKS) {
+			m->copy[i].state = COPY_ASKED;
+			m->copy[i].queued = false;
+		}
+	list_append(&n->foreign->taken, &m->link);
+	return true;
 }
 
 void touch_next(struct node *n)

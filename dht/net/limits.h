@@ -48,6 +48,7 @@
 #define FOREIGN_WINDOW	     1024u	/* foreign records whose owners are asked at a time: WIRE_ADDRESSES_MAX fill a message */
 #define FOREIGN_TOUCHES	     64u	/* peers that are asked about them at a time: half of LINKS_MAX */
 #define FOREIGN_GATHER	     (500 * MS)	/* new ones are gathered that long, so that one message asks for many */
+#define FOREIGN_FRESH	     (1 * S)	/* who lacked one longer ago may have it from repair: he is asked again, once, before he is sent the bytes */
 #define FOREIGN_YIELD	     16u	/* while so many of our user's inserts wait for W, proofs of what is foreign, which cost all a read and a hash, wait ... */
 #define FOREIGN_PATIENCE     (20 * S)	/* ... but no longer */
 #define FOREIGN_AGAIN_MIN    (5 * S)	/* what could not be placed is tried again; doubled while nothing moves ... */

@@ -117,6 +117,39 @@ static void one_owner_that_is_away_keeps_it_foreign(void **state)
 	}
 }
 
+/* One is silent, and for so long nothing is sent to the others: one of these has it from repair meanwhile. */
+static void who_lacked_it_long_ago_is_asked_again_before_it_is_sent(void **state)
+{
+	(void)state;
+	begin(8, false);
+	owner[1]->ways = KIT_SILENT;
+	add();
+	kit_run(k, 2 * S);
+	assert_int_equal(owner[0]->touches, 1);
+	kit_give(owner[0], &a, c);
+	kit_run(k, CALL_TIMEOUT);
+	assert_int_equal(owner[0]->touches, 2);
+	assert_int_equal(owner[0]->puts, 0);
+	assert_int_equal(owner[2]->puts, 1);
+	assert_int_equal(owner[1]->touches, 1);
+	finish();
+}
+
+static void who_answers_late_is_asked_twice_and_not_for_ever(void **state)
+{
+	(void)state;
+	begin(8, false);
+	owner[1]->latency = 2 * FOREIGN_FRESH;
+	add();
+	kit_run(k, 20 * S);
+	for (unsigned int i = 0; i < 3; i++) {
+		assert_int_equal(owner[i]->touches, 2);
+		assert_int_equal(owner[i]->puts, 1);
+	}
+	assert_int_equal(kit_state(k, &a), STATE_CACHED);
+	finish();
+}
+
 static void a_false_stored_is_found_out_and_it_stays_foreign(void **state)
 {
 	(void)state;
@@ -611,6 +644,44 @@ static void so_many_records_move_at_a_time(void **state)
 	finish();
 }
 
+static void what_stood_in_line_is_asked_about_again_when_its_turn_comes(void **state)
+{
+	unsigned int puts = 0, most = 0;
+
+	(void)state;
+	begin(8, false);
+	kit_halt(k);
+	keep_many(4 * MOVES_MAX, 60);
+	for (unsigned int i = 0; i < 8; i++)
+		k->peer[i].latency = 2 * FOREIGN_FRESH;
+	kit_boot(k);
+	while (puts == 0) {
+		kit_run(k, 10 * MS);
+		puts = sent();
+	}
+	/* Repair brings all of them to all. */
+	for (unsigned int p = 0; p < 3; p++)
+		if (!kit_has(owner[p], &a))
+			kit_give(owner[p], &a, c);
+	for (unsigned int i = 0; i < 4 * MOVES_MAX; i++) {
+		struct address other;
+		struct chunk *more = kit_chunk(100000 + i, 60, &other);
+
+		for (unsigned int p = 0; p < 8; p++)
+			if (!kit_has(&k->peer[p], &other))
+				kit_give(&k->peer[p], &other, more);
+		chunk_drop(more);
+	}
+	for (unsigned int i = 0; i < 10000 && foreign_count(k->node); i++) {
+		kit_run(k, 10 * MS);
+		most = k->node->foreign->moving_count > most ? k->node->foreign->moving_count : most;
+	}
+	assert_int_equal(sent(), puts);
+	assert_int_equal(most, MOVES_MAX);
+	assert_int_equal(count_foreign(), 0);
+	finish();
+}
+
 static void more_than_can_be_remembered_are_found_by_a_sweep(void **state)
 {
 	struct address other;
@@ -753,6 +824,8 @@ int main(void)
 		cmocka_unit_test(owners_that_have_it_are_sent_no_bytes),
 		cmocka_unit_test(alone_in_the_ring_we_are_all_its_owners),
 		cmocka_unit_test(one_owner_that_is_away_keeps_it_foreign),
+		cmocka_unit_test(who_lacked_it_long_ago_is_asked_again_before_it_is_sent),
+		cmocka_unit_test(who_answers_late_is_asked_twice_and_not_for_ever),
 		cmocka_unit_test(a_false_stored_is_found_out_and_it_stays_foreign),
 		cmocka_unit_test(one_that_lost_its_copy_is_given_another),
 		cmocka_unit_test(a_wrong_proof_is_not_believed),
@@ -777,6 +850,7 @@ int main(void)
 		cmocka_unit_test(bytes_in_memory_are_bounded),
 		cmocka_unit_test(what_is_being_read_is_not_held),
 		cmocka_unit_test(so_many_records_move_at_a_time),
+		cmocka_unit_test(what_stood_in_line_is_asked_about_again_when_its_turn_comes),
 		cmocka_unit_test(more_than_can_be_remembered_are_found_by_a_sweep),
 		cmocka_unit_test(a_sweep_that_was_due_before_the_first_table_is_made_after_it),
 		cmocka_unit_test(records_of_one_that_is_away_do_not_hold_up_the_others),
